@@ -1,0 +1,77 @@
+//! What time it is: Unix time for what is stored, monotonic time for what is waited for.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Unix time in milliseconds.
+#[must_use]
+pub fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis().min(i64::MAX as u128) as i64)
+}
+
+/// Monotonic time in milliseconds.
+#[must_use]
+pub fn monotonic_ms() -> i64 {
+    read_ms(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Monotonic time in milliseconds, behind [`monotonic_ms`] by at most [`COARSE_LAG_MS`]: it costs a read of memory.
+#[inline]
+#[must_use]
+pub fn coarse_ms() -> i64 {
+    read_ms(ClockId::CLOCK_MONOTONIC_COARSE)
+}
+
+/// How far the coarse clock may lie behind: one tick at 100 Hz, and what rounding takes. What ends by the coarse
+/// clock ends so much earlier.
+pub const COARSE_LAG_MS: i64 = 11;
+
+#[inline]
+fn read_ms(clock: ClockId) -> i64 {
+    clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
+}
+
+/// A hybrid clock: milliseconds in the upper 48 bits, a count in the lower 16. It never repeats and never goes back
+/// in this process, whatever the system's clock does.
+#[derive(Debug, Default)]
+pub struct HybridClock(AtomicU64);
+
+impl HybridClock {
+    /// A clock that has told no time yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        HybridClock(AtomicU64::new(0))
+    }
+
+    /// The next time.
+    pub fn next(&self) -> u64 {
+        let now = (unix_ms().max(1) as u64) << 16;
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
+        let last = last.unwrap_or_else(|last| last);
+        now.max(last + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_lies_behind_by_no_more_than_its_lag() {
+        for _ in 0..1000 {
+            let (coarse, exact) = (coarse_ms(), monotonic_ms());
+            assert!(exact - coarse <= COARSE_LAG_MS, "{coarse} {exact}");
+        }
+    }
+
+    #[test]
+    fn hybrid_times_rise() {
+        let clock = HybridClock::new();
+        let times: Vec<u64> = (0..100_000).map(|_| clock.next()).collect();
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

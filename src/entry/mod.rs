@@ -1,0 +1,277 @@
+//! An entry: a key, opaque bytes, a version, and until when it lives.
+
+#![deny(unsafe_code)]
+
+mod from_value;
+mod lifetime;
+#[allow(unsafe_code)]
+pub mod raw;
+
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::Ordering;
+
+pub use from_value::last_token_expires_at_ms;
+pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
+use raw::{Meta, PublicHead, Raw};
+pub use raw::Secret;
+
+use crate::clock;
+
+/// Which tier gave an answer. The numbers are those of `tc_tier`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Tier {
+    /// Neither: not an entry.
+    None = 0,
+    /// Memory of this process.
+    L1 = 1,
+    /// The shared tier.
+    L2 = 2,
+}
+
+/// What is stored under a key, and what is known of it.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The bytes.
+    pub data: &'a [u8],
+    /// See `tc_value.version`.
+    pub version: u64,
+    /// Unix time of the write; 0 when unknown.
+    pub written_at_ms: i64,
+    /// Until when it lives.
+    pub lifetime: Lifetime,
+    /// From which coarse monotonic time it is dead in this process; `i64::MAX` for never.
+    pub deadline_ms: i64,
+    /// The slot of its key in the epoch table.
+    pub slot: u32,
+    /// The epochs of its slot and of everything, from before it was read.
+    pub epoch: (u64, u64),
+    /// Kept in this process only.
+    pub is_local: bool,
+}
+
+/// A counted reference to an immutable entry. Its bytes are wiped when the last reference goes.
+#[derive(Clone)]
+pub struct Entry(Raw);
+
+impl Entry {
+    /// A new entry; `None` when there is no memory for it.
+    #[must_use]
+    pub fn new(parts: Parts<'_>) -> Option<Entry> {
+        let public = PublicHead {
+            data: std::ptr::null(),
+            len: 0,
+            version: parts.version,
+            written_at_ms: parts.written_at_ms,
+            expires_at_ms: parts.lifetime.expires_at_ms,
+            tier: Tier::L1 as i32,
+            flags: 0,
+        };
+        let meta = Meta {
+            deadline_ms: parts.deadline_ms.into(),
+            epoch: parts.epoch.0.into(),
+            global_epoch: parts.epoch.1.into(),
+            renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
+            sliding_ms: parts.lifetime.sliding_ms,
+            slot: parts.slot,
+            key_len: u32::try_from(parts.key.len()).ok()?,
+            is_local: parts.is_local,
+        };
+        Raw::entry(parts.key, parts.data, public, meta).map(Entry)
+    }
+
+    /// Bytes that are no entry: a document made by this library.
+    #[must_use]
+    pub fn document(data: &[u8]) -> Option<Entry> {
+        let parts = Parts {
+            key: b"",
+            data,
+            version: 0,
+            written_at_ms: 0,
+            lifetime: Lifetime::default(),
+            deadline_ms: i64::MAX,
+            slot: 0,
+            epoch: (0, 0),
+            is_local: false,
+        };
+        Entry::new(parts)?.seen_from(Tier::None)
+    }
+
+    /// The same bytes, in an answer that says it came from `tier`; `None` when there is no memory for its head.
+    #[must_use]
+    pub fn seen_from(self, tier: Tier) -> Option<Entry> {
+        self.0.view(tier).map(Entry)
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        self.0.data()
+    }
+
+    /// See `tc_value.version`.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.public().version
+    }
+
+    /// Unix time of the write; 0 when unknown.
+    #[must_use]
+    pub fn written_at_ms(&self) -> i64 {
+        self.0.public().written_at_ms
+    }
+
+    /// Until when it lives.
+    #[must_use]
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime { expires_at_ms: self.0.public().expires_at_ms, sliding_ms: self.0.meta().sliding_ms }
+    }
+
+    /// The tier that gave this answer.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match self.0.public().tier {
+            1 => Tier::L1,
+            2 => Tier::L2,
+            _ => Tier::None,
+        }
+    }
+
+    /// Kept in this process only.
+    #[inline]
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.0.meta().is_local
+    }
+
+    /// Whether it may still be served at the coarse monotonic time `now_ms`.
+    #[inline]
+    #[must_use]
+    pub fn is_alive(&self, now_ms: i64) -> bool {
+        now_ms < self.deadline_ms()
+    }
+
+    /// The coarse monotonic time from which it is dead in this process.
+    #[inline]
+    #[must_use]
+    pub fn deadline_ms(&self) -> i64 {
+        self.0.meta().deadline_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves the end, after L2 said that it has moved there.
+    pub fn set_deadline_ms(&self, deadline_ms: i64) {
+        self.0.meta().deadline_ms.store(deadline_ms, Ordering::Relaxed);
+    }
+
+    /// Whether it slides, and a read at monotonic `now_ms` is the one that renews its window: at most one in each
+    /// quarter of it.
+    #[inline]
+    #[must_use]
+    pub fn claims_renewal(&self, now_ms: i64) -> bool {
+        let meta = self.0.meta();
+        meta.sliding_ms != 0 && self.claim(now_ms)
+    }
+
+    #[cold]
+    fn claim(&self, now_ms: i64) -> bool {
+        let meta = self.0.meta();
+        let due = meta.renew_at_ms.load(Ordering::Relaxed);
+        let next = now_ms.saturating_add(meta.sliding_ms / 4);
+        now_ms >= due
+            && meta.renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The slot of its key in the epoch table.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.0.meta().slot
+    }
+
+    /// The epochs of its slot and of everything under which it may be served.
+    #[inline]
+    #[must_use]
+    pub fn epoch(&self) -> (u64, u64) {
+        let meta = self.0.meta();
+        (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed))
+    }
+
+    /// Trusts it again under the epochs from before it was compared with L2.
+    pub fn set_epoch(&self, epoch: (u64, u64)) {
+        let meta = self.0.meta();
+        meta.global_epoch.store(epoch.1, Ordering::Relaxed);
+        meta.epoch.store(epoch.0, Ordering::Release);
+    }
+
+    /// What it costs in memory, with its place in L1's table.
+    #[inline]
+    #[must_use]
+    pub fn cost_bytes(&self) -> u64 {
+        cost_bytes(self.key().len(), self.data().len())
+    }
+
+    /// Whether both are the same allocation.
+    #[must_use]
+    pub fn is_same(&self, other: &Entry) -> bool {
+        self.0.is_same(&other.0)
+    }
+
+    /// Gives the reference away, to be handed out of the library.
+    #[inline]
+    #[must_use]
+    pub fn into_raw(self) -> Raw {
+        self.0
+    }
+}
+
+/// What an entry with a key and a value of these lengths costs in memory: its allocation as the allocator rounds it,
+/// and its place in the table.
+#[inline]
+#[must_use]
+pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
+    const TABLE: u64 = 64;
+    (((raw::OVERHEAD + key_len).saturating_add(value_len) as u64 + 15) & !15) + TABLE
+}
+
+fn renewal(sliding_ms: i64) -> i64 {
+    if sliding_ms == 0 { i64::MAX } else { clock::coarse_ms().saturating_add(sliding_ms / 4) }
+}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Entry {}
+
+/// A key to look up among entries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key<'a>(pub &'a [u8]);
+
+impl quick_cache::Equivalent<Entry> for Key<'_> {
+    #[inline]
+    fn equivalent(&self, entry: &Entry) -> bool {
+        self.0 == entry.key()
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Entry({} bytes, version {})", self.data().len(), self.version())
+    }
+}

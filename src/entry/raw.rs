@@ -1,0 +1,245 @@
+//! An entry's layout in memory: one allocation that holds the reference count, the public head, the private atomics,
+//! the key and the bytes, so that a hit touches the table of L1 and one place.
+//!
+//! ```text
+//! Head   references │ owner │ PublicHead (what C sees as tc_value)      64 bytes, one cache line
+//! Meta   deadline, epochs, sliding window, slot, key length             private to this crate
+//! key    key_len bytes
+//! data   len bytes
+//! ```
+//!
+//! A *view* is a `Head` alone: it has its own public head and points at the bytes of the entry that it owns.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};
+
+use super::Tier;
+
+/// What the caller of the C ABI may read; the same layout as `tc_value`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct PublicHead {
+    /// The bytes.
+    pub data: *const u8,
+    /// How many.
+    pub len: usize,
+    /// Changes with every write; 0 for what is not an entry.
+    pub version: u64,
+    /// Unix time of the write.
+    pub written_at_ms: i64,
+    /// Unix time of the absolute end; 0 for none.
+    pub expires_at_ms: i64,
+    /// Which tier gave this answer.
+    pub tier: i32,
+    /// `TC_VALUE_…` flags.
+    pub flags: u32,
+}
+
+#[repr(C)]
+struct Head {
+    references: AtomicUsize,
+    /// Null for an entry; for a view, the entry whose bytes it shows.
+    owner: *mut Head,
+    public: PublicHead,
+}
+
+/// The private part of an entry.
+#[repr(C)]
+pub(super) struct Meta {
+    /// Coarse monotonic time in ms from which the entry is dead here; `i64::MAX` for never.
+    pub deadline_ms: AtomicI64,
+    /// The epoch of its slot, as it was before the read of L2 began.
+    pub epoch: AtomicU64,
+    /// The global epoch of that moment.
+    pub global_epoch: AtomicU64,
+    /// The monotonic time in ms from which a read renews the sliding window.
+    pub renew_at_ms: AtomicI64,
+    /// The sliding window; 0 for none.
+    pub sliding_ms: i64,
+    /// The slot of its key in the epoch table.
+    pub slot: u32,
+    pub key_len: u32,
+    /// Kept in this process only.
+    pub is_local: bool,
+}
+
+const META: usize = size_of::<Head>();
+const KEY: usize = META + size_of::<Meta>();
+
+/// A counted reference to an entry or a view.
+pub struct Raw(NonNull<Head>);
+
+// SAFETY: everything behind the pointer is immutable or atomic, and the count is atomic.
+unsafe impl Send for Raw {}
+// SAFETY: as above.
+unsafe impl Sync for Raw {}
+
+impl Raw {
+    /// A new entry, or `None` when there is no memory for it.
+    pub(super) fn entry(key: &[u8], data: &[u8], mut public: PublicHead, meta: Meta) -> Option<Raw> {
+        debug_assert_eq!(meta.key_len as usize, key.len());
+        let size = KEY.checked_add(key.len())?.checked_add(data.len())?;
+        let layout = Layout::from_size_align(size, align_of::<Head>()).ok()?;
+        // SAFETY: the size is not 0.
+        let base = NonNull::new(unsafe { alloc(layout) })?.as_ptr();
+        // SAFETY: the allocation is `size` bytes long and aligned for Head; Meta and the bytes lie inside it by the
+        // sum above, Meta is aligned because Head is a multiple of its alignment; nothing was initialised before.
+        unsafe {
+            public.data = base.add(KEY + key.len());
+            public.len = data.len();
+            let head = Head { references: AtomicUsize::new(1), owner: ptr::null_mut(), public };
+            base.cast::<Head>().write(head);
+            base.add(META).cast::<Meta>().write(meta);
+            ptr::copy_nonoverlapping(key.as_ptr(), base.add(KEY), key.len());
+            ptr::copy_nonoverlapping(data.as_ptr(), base.add(KEY + key.len()), data.len());
+            Some(Raw(NonNull::new_unchecked(base.cast())))
+        }
+    }
+
+    /// A view of `self` with another tier in its head.
+    pub(super) fn view(self, tier: Tier) -> Option<Raw> {
+        let mut public = *self.public();
+        public.tier = tier as i32;
+        let layout = Layout::new::<Head>();
+        // SAFETY: the size is not 0.
+        let base = NonNull::new(unsafe { alloc(layout) }.cast::<Head>())?;
+        let owner = self.into_pointer();
+        // SAFETY: freshly allocated for a Head; the reference that `self` was now belongs to the view.
+        unsafe { base.write(Head { references: AtomicUsize::new(1), owner, public }) };
+        Some(Raw(base))
+    }
+
+    pub(super) fn public(&self) -> &PublicHead {
+        // SAFETY: alive while a reference is, and immutable.
+        unsafe { &self.0.as_ref().public }
+    }
+
+    /// The private part; of the entry behind it, when this is a view.
+    pub(super) fn meta(&self) -> &Meta {
+        // SAFETY: an entry's Head is followed by its Meta; a view's owner is an entry that lives as long as the view.
+        unsafe { &*self.entry_base().add(META).cast::<Meta>() }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        // SAFETY: `key_len` bytes follow the Meta and are never written again.
+        unsafe { std::slice::from_raw_parts(self.entry_base().add(KEY), self.meta().key_len as usize) }
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        let public = self.public();
+        // SAFETY: `len` bytes at `data` live as long as the entry, and are never written again.
+        unsafe { std::slice::from_raw_parts(public.data, public.len) }
+    }
+
+    pub(super) fn is_same(&self, other: &Raw) -> bool {
+        self.0 == other.0
+    }
+
+    fn entry_base(&self) -> *const u8 {
+        // SAFETY: alive while a reference is; `owner` is immutable.
+        let owner = unsafe { self.0.as_ref().owner };
+        if owner.is_null() { self.0.as_ptr().cast() } else { owner.cast() }
+    }
+
+    fn into_pointer(self) -> *mut Head {
+        let pointer = self.0.as_ptr();
+        std::mem::forget(self);
+        pointer
+    }
+
+    /// Gives the reference away as the address of its public head.
+    #[must_use]
+    pub fn into_public(self) -> *const PublicHead {
+        // SAFETY: the head is alive; only an address is taken.
+        unsafe { &raw const (*self.into_pointer()).public }
+    }
+
+    /// Takes back a reference given away by [`Raw::into_public`].
+    ///
+    /// # Safety
+    /// `public` came from [`Raw::into_public`], and the reference it stands for is not used again by its giver.
+    #[must_use]
+    pub unsafe fn from_public(public: *const PublicHead) -> Raw {
+        // SAFETY: by the contract, `public` is the member of a live Head.
+        unsafe {
+            let head = public.cast::<u8>().sub(std::mem::offset_of!(Head, public)).cast_mut();
+            Raw(NonNull::new_unchecked(head.cast()))
+        }
+    }
+
+    fn free(head: NonNull<Head>) {
+        // SAFETY: the last reference is gone, so nobody else reads or writes here; sizes are as they were allocated.
+        unsafe {
+            let owner = head.as_ref().owner;
+            if !owner.is_null() {
+                dealloc(head.as_ptr().cast(), Layout::new::<Head>());
+                drop(Raw(NonNull::new_unchecked(owner)));
+                return;
+            }
+            let base = head.as_ptr().cast::<u8>();
+            let meta = base.add(META).cast::<Meta>();
+            let size = KEY + (*meta).key_len as usize + head.as_ref().public.len;
+            libc::explicit_bzero(base.add(KEY).cast(), size - KEY);
+            dealloc(base, Layout::from_size_align_unchecked(size, align_of::<Head>()));
+        }
+    }
+}
+
+impl Clone for Raw {
+    #[inline]
+    fn clone(&self) -> Raw {
+        // SAFETY: alive, because `self` is a reference to it.
+        unsafe { self.0.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
+        Raw(self.0)
+    }
+}
+
+impl Drop for Raw {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: alive until the count that this reference holds is given back here.
+        if unsafe { self.0.as_ref() }.references.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            Raw::free(self.0);
+        }
+    }
+}
+
+/// What an entry adds to its key and bytes, the allocator's own header included.
+pub(super) const OVERHEAD: usize = KEY + 16;
+
+/// Bytes that are wiped when dropped.
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// A copy of `bytes`, or `None` when there is no memory for it.
+    #[must_use]
+    pub fn copy(bytes: &[u8]) -> Option<Secret> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).ok()?;
+        copy.extend_from_slice(bytes);
+        Some(Secret(copy))
+    }
+}
+
+impl std::ops::Deref for Secret {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Secret({} bytes)", self.0.len())
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        // SAFETY: the vector owns `len` initialised bytes at its pointer.
+        unsafe { libc::explicit_bzero(self.0.as_mut_ptr().cast(), self.0.len()) };
+    }
+}

@@ -1,0 +1,6 @@
+//! scaffold
+#![deny(unsafe_op_in_unsafe_fn)]
+pub mod clock;
+pub mod entry;
+pub mod error;
+pub mod l2;
