@@ -44,6 +44,8 @@ pub struct Parts<'a> {
     pub lifetime: Lifetime,
     /// From which coarse monotonic time it is dead in this process; `i64::MAX` for never.
     pub deadline_ms: i64,
+    /// Beyond which coarse monotonic time it may not stay in L1, however often it is renewed.
+    pub stay_until_ms: i64,
     /// The slot of its key in the epoch table.
     pub slot: u32,
     /// The epochs of its slot and of everything, from before it was read.
@@ -71,6 +73,7 @@ impl Entry {
         };
         let meta = Meta {
             deadline_ms: parts.deadline_ms.into(),
+            stay_until_ms: parts.stay_until_ms,
             epoch: parts.epoch.0.into(),
             global_epoch: parts.epoch.1.into(),
             renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
@@ -92,6 +95,7 @@ impl Entry {
             written_at_ms: 0,
             lifetime: Lifetime::default(),
             deadline_ms: i64::MAX,
+            stay_until_ms: i64::MAX,
             slot: 0,
             epoch: (0, 0),
             is_local: false,
@@ -166,9 +170,10 @@ impl Entry {
         self.0.meta().deadline_ms.load(Ordering::Relaxed)
     }
 
-    /// Moves the end, after L2 said that it has moved there.
+    /// Moves the end, as far as it may stay.
     pub fn set_deadline_ms(&self, deadline_ms: i64) {
-        self.0.meta().deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        let meta = self.0.meta();
+        meta.deadline_ms.store(deadline_ms.min(meta.stay_until_ms), Ordering::Relaxed);
     }
 
     /// Whether it slides, and a read at monotonic `now_ms` is the one that renews its window: at most one in each

@@ -55,6 +55,8 @@ pub(super) struct Meta {
     pub global_epoch: AtomicU64,
     /// The monotonic time in ms from which a read renews the sliding window.
     pub renew_at_ms: AtomicI64,
+    /// The latest that `deadline_ms` may become.
+    pub stay_until_ms: i64,
     /// The sliding window; 0 for none.
     pub sliding_ms: i64,
     /// The slot of its key in the epoch table.

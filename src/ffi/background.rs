@@ -1,8 +1,19 @@
 //! The calls that answer by a callback.
 
 use std::ffi::{c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::types::{tc_cache, tc_done_fn, tc_set_options, tc_status};
+use super::guard::{Answer, defect, guard, status, text};
+use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
+use super::{arguments, callbacks, handle, value};
+use crate::cache::{Cache, SetOutcome};
+use crate::entry::{Entry, Secret};
+use crate::error::{Error, Kind, Result};
+
+/// Accepted calls that may wait for a thread.
+const MAX_WAITING: usize = 100_000;
 
 /// `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
 /// library, never inside this call. Two accepted calls are not ordered against each other.
@@ -14,6 +25,15 @@ pub unsafe extern "C" fn tc_get_async(
     done: tc_done_fn,
     user_data: *mut c_void,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?.to_vec();
+        let completion = Completion::new(cache, done, user_data)?;
+        start(cache, completion, move |cache| match cache.get(&key)? {
+            Some(entry) => Ok(Outcome { status: tc_status::TC_OK, entry: Some(entry), version: 0 }),
+            None => Ok(Outcome { status: tc_status::TC_NOT_FOUND, entry: None, version: 0 }),
+        })
+    })
 }
 
 /// `tc_set` in the background; key, bytes and options are copied before this returns.
@@ -28,6 +48,19 @@ pub unsafe extern "C" fn tc_set_async(
     done: tc_done_fn,
     user_data: *mut c_void,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let (key, data, options) = unsafe {
+            (arguments::key(key, key_len)?, arguments::value(data, len)?, arguments::set_options(options)?)
+        };
+        handle::with(cache, |cache| cache.check_value(data))??;
+        let (key, data) = (key.to_vec(), Secret::copy(data).ok_or_else(|| Error::out_of_memory(len))?);
+        let completion = Completion::new(cache, done, user_data)?;
+        start(cache, completion, move |cache| match cache.set(&key, &data, options)? {
+            SetOutcome::Stored(version) => Ok(Outcome { status: tc_status::TC_OK, entry: None, version }),
+            SetOutcome::Conflict => Ok(Outcome { status: tc_status::TC_CONFLICT, entry: None, version: 0 }),
+        })
+    })
 }
 
 /// `tc_remove` in the background.
@@ -39,4 +72,95 @@ pub unsafe extern "C" fn tc_remove_async(
     done: tc_done_fn,
     user_data: *mut c_void,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?.to_vec();
+        let completion = Completion::new(cache, done, user_data)?;
+        start(cache, completion, move |cache| {
+            cache.remove(&key)?;
+            Ok(Outcome { status: tc_status::TC_OK, entry: None, version: 0 })
+        })
+    })
+}
+
+struct Outcome {
+    status: tc_status,
+    entry: Option<Entry>,
+    version: u64,
+}
+
+/// The caller's `done`: called exactly once when the call was accepted, also when the work was abandoned.
+struct Completion {
+    handle: u64,
+    done: unsafe extern "C" fn(*mut c_void, *const tc_result),
+    user_data: *mut c_void,
+    outcome: Option<Result<Outcome>>,
+    is_accepted: Arc<AtomicBool>,
+}
+
+// SAFETY: the contract lets `done` be called on any thread.
+unsafe impl Send for Completion {}
+
+impl Completion {
+    fn new(handle: *mut tc_cache, done: tc_done_fn, user_data: *mut c_void) -> Result<Completion> {
+        let done = done.ok_or_else(|| arguments::invalid("done is null."))?;
+        Ok(Completion { handle: handle as u64, done, user_data, outcome: None, is_accepted: Arc::default() })
+    }
+
+    fn set_outcome(&mut self, outcome: Option<Result<Outcome>>) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if !self.is_accepted.load(Ordering::Acquire) {
+            return;
+        }
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(defect()));
+        let (status, entry, version, message) = match outcome {
+            Ok(outcome) => (outcome.status, outcome.entry, outcome.version, text("")),
+            Err(error) => (status(error.kind), None, 0, text(&error.message)),
+        };
+        let given: *const tc_value = entry.map_or(std::ptr::null(), value::give);
+        let result = tc_result { status, value: given, version, message: message.as_ptr() };
+        callbacks::in_callback(self.handle, || {
+            // SAFETY: the caller's own function and data; the result lives until it returns.
+            unsafe { (self.done)(self.user_data, &raw const result) };
+        });
+        // SAFETY: the reference given above, or null.
+        unsafe { value::tc_value_release(given) };
+    }
+}
+
+fn start(
+    handle: *mut tc_cache,
+    mut completion: Completion,
+    work: impl FnOnce(&Cache) -> Result<Outcome> + Send + 'static,
+) -> Answer {
+    let cache = handle::get(handle)?;
+    let runtime = Arc::clone(cache.runtime());
+    if runtime.workers.waiting() >= MAX_WAITING {
+        let message = format!("{MAX_WAITING} asynchronous calls wait for a thread; wait for some of them first.");
+        return Err(Error::new(Kind::OutOfMemory, message));
+    }
+    let (working, accepted) = cache.accept();
+    let is_accepted = Arc::clone(&completion.is_accepted);
+    is_accepted.store(true, Ordering::Release);
+    let callbacks = Arc::clone(&runtime.callbacks);
+    let job = move || {
+        completion.set_outcome(catch_unwind(AssertUnwindSafe(|| work(&cache))).ok());
+        drop(cache);
+        drop(working);
+        // Where no callback thread can be made, dropping the job completes the call on this one.
+        drop(callbacks.run(Box::new(move || {
+            drop(completion);
+            drop(accepted);
+        })));
+    };
+    runtime.workers.run(Box::new(job)).map_err(|refused| {
+        is_accepted.store(false, Ordering::Release);
+        Error::from(refused)
+    })?;
+    Ok(tc_status::TC_OK)
 }

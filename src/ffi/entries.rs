@@ -2,7 +2,11 @@
 
 use std::ffi::{c_char, c_void};
 
+use super::guard::guard;
 use super::types::{tc_cache, tc_set_options, tc_status, tc_value};
+use super::{arguments, handle, value};
+use crate::cache::SetOutcome;
+use crate::error::{Error, Kind};
 
 /// Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
 /// that found nothing while L2 could not be asked is L2's failure.
@@ -16,6 +20,21 @@ pub unsafe extern "C" fn tc_get(
     key_len: usize,
     out_value: *mut *const tc_value,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?;
+        let out_value = arguments::output("out_value", out_value)?;
+        let entry = match handle::with(cache, |cache| cache.peek(key))? {
+            Some(entry) => entry,
+            None => match handle::get(cache)?.get_missed(key)? {
+                Some(entry) => entry,
+                None => return Ok(tc_status::TC_NOT_FOUND),
+            },
+        };
+        // SAFETY: not null and aligned; writable by the caller's contract.
+        unsafe { out_value.write(value::give(entry)) };
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Reads from L1 alone: never waits for L2, a callback or another call. `TC_NOT_FOUND` also when the entry must be
@@ -27,6 +46,21 @@ pub unsafe extern "C" fn tc_peek(
     key_len: usize,
     out_value: *mut *const tc_value,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?;
+        let out_value = arguments::output("out_value", out_value)?;
+        let entry = match handle::with(cache, |cache| cache.peek(key))? {
+            Some(entry) => entry,
+            None => match handle::with(cache, |cache| cache.peek_missed(key))?? {
+                Some(entry) => entry,
+                None => return Ok(tc_status::TC_NOT_FOUND),
+            },
+        };
+        // SAFETY: not null and aligned; writable by the caller's contract.
+        unsafe { out_value.write(value::give(entry)) };
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Reads into the caller's buffer, as `tc_get`. `*out_len` is the length of the value, also with
@@ -40,6 +74,34 @@ pub unsafe extern "C" fn tc_get_into(
     buffer_len: usize,
     out_len: *mut usize,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?;
+        let out_len = arguments::output("out_len", out_len)?;
+        if buffer.is_null() && buffer_len != 0 {
+            return Err(arguments::invalid("buffer is null, but buffer_len is not 0."));
+        }
+        let entry = match handle::with(cache, |cache| cache.peek(key))? {
+            Some(entry) => entry,
+            None => match handle::get(cache)?.get_missed(key)? {
+                Some(entry) => entry,
+                None => return Ok(tc_status::TC_NOT_FOUND),
+            },
+        };
+        let data = entry.data();
+        // SAFETY: not null and aligned; writable by the caller's contract.
+        unsafe { out_len.write(data.len()) };
+        if data.len() > buffer_len {
+            let message = format!("The value is {} bytes long, the buffer {buffer_len}.", data.len());
+            return Err(Error::new(Kind::BufferTooSmall, message));
+        }
+        if !data.is_empty() {
+            // SAFETY: the buffer is writable for `buffer_len` bytes by the caller's contract, which are enough; it is
+            // the caller's own, so it cannot overlap an entry.
+            unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), buffer.cast(), data.len()) };
+        }
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
@@ -54,19 +116,50 @@ pub unsafe extern "C" fn tc_set(
     options: *const tc_set_options,
     out_version: *mut u64,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let (key, data, options) = unsafe {
+            (arguments::key(key, key_len)?, arguments::value(data, len)?, arguments::set_options(options)?)
+        };
+        let out_version = arguments::optional_output("out_version", out_version)?;
+        let SetOutcome::Stored(version) = handle::get(cache)?.set(key, data, options)? else {
+            return Ok(tc_status::TC_CONFLICT);
+        };
+        if !out_version.is_null() {
+            // SAFETY: not null and aligned; writable by the caller's contract.
+            unsafe { out_version.write(version) };
+        }
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Removes from both tiers. `TC_OK` also when there was nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_remove(cache: *mut tc_cache, key: *const c_char, key_len: usize) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?;
+        handle::get(cache)?.remove(key)?;
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Renews a sliding entry without reading it: `TC_NOT_FOUND` when there is none, `TC_OK` when it does not slide.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_touch(cache: *mut tc_cache, key: *const c_char, key_len: usize) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let key = unsafe { arguments::key(key, key_len) }?;
+        let is_there = handle::get(cache)?.touch(key)?;
+        Ok(if is_there { tc_status::TC_OK } else { tc_status::TC_NOT_FOUND })
+    })
 }
 
 /// Empties L1 of this process, local-only entries included. L2 is untouched.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_clear(cache: *mut tc_cache) -> tc_status {
+    guard(|| {
+        handle::get(cache)?.clear()?;
+        Ok(tc_status::TC_OK)
+    })
 }

@@ -1,8 +1,13 @@
 //! Open, configure, flush, close.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
-use super::types::{tc_cache, tc_status};
+use super::guard::guard;
+use super::types::{TC_ABI_VERSION, tc_cache, tc_status};
+use super::{arguments, callbacks, fork, handle};
+use crate::cache::Cache;
+use crate::error::{Error, Kind, Result};
 
 /// Opens a cache from a JSON document (`config_len` bytes of UTF-8, or `TC_NTS`). Pass `TC_ABI_VERSION` first. Close
 /// `*out_cache` with `tc_close`.
@@ -16,6 +21,23 @@ pub unsafe extern "C" fn tc_open(
     config_len: usize,
     out_cache: *mut *mut tc_cache,
 ) -> tc_status {
+    guard(|| {
+        if abi_version != TC_ABI_VERSION {
+            let message = format!(
+                "The caller was built for generation {abi_version} of the ABI, this library is generation \
+                 {TC_ABI_VERSION}; build against its header."
+            );
+            return Err(Error::new(Kind::AbiMismatch, message));
+        }
+        // SAFETY: by the caller's contract.
+        let config = unsafe { arguments::config(config, config_len) }?;
+        let out_cache = arguments::output("out_cache", out_cache)?;
+        fork::watch();
+        let handle = handle::open(Cache::open(config)?)?;
+        // SAFETY: not null and aligned; writable by the caller's contract.
+        unsafe { out_cache.write(handle) };
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
@@ -26,15 +48,37 @@ pub unsafe extern "C" fn tc_configure(
     config: *const c_char,
     config_len: usize,
 ) -> tc_status {
+    guard(|| {
+        // SAFETY: by the caller's contract.
+        let config = unsafe { arguments::config(config, config_len) }?;
+        handle::get(cache)?.configure(config)?;
+        Ok(tc_status::TC_OK)
+    })
 }
 
 /// Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_status {
+    guard(|| {
+        let is_done = handle::get(cache)?.flush(Duration::from_millis(timeout_ms.into()));
+        Ok(if is_done { tc_status::TC_OK } else { tc_status::TC_DEGRADED })
+    })
 }
 
 /// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
 /// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
+    guard(|| {
+        if callbacks::defer_close(cache)? {
+            return Ok(tc_status::TC_OK);
+        }
+        Ok(close(cache)?)
+    })
+}
+
+/// Closes the cache of `handle` on this thread.
+pub fn close(handle: *mut tc_cache) -> Result<tc_status> {
+    let is_done = handle::close(handle)?.close();
+    Ok(if is_done { tc_status::TC_OK } else { tc_status::TC_DEGRADED })
 }

@@ -1,0 +1,186 @@
+//! Open, configure, flush, close; and again in a forked child.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::{Cache, Flights, HookHolder};
+use crate::clock::HybridClock;
+use crate::config::{self, Config, Keys, LogTo};
+use crate::epoch::EpochTable;
+use crate::error::Result;
+use crate::l1::L1;
+use crate::l2::sqlite::SqliteStore;
+use crate::l2::{Attempt, Class, Store};
+use crate::log::{Level, Logger, Settings, Sink};
+use crate::resilience::Hook;
+use crate::runtime::{self, Signal, Tended, lock};
+use crate::stats::{Operation, Stats};
+
+impl Cache {
+    /// Opens a cache from a JSON document.
+    pub fn open(document: &[u8]) -> Result<Arc<Cache>> {
+        let config = Config::parse(document)?;
+        let log = Logger::new(log_settings(&config));
+        let cache = Cache::build(Arc::new(config), log, Arc::default())?;
+        cache.connect()?;
+        Ok(cache)
+    }
+
+    /// The same cache in a forked child: empty L1, its own threads and connections. This one is to be left alone.
+    pub fn reopened(&self) -> Result<Arc<Cache>> {
+        Cache::build(self.config.load_full(), self.log.renewed(), Arc::clone(&self.hook))
+    }
+
+    /// In which generation of forks it was made.
+    #[inline]
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn build(
+        config: Arc<Config>,
+        log: Logger,
+        hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
+    ) -> Result<Arc<Cache>> {
+        let store: Option<Box<dyn Store>> = match &config.l2.kind {
+            config::Kind::None => None,
+            config::Kind::Sqlite { path, capacity_bytes } => {
+                Some(Box::new(SqliteStore::new(path.clone(), *capacity_bytes)))
+            }
+        };
+        let l1 = &config.l1;
+        let runtime = runtime::current();
+        let cache = Arc::new_cyclic(|me| Cache {
+            me: Weak::clone(me),
+            l1: L1::new(l1.capacity_bytes, config.limits.max_value_bytes, l1.is_enabled),
+            epochs: store.as_ref().map(|_| EpochTable::default()),
+            store,
+            config: ArcSwap::new(config),
+            configuring: Mutex::default(),
+            flights: Flights::default(),
+            versions: HybridClock::new(),
+            hook,
+            log,
+            stats: Stats::default(),
+            signal: Arc::new(Signal::default()),
+            runtime: Arc::clone(&runtime),
+            generation: runtime::generation(),
+            working: 0.into(),
+            accepted: 0.into(),
+        });
+        let tended: Weak<dyn Tended> = cache.me.clone();
+        runtime.tend(tended)?;
+        Ok(cache)
+    }
+
+    /// An L2 that is busy or slow is no reason to fail; one that cannot be used on this machine is.
+    fn connect(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let config = self.config.load();
+        let is_required = config.l2.require_at_open;
+        let connected = if is_required {
+            self.call(Operation::Connect, b"", &config).run(|attempt| store.connect(attempt))
+        } else {
+            let is_closing = || false;
+            store.connect(Attempt { deadline: Instant::now(), is_closing: &is_closing })
+        };
+        match connected {
+            Ok(()) => Ok(()),
+            Err(failure) if !is_required && matches!(failure.class, Class::Busy | Class::Timeout) => {
+                self.log.write(Level::Warn, "l2", || format!("L2 is not there yet: {failure}"));
+                Ok(())
+            }
+            Err(failure) => {
+                self.signal.close();
+                store.close();
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Applies a new document, or refuses it whole.
+    pub fn configure(&self, document: &[u8]) -> Result<()> {
+        let next = Config::parse(document)?;
+        let _one_at_a_time = lock(&self.configuring);
+        self.config.load().check_change(&next)?;
+        self.log.apply(log_settings(&next));
+        self.l1.set_capacity_bytes(next.l1.capacity_bytes);
+        self.l1.enable(next.l1.is_enabled);
+        if let (Some(store), config::Kind::Sqlite { capacity_bytes, .. }) = (&self.store, &next.l2.kind) {
+            store.set_capacity_bytes(*capacity_bytes);
+        }
+        self.config.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Waits until every accepted asynchronous call has done its work; whether it did before `timeout` was over.
+    #[must_use]
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.signal.wait_until(Instant::now() + timeout, || self.working.load(Ordering::Acquire) == 0)
+    }
+
+    /// Ends every call, waits for what was accepted, and lets go of every resource. Whether nothing was left over.
+    pub fn close(&self) -> bool {
+        let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
+        let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
+        self.signal.close();
+        let has_ended = self.signal.wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0);
+        if let Some(store) = &self.store {
+            store.close();
+        }
+        self.l1.clear();
+        if !has_ended {
+            let left = self.accepted.load(Ordering::Acquire);
+            self.log.write(Level::Warn, "cache", || {
+                format!("{left} asynchronous calls had not completed within resilience.close_ms when the cache closed.")
+            });
+        }
+        is_done
+    }
+
+    /// Asks `hook` about failed attempts; `None` goes back to the configuration.
+    pub fn on_retry(&self, hook: Option<Arc<dyn Hook>>) {
+        self.hook.store(hook.map(|hook| Arc::new(HookHolder(hook))));
+    }
+
+    /// Sends log records to `sink`; `None` goes back to the configuration.
+    pub fn on_log(&self, level: Level, sink: Option<Box<dyn Sink>>) {
+        self.log.redirect(level, sink);
+    }
+
+    /// The threads behind it.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<runtime::Runtime> {
+        &self.runtime
+    }
+
+    /// Where its log goes.
+    #[must_use]
+    pub fn log(&self) -> &Logger {
+        &self.log
+    }
+}
+
+impl Tended for Cache {
+    fn tend(&self) {
+        if !self.signal.is_closing() {
+            self.tend_tiers();
+        }
+    }
+}
+
+fn log_settings(config: &Config) -> Settings {
+    Settings {
+        name: config.name.clone(),
+        level: config.logging.level,
+        to_stderr: config.logging.to == LogTo::Stderr,
+        clear_keys: config.logging.keys == Keys::Clear,
+        key_prefix: config.l2.key_prefix.clone(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The tiers together.
+
+#![forbid(unsafe_code)]
+
+mod flight;
+mod lifecycle;
+mod read;
+mod statistics;
+mod write;
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::clock::HybridClock;
+use crate::config::Config;
+use crate::entry::Asked;
+use crate::epoch::{self, EpochTable};
+use crate::error::{Error, Kind, Result};
+use crate::l1::L1;
+use crate::l2::Store;
+use crate::log::Logger;
+use crate::resilience::{Call, Hook};
+use crate::runtime::{Runtime, Signal};
+use crate::stats::{Operation, Stats};
+use flight::Flights;
+pub use read::InProgress;
+
+/// The keys that are the library's own, in L2.
+const RESERVED: &[u8] = b"__tokencache:";
+
+/// An open cache.
+pub struct Cache {
+    me: Weak<Cache>,
+    config: ArcSwap<Config>,
+    configuring: Mutex<()>,
+    l1: L1,
+    /// Counters are needed only where somebody else can change L2.
+    epochs: Option<EpochTable>,
+    store: Option<Box<dyn Store>>,
+    flights: Flights,
+    versions: HybridClock,
+    hook: Arc<ArcSwapOption<HookHolder>>,
+    log: Logger,
+    stats: Stats,
+    signal: Arc<Signal>,
+    runtime: Arc<Runtime>,
+    generation: u64,
+    /// Asynchronous calls that were accepted: those at work, and those whose completion has not returned.
+    working: AtomicUsize,
+    accepted: AtomicUsize,
+}
+
+struct HookHolder(Arc<dyn Hook>);
+
+/// What a set asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetOptions {
+    /// Until when the entry lives.
+    pub asked: Asked,
+    /// 0 stores over anything, `u64::MAX` only where no live entry exists, else only over this version.
+    pub expected_version: u64,
+    /// Keep it in this process, off L2.
+    pub is_local: bool,
+}
+
+/// How a set ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// Stored under this version; 0 when it had expired already, and so removed what was there.
+    Stored(u64),
+    /// The entry's version is not the expected one; nothing was written.
+    Conflict,
+}
+
+impl Cache {
+    /// A call of `operation` on `key` that begins now.
+    fn call<'a>(&'a self, operation: Operation, key: &'a [u8], config: &'a Config) -> Call<'a> {
+        Call {
+            operation,
+            key,
+            started: Instant::now(),
+            policy: &config.resilience,
+            hook: self.hook.load().as_ref().map(|holder| Arc::clone(&holder.0)),
+            signal: &self.signal,
+            runtime: &self.runtime,
+            log: &self.log,
+            stats: &self.stats,
+        }
+    }
+
+    fn check_key(&self, key: &[u8], config: &Config) -> Result<()> {
+        if self.signal.is_closing() {
+            return Err(Error::closed());
+        }
+        let limit = config.limits.max_key_bytes;
+        if key.len() > limit {
+            let len = key.len();
+            let message = format!("The key is {len} bytes long; limits.max_key_bytes allows {limit}.");
+            return Err(Error::new(Kind::InvalidArgument, message));
+        }
+        if key.is_empty() {
+            return Err(Error::new(Kind::InvalidArgument, "The key is empty; a key has at least one byte."));
+        }
+        if key.starts_with(RESERVED) {
+            let message = "The key begins with __tokencache:, which is the library's own space; choose another.";
+            return Err(Error::new(Kind::InvalidArgument, message));
+        }
+        Ok(())
+    }
+
+    /// The key as L2 knows it.
+    fn stored_key<'a>(key: &'a [u8], config: &Config) -> Cow<'a, [u8]> {
+        let prefix = config.l2.key_prefix.as_bytes();
+        if prefix.is_empty() { Cow::Borrowed(key) } else { Cow::Owned([prefix, key].concat()) }
+    }
+
+    fn slot(&self, key: &[u8]) -> u32 {
+        epoch::slot(key)
+    }
+
+    fn epoch(&self, slot: u32) -> (u64, u64) {
+        self.epochs.as_ref().map_or((0, 0), |epochs| epochs.now(slot))
+    }
+
+    fn bump(&self, slot: u32) {
+        if let Some(epochs) = &self.epochs {
+            epochs.bump(slot);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The read path: L1, and on a miss one flight to L2.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Cache;
+use super::flight::Landed;
+use crate::clock;
+use crate::config::Config;
+use crate::entry::{self, Entry, Parts, Tier};
+use crate::error::{Error, Result};
+use crate::l1::Arrival;
+use crate::l2::{Failure, Store, Stored};
+use crate::log::Level;
+use crate::resilience::Call;
+use crate::stats::{Operation, count};
+
+/// One hit in this many is timed.
+const SAMPLED: u64 = 1024;
+
+impl Cache {
+    /// The entry of `key` when L1 can answer: no lock but the table's, no allocation, no copy.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, key: &[u8]) -> Option<Entry> {
+        let entry = self.l1.get(key)?;
+        let now_ms = clock::coarse_ms();
+        if !entry.is_alive(now_ms) || !self.is_trusted(&entry) {
+            return None;
+        }
+        if entry.lifetime().sliding_ms != 0 {
+            self.slide(&entry, now_ms);
+        }
+        if self.stats.l1_hits.count() % SAMPLED == 0 {
+            self.sample(key);
+        }
+        Some(entry)
+    }
+
+    /// Whether nobody can have changed it since it was read.
+    #[inline]
+    fn is_trusted(&self, entry: &Entry) -> bool {
+        match &self.epochs {
+            None => true,
+            Some(epochs) => entry.is_local() || epochs.stands(entry.slot(), entry.epoch()),
+        }
+    }
+
+    #[cold]
+    fn sample(&self, key: &[u8]) {
+        let started = Instant::now();
+        let entry = self.l1.get(key);
+        self.stats.l1_get.record(started.elapsed());
+        drop(entry);
+    }
+
+    /// A read renews the window: here at once, in L2 by a touch that no caller waits for.
+    #[cold]
+    fn slide(&self, entry: &Entry, now_ms: i64) {
+        if self.store.is_none() || entry.is_local() {
+            self.renew(entry, entry.lifetime().ends_at_ms(clock::unix_ms()));
+        } else if entry.claims_renewal(now_ms)
+            && let Some(me) = self.me.upgrade()
+        {
+            let key = entry.key().to_vec();
+            let touch = move || {
+                if let Err(error) = me.touch(&key) {
+                    me.log.write(Level::Debug, "cache", || format!("A sliding entry was not renewed: {error}"));
+                }
+            };
+            // Without a thread for it the entry ends a little earlier, which is never wrong.
+            let _ = self.runtime.workers.run(Box::new(touch));
+        }
+    }
+
+    /// The entry ends at Unix time `ends_at_ms` now.
+    pub(super) fn renew(&self, entry: &Entry, ends_at_ms: i64) {
+        let deadline_ms = entry::deadline_ms(ends_at_ms, 0);
+        entry.set_deadline_ms(deadline_ms);
+        self.l1.note_deadline(entry.deadline_ms());
+    }
+
+    /// The entry of `key`, from L1 or from L2.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Entry>> {
+        match self.peek(key) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.get_missed(key),
+        }
+    }
+
+    /// The entry of `key` after [`Cache::peek`] did not have it.
+    pub fn get_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
+        let config = self.config.load();
+        self.check_key(key, &config)?;
+        count(&self.stats.l1_misses);
+        let slot = self.slot(key);
+        let Some(store) = &self.store else { return self.peek_missed(key) };
+        let call = self.call(Operation::Get, key, &config);
+        let epoch = self.epoch(slot);
+        let read = || self.fetch(key, slot, epoch, store.as_ref(), &call);
+        let (landed, is_shared) = self.flights.join(key, epoch, call.deadline(), read);
+        if is_shared {
+            count(&self.stats.shared_reads);
+        }
+        landed?.map(|entry| seen_from_l2(entry)).transpose()
+    }
+
+    /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
+    pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.check_key(key, &self.config.load())?;
+        if self.store.is_none() {
+            // A writer may have taken the old entry out and not yet put the new one in.
+            drop(self.l1.turn(self.slot(key)));
+            return Ok(self.peek(key));
+        }
+        Ok(None)
+    }
+
+    fn fetch(
+        &self,
+        key: &[u8],
+        slot: u32,
+        epoch: (u64, u64),
+        store: &dyn Store,
+        call: &Call<'_>,
+    ) -> Landed {
+        let config = self.config.load();
+        let stored_key = Self::stored_key(key, &config);
+        let found = call.run(|attempt| store.get(&stored_key, attempt)).map_err(Error::from)?;
+        let Some(stored) = found else {
+            count(&self.stats.l2_misses);
+            self.l1.remove_shared(key);
+            return Ok(None);
+        };
+        count(&self.stats.l2_hits);
+        self.log.write(Level::Debug, "cache", || {
+            format!("operation=get tier=l2 key={} size={}", self.log.key(key), stored.bytes.len())
+        });
+        self.land(key, slot, epoch, &stored, &config).map(Some)
+    }
+
+    /// Keeps what was read from L2, if it may still be trusted.
+    fn land(
+        &self,
+        key: &[u8],
+        slot: u32,
+        epoch: (u64, u64),
+        stored: &Stored,
+        config: &Config,
+    ) -> Result<Entry> {
+        let turn = self.l1.turn(slot);
+        let here = self.l1.get(key);
+        if let Some(here) = &here
+            && !here.is_local()
+            && here.version() == stored.version
+            && here.lifetime() == stored.lifetime
+            && here.data() == &*stored.bytes
+        {
+            count(&self.stats.l1_unverified);
+            self.renew(here, stored.ends_at_ms);
+            here.set_epoch(epoch);
+            return Ok(here.clone());
+        }
+        let max_ttl_ms = config.l1.max_ttl_ms;
+        let entry = Entry::new(Parts {
+            key,
+            data: &stored.bytes,
+            version: stored.version,
+            written_at_ms: stored.written_at_ms,
+            lifetime: stored.lifetime,
+            deadline_ms: entry::deadline_ms(stored.ends_at_ms, max_ttl_ms),
+            stay_until_ms: entry::deadline_ms(0, max_ttl_ms),
+            slot,
+            epoch,
+            is_local: false,
+        });
+        let entry = entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))?;
+        let is_hidden = here.is_some_and(|here| here.is_local() && here.is_alive(clock::coarse_ms()));
+        if !is_hidden && self.epochs.as_ref().is_none_or(|epochs| epochs.stands(slot, epoch)) {
+            self.l1.put(entry.clone(), Arrival::Read);
+        }
+        drop(turn);
+        Ok(entry)
+    }
+
+    /// Renews the sliding window of `key`; whether there is a live entry.
+    pub fn touch(&self, key: &[u8]) -> Result<bool> {
+        let config = self.config.load();
+        self.check_key(key, &config)?;
+        let here = self.l1.get(key).filter(|entry| entry.is_alive(clock::coarse_ms()));
+        if let Some(entry) = &here
+            && (self.store.is_none() || entry.is_local())
+        {
+            if entry.lifetime().sliding_ms != 0 {
+                self.renew(entry, entry.lifetime().ends_at_ms(clock::unix_ms()));
+            }
+            return Ok(true);
+        }
+        let Some(store) = &self.store else { return Ok(false) };
+        let call = self.call(Operation::Touch, key, &config);
+        let stored_key = Self::stored_key(key, &config);
+        let touched: std::result::Result<_, Failure> = call.run(|attempt| store.touch(&stored_key, attempt));
+        let Some(ends_at_ms) = touched.map_err(Error::from)? else {
+            self.l1.remove_shared(key);
+            return Ok(false);
+        };
+        if let Some(entry) = here
+            && self.is_trusted(&entry)
+        {
+            self.renew(&entry, ends_at_ms);
+        }
+        Ok(true)
+    }
+
+    /// Does what nobody waits for: wipes what has expired in L1, lets L2 tidy up.
+    pub(super) fn tend_tiers(&self) {
+        self.l1.sweep(clock::coarse_ms());
+        let Some(store) = &self.store else { return };
+        let is_closing = || self.signal.is_closing();
+        let deadline = Instant::now() + Duration::from_millis(500);
+        if let Err(failure) = store.tend(crate::l2::Attempt { deadline, is_closing: &is_closing }) {
+            self.log.write(Level::Debug, "l2", || format!("L2 was not tidied: {failure}"));
+        }
+    }
+
+    /// An asynchronous call was accepted; dropping the two parts says that its work, and its completion, are done.
+    #[must_use]
+    pub fn accept(self: &Arc<Self>) -> (InProgress, InProgress) {
+        self.working.fetch_add(1, Ordering::AcqRel);
+        self.accepted.fetch_add(1, Ordering::AcqRel);
+        (
+            InProgress { cache: Arc::clone(self), is_work: true },
+            InProgress { cache: Arc::clone(self), is_work: false },
+        )
+    }
+}
+
+fn seen_from_l2(entry: Entry) -> Result<Entry> {
+    entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64))
+}
+
+/// A part of an accepted call that has not ended.
+pub struct InProgress {
+    cache: Arc<Cache>,
+    is_work: bool,
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let counter = if self.is_work { &self.cache.working } else { &self.cache.accepted };
+        counter.fetch_sub(1, Ordering::AcqRel);
+        self.cache.signal.notify();
+    }
+}

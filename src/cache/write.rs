@@ -1,0 +1,240 @@
+//! The write path: L2 first, then L1, so that what is acknowledged is shared.
+
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use super::{Cache, SetOptions, SetOutcome};
+use crate::clock;
+use crate::config::{Config, FromValue};
+use crate::entry::{self, Defaults, Entry, Lifetime, Parts};
+use crate::error::{Error, Kind, Result};
+use crate::l1::Arrival;
+use crate::l2::{Class, Expected, Store, Written};
+use crate::stats::{Operation, count};
+
+/// A set, resolved.
+struct Write<'a> {
+    key: &'a [u8],
+    data: &'a [u8],
+    slot: u32,
+    lifetime: Lifetime,
+    written_at_ms: i64,
+    expected: Expected,
+    is_local: bool,
+}
+
+impl Cache {
+    /// Stores `data` under `key`.
+    pub fn set(&self, key: &[u8], data: &[u8], options: SetOptions) -> Result<SetOutcome> {
+        let config = self.config.load();
+        self.check_key(key, &config)?;
+        check_value(data, &config)?;
+        let expected = match options.expected_version {
+            0 => Expected::Anything,
+            u64::MAX => Expected::Absent,
+            version => Expected::Version(version),
+        };
+        let now_ms = clock::unix_ms();
+        let lifetime = resolve(data, options, &config, now_ms);
+        let slot = self.slot(key);
+        let is_local = options.is_local || self.store.is_none();
+        let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local };
+        match (&self.store, lifetime.has_ended(now_ms)) {
+            (Some(store), true) if !is_local => self.remove_through(&write, store.as_ref(), &config),
+            (Some(store), false) if !is_local => self.set_through(&write, store.as_ref(), &config),
+            (_, has_ended) => self.set_here(&write, has_ended, &config),
+        }
+    }
+
+    /// Whether `data` may be stored, for a caller that copies it first.
+    pub fn check_value(&self, data: &[u8]) -> Result<()> {
+        check_value(data, &self.config.load())
+    }
+
+    /// Removes `key` from both tiers.
+    pub fn remove(&self, key: &[u8]) -> Result<()> {
+        let config = self.config.load();
+        self.check_key(key, &config)?;
+        let write = Write {
+            key,
+            data: b"",
+            slot: self.slot(key),
+            lifetime: Lifetime::default(),
+            written_at_ms: clock::unix_ms(),
+            expected: Expected::Anything,
+            is_local: self.store.is_none(),
+        };
+        match &self.store {
+            Some(store) => self.remove_through(&write, store.as_ref(), &config).map(drop),
+            None => self.set_here(&write, true, &config).map(drop),
+        }
+    }
+
+    /// Empties L1.
+    pub fn clear(&self) -> Result<()> {
+        if self.signal.is_closing() {
+            return Err(Error::closed());
+        }
+        self.l1.clear();
+        Ok(())
+    }
+
+    /// Stores or, with `removes`, removes in this process alone: comparing and storing under one turn.
+    fn set_here(&self, write: &Write<'_>, removes: bool, config: &Config) -> Result<SetOutcome> {
+        let (key, data) = (write.key, write.data);
+        if !removes && !self.l1.admits(key.len(), data.len()) {
+            let message = format!(
+                "The value is {} bytes long, more than L1 can hold, and this entry has no other tier; raise \
+                 l1.capacity_bytes ({}) or configure an L2.",
+                data.len(),
+                config.l1.capacity_bytes
+            );
+            return Err(Error::new(Kind::ValueTooLarge, message));
+        }
+        let started = Instant::now();
+        let turn = self.l1.turn(write.slot);
+        let here = self.l1.get(key).filter(|entry| entry.is_local() && entry.is_alive(clock::coarse_ms()));
+        let is_expected = match write.expected {
+            Expected::Anything => true,
+            Expected::Absent => here.is_none(),
+            Expected::Version(version) => here.as_ref().is_some_and(|entry| entry.version() == version),
+        };
+        if !is_expected {
+            count(&self.stats.conflicts);
+            return Ok(SetOutcome::Conflict);
+        }
+        if removes {
+            self.l1.remove(key);
+            return Ok(SetOutcome::Stored(0));
+        }
+        let version = self.versions.next();
+        let entry = self.entry(write, version, (0, 0), config)?;
+        self.l1.put(entry, Arrival::Written);
+        drop(turn);
+        self.stats.l1_set.record(started.elapsed());
+        Ok(SetOutcome::Stored(version))
+    }
+
+    fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
+        let call = self.call(Operation::Set, write.key, config);
+        let stored_key = Self::stored_key(write.key, config);
+        let epoch = self.epoch(write.slot);
+        let version = self.versions.next();
+        let outcome = call.run(|attempt| {
+            let Write { data, written_at_ms, lifetime, expected, .. } = *write;
+            store.set(&stored_key, data, version, written_at_ms, lifetime, expected, attempt)
+        });
+        match outcome {
+            Ok(Written::Stored(version)) => {
+                self.fill(write, version, epoch, config)?;
+                Ok(SetOutcome::Stored(version))
+            }
+            Ok(Written::Conflict) => Ok(self.conflict(write)),
+            Err(failure) => {
+                self.distrust(write);
+                Err(failure.into())
+            }
+        }
+    }
+
+    fn remove_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
+        let call = self.call(Operation::Remove, write.key, config);
+        let stored_key = Self::stored_key(write.key, config);
+        let version = self.versions.next();
+        let outcome = call.run(|attempt| store.remove(&stored_key, version, write.expected, attempt));
+        match outcome {
+            Ok(Written::Stored(_)) => {
+                let turn = self.l1.turn(write.slot);
+                self.bump(write.slot);
+                self.l1.remove(write.key);
+                drop(turn);
+                Ok(SetOutcome::Stored(0))
+            }
+            Ok(Written::Conflict) => Ok(self.conflict(write)),
+            Err(failure) => {
+                self.distrust(write);
+                // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
+                if failure.class != Class::Closed {
+                    self.l1.remove(write.key);
+                }
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
+    fn fill(&self, write: &Write<'_>, version: u64, epoch: (u64, u64), config: &Config) -> Result<()> {
+        let started = Instant::now();
+        let turn = self.l1.turn(write.slot);
+        let advanced = self.epochs.as_ref().and_then(|epochs| epochs.advance(write.slot, epoch));
+        match advanced {
+            Some(own) => match self.entry(write, version, own, config) {
+                Ok(entry) => self.l1.put(entry, Arrival::Written),
+                Err(_) => self.l1.remove(write.key),
+            },
+            None => self.l1.remove(write.key),
+        }
+        drop(turn);
+        self.stats.l1_set.record(started.elapsed());
+        Ok(())
+    }
+
+    fn conflict(&self, write: &Write<'_>) -> SetOutcome {
+        count(&self.stats.conflicts);
+        // Somebody else wrote, so what we hold may be old.
+        self.bump(write.slot);
+        SetOutcome::Conflict
+    }
+
+    /// Nobody knows whether L2 took it: what L1 has of this key is checked before it is served again.
+    fn distrust(&self, write: &Write<'_>) {
+        let turn = self.l1.turn(write.slot);
+        self.bump(write.slot);
+        self.l1.remove_shared(write.key);
+        drop(turn);
+    }
+
+    fn entry(
+        &self,
+        write: &Write<'_>,
+        version: u64,
+        epoch: (u64, u64),
+        config: &Config,
+    ) -> Result<Entry> {
+        let max_ttl_ms = config.l1.max_ttl_ms;
+        let entry = Entry::new(Parts {
+            key: write.key,
+            data: write.data,
+            version,
+            written_at_ms: write.written_at_ms,
+            lifetime: write.lifetime,
+            deadline_ms: entry::deadline_ms(write.lifetime.ends_at_ms(write.written_at_ms), max_ttl_ms),
+            stay_until_ms: entry::deadline_ms(0, max_ttl_ms),
+            slot: write.slot,
+            epoch,
+            is_local: write.is_local,
+        });
+        entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
+    }
+}
+
+fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Lifetime {
+    let expiry = &config.expiry;
+    let defaults = Defaults { ttl_ms: expiry.default_ttl_ms, sliding_ms: expiry.sliding_ms };
+    let is_silent = options.asked.ttl_ms == 0 && options.asked.expires_at_ms == 0;
+    let found = (is_silent && expiry.from_value == FromValue::Msal)
+        .then(|| entry::last_token_expires_at_ms(data))
+        .flatten();
+    Lifetime::resolve(options.asked, defaults, found, now_ms)
+}
+
+fn check_value(data: &[u8], config: &Config) -> Result<()> {
+    let limit = config.limits.max_value_bytes;
+    if data.len() > limit {
+        let len = data.len();
+        let message = format!("The value is {len} bytes long; limits.max_value_bytes allows {limit}.");
+        return Err(Error::new(Kind::ValueTooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Pointers and lengths from C into slices: nulls, impossible lengths, alignment, structs of another size.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use super::types::{TC_LOCAL_ONLY, tc_set_options};
+use crate::cache::SetOptions;
+use crate::entry::Asked;
+use crate::error::{Error, Kind, Result};
+
+/// Given as a length: the text before it ends with a NUL.
+const TC_NTS: usize = usize::MAX;
+/// The largest `limits.max_key_bytes`.
+const MAX_KEY_BYTES: usize = 65_536;
+/// A document is at most 1 MiB long.
+const MAX_CONFIG_BYTES: usize = 1 << 20;
+/// A thousand years.
+const MAX_SPAN_MS: i64 = 31_556_952_000_000;
+/// The end of the year 9999.
+const MAX_TIME_MS: i64 = 253_402_300_799_999;
+
+/// The key at `data`.
+///
+/// # Safety
+/// `data` is null or readable for `len` bytes, or with `TC_NTS` up to and with a NUL.
+#[inline]
+pub unsafe fn key<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
+    // SAFETY: by this function's own contract.
+    let key = unsafe { bytes_or_text("key", data, len) }?;
+    if key.is_empty() || key.len() > MAX_KEY_BYTES || key[0] == b'_' {
+        check_key(key)?;
+    }
+    Ok(key)
+}
+
+#[cold]
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.is_empty() {
+        return Err(invalid("The key is empty; a key has at least one byte."));
+    }
+    if key.len() > MAX_KEY_BYTES {
+        return Err(invalid(format!("The key is {} bytes long; at most {MAX_KEY_BYTES} are possible.", key.len())));
+    }
+    if key.starts_with(b"__tokencache:") {
+        return Err(invalid("The key begins with __tokencache:, which is the library's own space; choose another."));
+    }
+    Ok(())
+}
+
+/// The document at `data`.
+///
+/// # Safety
+/// As for [`key`].
+pub unsafe fn config<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
+    // SAFETY: by this function's own contract.
+    let config = unsafe { bytes_or_text("config", data, len) }?;
+    if config.len() > MAX_CONFIG_BYTES {
+        let message = format!("The document is {} bytes long; at most {MAX_CONFIG_BYTES} are read.", config.len());
+        return Err(Error::new(Kind::InvalidConfig, message));
+    }
+    Ok(config)
+}
+
+#[inline]
+unsafe fn bytes_or_text<'a>(name: &str, data: *const c_char, len: usize) -> Result<&'a [u8]> {
+    if data.is_null() {
+        return Err(null(name));
+    }
+    if len == TC_NTS {
+        // SAFETY: not null, and by the caller's contract it ends with a NUL.
+        return Ok(unsafe { CStr::from_ptr(data) }.to_bytes());
+    }
+    if len > isize::MAX as usize {
+        return Err(impossible(name, len));
+    }
+    // SAFETY: not null, a possible length, and by the caller's contract readable for it.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The value at `data`.
+///
+/// # Safety
+/// `data` is null or readable for `len` bytes.
+pub unsafe fn value<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if len > isize::MAX as usize {
+        return Err(Error::new(Kind::ValueTooLarge, format!("No value can be {len} bytes long.")));
+    }
+    if data.is_null() {
+        return if len == 0 { Ok(&[]) } else { Err(null("data")) };
+    }
+    // SAFETY: not null, a possible length, and by the caller's contract readable for it.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// A place for an output that must be there.
+#[inline]
+pub fn output<T>(name: &str, output: *mut T) -> Result<*mut T> {
+    if output.is_null() {
+        return Err(null(name));
+    }
+    optional_output(name, output)
+}
+
+/// A place for an output that may be null.
+#[inline]
+pub fn optional_output<T>(name: &str, output: *mut T) -> Result<*mut T> {
+    if output.is_aligned() { Ok(output) } else { Err(invalid(format!("{name} is not aligned for its type."))) }
+}
+
+/// The options at `options`, as far as this version knows them.
+///
+/// # Safety
+/// `options` is null, or readable for the `struct_size` it begins with.
+pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> {
+    if options.is_null() {
+        return Ok(SetOptions::default());
+    }
+    if !options.is_aligned() {
+        return Err(invalid("options is not aligned for its type."));
+    }
+    // SAFETY: not null, aligned, and it begins with struct_size.
+    let size = unsafe { *options.cast::<usize>() };
+    let known = size_of::<tc_set_options>();
+    if size < size_of::<usize>() || size > 4096 {
+        let message = format!("options.struct_size is {size}; start it with TC_SET_OPTIONS (here {known}).");
+        return Err(invalid(message));
+    }
+    let mut copy =
+        tc_set_options { struct_size: size, ttl_ms: 0, expires_at_ms: 0, sliding_ms: 0, expected_version: 0, flags: 0 };
+    // SAFETY: `size` bytes are readable; no more than both sides have are copied; all bit patterns are valid.
+    unsafe {
+        std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut copy).cast::<u8>(), size.min(known));
+        if size > known {
+            let tail = std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known);
+            if tail.iter().any(|byte| *byte != 0) {
+                let message = format!("options has {size} bytes, of which this version knows {known}; the rest is not 0.");
+                return Err(invalid(message));
+            }
+        }
+    }
+    check_options(&copy)?;
+    let asked =
+        Asked { ttl_ms: copy.ttl_ms, expires_at_ms: copy.expires_at_ms, sliding_ms: copy.sliding_ms };
+    Ok(SetOptions { asked, expected_version: copy.expected_version, is_local: copy.flags & TC_LOCAL_ONLY != 0 })
+}
+
+fn check_options(options: &tc_set_options) -> Result<()> {
+    if options.flags & !TC_LOCAL_ONLY != 0 {
+        return Err(invalid(format!("options.flags is {:#x}; only TC_LOCAL_ONLY (1) is known.", options.flags)));
+    }
+    let spans = [
+        ("ttl_ms", options.ttl_ms, -1, MAX_SPAN_MS),
+        ("expires_at_ms", options.expires_at_ms, 0, MAX_TIME_MS),
+        ("sliding_ms", options.sliding_ms, 0, MAX_SPAN_MS),
+    ];
+    for (name, value, least, most) in spans {
+        if !(least..=most).contains(&value) {
+            return Err(invalid(format!("options.{name} is {value}; {least} to {most} are possible.")));
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn null(name: &str) -> Error {
+    invalid(format!("{name} is null."))
+}
+
+#[cold]
+fn impossible(name: &str, len: usize) -> Error {
+    invalid(format!("{name} cannot be {len} bytes long."))
+}
+
+#[cold]
+pub fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidArgument, message)
+}

@@ -1,0 +1,178 @@
+//! Checked handles. A `tc_cache *` is no address: its value is the number of a slot and a tag that changes with
+//! every open and close, so that null, garbage and closed handles are an answer, never a crash.
+//!
+//! A call enters its slot by counting itself in, and leaves by counting itself out; `close` changes the tag first and
+//! then waits until as many have left as entered. Counters are striped, so that threads do not meet in one of them.
+//! Only what never waits runs inside; a call that may wait takes a reference to the cache and leaves.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::fork;
+use super::types::tc_cache;
+use crate::cache::Cache;
+use crate::error::{Error, Kind, Result};
+use crate::runtime::{self, lock};
+use crate::stats::stripe;
+
+const SLOTS: usize = 256;
+const STRIPES: usize = 16;
+
+#[repr(align(64))]
+struct Stripe {
+    entered: AtomicU64,
+    left: AtomicU64,
+}
+
+#[repr(align(64))]
+struct Slot {
+    /// The handle under which it is open; 0 while it is not.
+    handle: AtomicU64,
+    /// From `Arc::into_raw`; null while it is not open.
+    cache: AtomicPtr<Cache>,
+    stripes: [Stripe; STRIPES],
+}
+
+static TABLE: [Slot; SLOTS] = [const {
+    Slot {
+        handle: AtomicU64::new(0),
+        cache: AtomicPtr::new(ptr::null_mut()),
+        stripes: [const { Stripe { entered: AtomicU64::new(0), left: AtomicU64::new(0) } }; STRIPES],
+    }
+}; SLOTS];
+
+/// The tag of the next handle, 0 before the first; and the right to open, close and replace.
+static NEXT_TAG: Mutex<u64> = Mutex::new(0);
+
+/// Counted in, until dropped.
+struct Visit<'a>(&'a Stripe);
+
+impl Drop for Visit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.left.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Runs `body` on the cache of `handle`. It must not wait.
+#[inline]
+pub fn with<R>(handle: *mut tc_cache, body: impl FnOnce(&Cache) -> R) -> Result<R> {
+    let handle = handle as u64;
+    let slot = &TABLE[handle as usize % SLOTS];
+    let stripe = &slot.stripes[stripe()];
+    stripe.entered.fetch_add(1, Ordering::SeqCst);
+    let visit = Visit(stripe);
+    if slot.handle.load(Ordering::SeqCst) != handle || handle == 0 {
+        return Err(unknown());
+    }
+    // SAFETY: the slot is open under this handle and we are counted in, so `close` does not let go of the cache
+    // before `visit` is dropped.
+    let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
+    if cache.generation() != runtime::generation() {
+        drop(visit);
+        reopen(handle)?;
+        return with(handle as *mut tc_cache, body);
+    }
+    Ok(body(cache))
+}
+
+/// A reference to the cache of `handle`, for a call that may wait.
+pub fn get(handle: *mut tc_cache) -> Result<Arc<Cache>> {
+    with(handle, |cache| {
+        // SAFETY: `cache` lives in an Arc, which the slot's own reference keeps alive.
+        unsafe {
+            Arc::increment_strong_count(cache);
+            Arc::from_raw(cache)
+        }
+    })
+}
+
+/// A handle for `cache`.
+pub fn open(cache: Arc<Cache>) -> Result<*mut tc_cache> {
+    let mut next_tag = lock(&NEXT_TAG);
+    let Some((number, slot)) =
+        TABLE.iter().enumerate().find(|(_, slot)| slot.cache.load(Ordering::Acquire).is_null())
+    else {
+        drop(next_tag);
+        cache.close();
+        let message = format!("{SLOTS} caches are open in this process; close one first.");
+        return Err(Error::new(Kind::OutOfMemory, message));
+    };
+    if *next_tag == 0 {
+        // Another copy of this library in the process counts from elsewhere, so its handles are unknown here.
+        *next_tag = RandomState::new().hash_one(&raw const TABLE as usize) >> 16;
+    }
+    // The upper bit keeps a handle from being an address that somebody could read.
+    *next_tag = (*next_tag + 1) & ((1 << 47) - 1);
+    let handle = 1 << 63 | *next_tag << 8 | number as u64;
+    slot.cache.store(Arc::into_raw(cache).cast_mut(), Ordering::Release);
+    slot.handle.store(handle, Ordering::SeqCst);
+    Ok(handle as *mut tc_cache)
+}
+
+/// Takes `handle` out of use; the cache it stood for is then the caller's to close.
+pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
+    with(handle, |_| ())?;
+    let _one_at_a_time = lock(&NEXT_TAG);
+    let slot = &TABLE[handle as usize % SLOTS];
+    let swapped = slot.handle.compare_exchange(handle as u64, 0, Ordering::SeqCst, Ordering::SeqCst);
+    if swapped.is_err() {
+        return Err(unknown());
+    }
+    wait_for_visitors(slot);
+    let cache = slot.cache.swap(ptr::null_mut(), Ordering::AcqRel);
+    // SAFETY: it came from Arc::into_raw in `open`, nobody can enter any more, and whoever had entered has left.
+    Ok(unsafe { Arc::from_raw(cache) })
+}
+
+/// In a forked child: puts a fresh inside behind the handle.
+#[cold]
+fn reopen(handle: u64) -> Result<()> {
+    let _one_at_a_time = lock(&NEXT_TAG);
+    let slot = &TABLE[handle as usize % SLOTS];
+    if slot.handle.load(Ordering::SeqCst) != handle {
+        return Err(unknown());
+    }
+    // SAFETY: open, and only the holder of the lock replaces it.
+    let old = unsafe { &*slot.cache.load(Ordering::Acquire) };
+    if old.generation() != runtime::generation() {
+        let fresh = old.reopened()?;
+        // The parent's inside is left alone: its locks may be held for ever by threads that are not here.
+        slot.cache.store(Arc::into_raw(fresh).cast_mut(), Ordering::Release);
+    }
+    Ok(())
+}
+
+fn wait_for_visitors(slot: &Slot) {
+    for stripe in &slot.stripes {
+        // `left` first: when both are equal then, nobody was inside in between.
+        while {
+            let left = stripe.left.load(Ordering::SeqCst);
+            left != stripe.entered.load(Ordering::SeqCst)
+        } {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// In a forked child: visitors on threads that are not here will never leave.
+pub fn forget_visitors() {
+    for slot in TABLE.iter().filter(|slot| slot.handle.load(Ordering::Relaxed) != 0) {
+        for stripe in &slot.stripes {
+            stripe.left.store(stripe.entered.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Holds the right to open and close; kept over a fork.
+pub fn hold() -> fork::Held<u64> {
+    lock(&NEXT_TAG)
+}
+
+#[cold]
+fn unknown() -> Error {
+    let message = "The handle is null, was never opened by this library, or is closed already.";
+    Error::new(Kind::InvalidHandle, message)
+}

@@ -1,0 +1,26 @@
+//! The C ABI: names, unsafe, and nothing else. The files stand in the order of the header.
+//!
+//! Every exported body is [`guard::guard`]: it catches a panic, and writes outputs only when the status says that
+//! there is something to write.
+
+#![allow(non_camel_case_types)]
+
+mod arguments;
+mod background;
+mod callbacks;
+mod diagnostics;
+mod entries;
+mod fork;
+mod guard;
+mod handle;
+mod lifecycle;
+mod types;
+mod value;
+
+pub use background::*;
+pub use callbacks::{tc_on_log, tc_on_retry};
+pub use diagnostics::*;
+pub use entries::*;
+pub use lifecycle::*;
+pub use types::*;
+pub use value::{tc_value_release, tc_value_retain};

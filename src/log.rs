@@ -1,0 +1,138 @@
+//! Where log records go, and how keys appear in them.
+
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use sha2::{Digest, Sha256};
+
+/// The weight of a record. The numbers are those of `tc_level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Level {
+    /// Something failed that somebody must look at.
+    Error = 1,
+    /// Something is not as it should be, and was dealt with.
+    Warn = 2,
+    /// What happens rarely and is worth knowing.
+    Info = 3,
+    /// Every attempt.
+    Debug = 4,
+}
+
+impl Level {
+    /// Its word in the configuration document.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+/// Takes log records. Implemented in `ffi` over the application's callback.
+pub trait Sink: Send + Sync {
+    /// Takes a record, or answers `false` when it had to drop it. Must not block.
+    fn write(&self, level: Level, target: &'static str, message: &str) -> bool;
+}
+
+/// What the configuration says of logs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the cache.
+    pub name: String,
+    /// The lightest record that is written.
+    pub level: Level,
+    /// Whether records go to standard error when no sink is set.
+    pub to_stderr: bool,
+    /// Whether keys appear as they are.
+    pub clear_keys: bool,
+    /// What stands before every key in L2.
+    pub key_prefix: String,
+}
+
+struct Chosen {
+    level: Level,
+    sink: Box<dyn Sink>,
+}
+
+/// The log of one cache.
+pub struct Logger {
+    settings: ArcSwap<Settings>,
+    chosen: Arc<ArcSwapOption<Chosen>>,
+    dropped: AtomicU64,
+}
+
+impl Logger {
+    /// A log with these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Logger { settings: ArcSwap::from_pointee(settings), chosen: Arc::default(), dropped: 0.into() }
+    }
+
+    /// The same destination, for another inside of the same cache.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        let settings = ArcSwap::new(self.settings.load_full());
+        Logger { settings, chosen: Arc::clone(&self.chosen), dropped: 0.into() }
+    }
+
+    /// Takes over new settings.
+    pub fn apply(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Sends records at or above `level` to `sink` instead; `None` goes back to the settings.
+    pub fn redirect(&self, level: Level, sink: Option<Box<dyn Sink>>) {
+        self.chosen.store(sink.map(|sink| Arc::new(Chosen { level, sink })));
+    }
+
+    /// Writes a record, if anybody wants it.
+    pub fn write(&self, level: Level, target: &'static str, message: impl FnOnce() -> String) {
+        if let Some(chosen) = &*self.chosen.load() {
+            if level <= chosen.level && !chosen.sink.write(level, target, &message()) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let settings = self.settings.load();
+        if settings.to_stderr && level <= settings.level {
+            to_stderr(&format!("tokencache[{}] {} {target}: {}\n", settings.name, level.word(), message()));
+        }
+    }
+
+    /// Records that the sink had to drop.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How `key` appears in a record: hashed, the same in every process, unless the settings say otherwise.
+    #[must_use]
+    pub fn key(&self, key: &[u8]) -> String {
+        let settings = self.settings.load();
+        if settings.clear_keys {
+            return String::from_utf8_lossy(key).escape_debug().to_string();
+        }
+        let digest = Sha256::new().chain_update(settings.key_prefix.as_bytes()).chain_update(key).finalize();
+        digest[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+// Not through the lock of std::io::Stderr: another thread may hold it for ever in a forked child.
+fn to_stderr(line: &str) {
+    if let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() {
+        let _ = std::fs::File::from(descriptor).write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,205 @@
+//! Runs an operation of L2: inside one deadline, with as many attempts as are allowed, each asked of the
+//! application.
+
+#![forbid(unsafe_code)]
+
+pub mod backoff;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::config::Resilience;
+use crate::error::Kind;
+use crate::l2::{Attempt, Class, Failure};
+use crate::log::{Level, Logger};
+use crate::runtime::{Refused, Runtime, Signal, lock};
+use crate::stats::{Operation, Stats, count};
+
+/// What the application wants done about a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Follow the configuration.
+    Default,
+    /// Try again after the pause in milliseconds.
+    Retry(u64),
+    /// Fail the call now.
+    GiveUp,
+}
+
+/// A failed attempt, as the application hears of it.
+#[derive(Clone, Debug)]
+pub struct FailedAttempt {
+    /// What was asked of L2.
+    pub operation: Operation,
+    /// Why it failed.
+    pub kind: Kind,
+    /// The cache key; empty when the operation has none.
+    pub key: Vec<u8>,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// How many there may be.
+    pub max_attempts: u32,
+    /// Since the call began.
+    pub elapsed_ms: u64,
+    /// Until the deadline.
+    pub remaining_ms: u64,
+    /// A sentence.
+    pub message: String,
+    /// The configured pause before the next try.
+    pub delay_ms: u64,
+}
+
+/// The application's say. Implemented in `ffi` over its callback.
+pub trait Hook: Send + Sync {
+    /// Decides. Runs on a callback thread with no lock held, several at once, and may block.
+    fn decide(&self, failed: &FailedAttempt) -> Decision;
+}
+
+thread_local! {
+    static IS_DECIDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A call that may need L2: what it is, and whom it concerns.
+pub struct Call<'a> {
+    /// What is asked.
+    pub operation: Operation,
+    /// The cache key.
+    pub key: &'a [u8],
+    /// When it began.
+    pub started: Instant,
+    /// The rules.
+    pub policy: &'a Resilience,
+    /// The application's say.
+    pub hook: Option<Arc<dyn Hook>>,
+    /// Wakes it up.
+    pub signal: &'a Arc<Signal>,
+    /// Where callbacks run.
+    pub runtime: &'a Runtime,
+    /// Where it is told.
+    pub log: &'a Logger,
+    /// Where it is counted.
+    pub stats: &'a Stats,
+}
+
+impl Call<'_> {
+    /// When the call must have ended.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.started + Duration::from_millis(self.policy.deadline_ms)
+    }
+
+    /// Runs `operation` until it succeeds or nothing more may be tried.
+    pub fn run<T>(
+        &self,
+        mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let is_closing = || self.signal.is_closing();
+        let mut attempt = 1;
+        let outcome = loop {
+            if is_closing() {
+                break Err(closed());
+            }
+            let share = self.remaining() / (self.policy.max_attempts.max(attempt) - attempt + 1);
+            match operation(Attempt { deadline: Instant::now() + share, is_closing: &is_closing }) {
+                Ok(done) => break Ok(done),
+                Err(failure) => {
+                    self.note(&failure, attempt);
+                    if !self.tries_again(&failure, attempt) {
+                        break Err(if is_closing() { closed() } else { failure });
+                    }
+                }
+            }
+            attempt += 1;
+            count(&self.stats.retries);
+        };
+        self.stats.l2(self.operation).record(self.started.elapsed());
+        if let Err(failure) = &outcome {
+            self.stats.failed(failure.class.rule().kind, true);
+        }
+        outcome
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline().saturating_duration_since(Instant::now())
+    }
+
+    /// Decides, pauses, and answers whether there is to be another attempt.
+    fn tries_again(&self, failure: &Failure, attempt: u32) -> bool {
+        if failure.class == Class::Closed {
+            return false;
+        }
+        let delay_ms = backoff::pause_ms(attempt, self.policy.backoff_ms, self.policy.max_backoff_ms);
+        let pause_ms = match self.ask(failure, attempt, delay_ms) {
+            Decision::GiveUp => return false,
+            Decision::Retry(pause_ms) => pause_ms,
+            Decision::Default if failure.class.rule().retried => delay_ms,
+            Decision::Default => return false,
+        };
+        let pause = Duration::from_millis(pause_ms);
+        if attempt >= self.policy.max_attempts || self.signal.is_closing() || pause >= self.remaining() {
+            return false;
+        }
+        !self.signal.wait_until(Instant::now() + pause, || self.signal.is_closing())
+    }
+
+    fn ask(&self, failure: &Failure, attempt: u32, delay_ms: u64) -> Decision {
+        let Some(hook) = self.hook.clone().filter(|_| !IS_DECIDING.get()) else { return Decision::Default };
+        if failure.class == Class::Suspended {
+            return Decision::Default;
+        }
+        let failed = FailedAttempt {
+            operation: self.operation,
+            kind: failure.class.rule().kind,
+            key: self.key.to_vec(),
+            attempt,
+            max_attempts: self.policy.max_attempts,
+            elapsed_ms: millis(self.started.elapsed()),
+            remaining_ms: millis(self.remaining()),
+            message: failure.message.clone(),
+            delay_ms,
+        };
+        count(&self.stats.callbacks);
+        let answer = Arc::new(Mutex::new(None));
+        let (reply, signal) = (Arc::clone(&answer), Arc::clone(self.signal));
+        let asked = self.runtime.callbacks.run(Box::new(move || {
+            IS_DECIDING.set(true);
+            let decision = catch_unwind(AssertUnwindSafe(|| hook.decide(&failed)));
+            IS_DECIDING.set(false);
+            *lock(&reply) = Some(decision.unwrap_or(Decision::Default));
+            signal.notify();
+        }));
+        if let Err(Refused { error, .. }) = asked {
+            self.log.write(Level::Error, "resilience", || format!("The retry callback was not asked: {error}"));
+            return Decision::Default;
+        }
+        let has_answer = || lock(&answer).is_some() || self.signal.is_closing();
+        self.signal.wait_until(self.deadline(), has_answer);
+        // Nobody answered in time: the deadline ends the call.
+        lock(&answer).take().unwrap_or(Decision::GiveUp)
+    }
+
+    fn note(&self, failure: &Failure, attempt: u32) {
+        let kind = failure.class.rule().kind;
+        self.stats.failed(kind, false);
+        self.log.write(Level::Warn, "l2", || {
+            format!(
+                "operation={} tier=l2 key={} attempt={attempt} in_retry={} status={} elapsed_ms={}: {failure}",
+                self.operation.name(),
+                self.log.key(self.key),
+                attempt > 1,
+                kind.name(),
+                millis(self.started.elapsed()),
+            )
+        });
+    }
+}
+
+fn closed() -> Failure {
+    Failure::new(Class::Closed, "The cache was closed while this call was under way.")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

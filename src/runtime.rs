@@ -1,0 +1,266 @@
+//! The threads of the library: workers behind the asynchronous calls, callback threads that run the application's
+//! code and nothing else, and one that tends open caches. All are made on demand, block every signal, and go when
+//! there is nothing to do. There is one runtime per process; a forked child makes its own.
+
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+
+use crate::error::{Error, Kind, Result};
+
+const IDLE: Duration = Duration::from_secs(5);
+const TENDING: Duration = Duration::from_millis(500);
+
+/// Work for a thread.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// What is tended about twice a second.
+pub trait Tended: Send + Sync {
+    /// Does what nobody waits for.
+    fn tend(&self);
+}
+
+/// The threads of this process.
+pub struct Runtime {
+    /// Run the application's retry and completion callbacks.
+    pub callbacks: Arc<Pool>,
+    /// Runs the application's log callbacks, in order.
+    pub logs: Arc<Pool>,
+    /// Do what asynchronous calls ask for.
+    pub workers: Arc<Pool>,
+    tended: Arc<Mutex<Tending>>,
+}
+
+#[derive(Default)]
+struct Tending {
+    is_running: bool,
+    caches: Vec<Weak<dyn Tended>>,
+}
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static CURRENT: Mutex<Option<(u64, Arc<Runtime>)>> = Mutex::new(None);
+
+thread_local! {
+    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Option<(u64, Arc<Runtime>)>>>> =
+        const { RefCell::new(None) };
+}
+
+/// How many forks lie between this process and the one that loaded the library.
+#[inline]
+#[must_use]
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Holds what no child may find locked. Called on the forking thread.
+pub fn before_fork() {
+    let guard = lock(&CURRENT);
+    HELD_OVER_FORK.with_borrow_mut(|held| *held = Some(guard));
+}
+
+/// Lets go again, in the parent and in the child. Called on the thread that forked.
+pub fn after_fork(is_child: bool) {
+    HELD_OVER_FORK.with_borrow_mut(|held| *held = None);
+    if is_child {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The runtime of this process.
+#[must_use]
+pub fn current() -> Arc<Runtime> {
+    let mut current = lock(&CURRENT);
+    if let Some((generation, runtime)) = &*current
+        && *generation == self::generation()
+    {
+        return Arc::clone(runtime);
+    }
+    let runtime = Arc::new(Runtime {
+        callbacks: Pool::new("tc-callback", 8),
+        logs: Pool::new("tc-log", 1),
+        workers: Pool::new("tc-worker", 16),
+        tended: Arc::default(),
+    });
+    // The parent's threads do not exist here, and its locks may be held by them for ever: it is left alone.
+    std::mem::forget(current.replace((self::generation(), Arc::clone(&runtime))));
+    runtime
+}
+
+impl Runtime {
+    /// Tends `cache` until it is gone.
+    pub fn tend(&self, cache: Weak<dyn Tended>) -> Result<()> {
+        let mut tending = lock(&self.tended);
+        tending.caches.push(cache);
+        if !tending.is_running {
+            let tended = Arc::clone(&self.tended);
+            start("tc-tend", move || tend_all(&tended))?;
+            tending.is_running = true;
+        }
+        Ok(())
+    }
+}
+
+fn tend_all(tended: &Mutex<Tending>) {
+    loop {
+        std::thread::sleep(TENDING);
+        let caches: Vec<_> = {
+            let mut tending = lock(tended);
+            tending.caches.retain(|cache| cache.strong_count() > 0);
+            if tending.caches.is_empty() {
+                tending.is_running = false;
+                return;
+            }
+            tending.caches.iter().filter_map(Weak::upgrade).collect()
+        };
+        for cache in caches {
+            cache.tend();
+        }
+    }
+}
+
+/// A job that no thread can do.
+pub struct Refused {
+    /// Why.
+    pub error: Error,
+    /// The job.
+    pub job: Job,
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        refused.error
+    }
+}
+
+/// Threads that share a queue.
+pub struct Pool {
+    name: &'static str,
+    max_threads: usize,
+    state: Mutex<Queue>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Pool {
+    fn new(name: &'static str, max_threads: usize) -> Arc<Pool> {
+        Arc::new(Pool { name, max_threads, state: Mutex::default(), news: Condvar::new() })
+    }
+
+    /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
+    pub fn run(self: &Arc<Self>, job: Job) -> std::result::Result<(), Refused> {
+        let mut queue = lock(&self.state);
+        if queue.idle <= queue.jobs.len() && queue.threads < self.max_threads {
+            let pool = Arc::clone(self);
+            match start(self.name, move || pool.work()) {
+                Ok(()) => queue.threads += 1,
+                Err(error) if queue.threads == 0 => return Err(Refused { error, job }),
+                Err(_) => {}
+            }
+        }
+        queue.jobs.push_back(job);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// How many jobs wait for a thread.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        lock(&self.state).jobs.len()
+    }
+
+    fn work(&self) {
+        let mut queue = lock(&self.state);
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                // A job reports its own panics; one that did not must not cost a thread that others count on.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                queue = lock(&self.state);
+                continue;
+            }
+            queue.idle += 1;
+            let (back, wait) =
+                self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = back;
+            queue.idle -= 1;
+            if wait.timed_out() && queue.jobs.is_empty() {
+                queue.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    // Inherited by the new thread from its first instruction on; blocked inside it, a signal could come before.
+    let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).ok();
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    if let Some(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    started.map(drop).map_err(|error| {
+        Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
+    })
+}
+
+/// A place to wait for something rare: a decision of the application, the end of a pause, the close of the cache.
+#[derive(Default)]
+pub struct Signal {
+    lock: Mutex<()>,
+    news: Condvar,
+    is_closing: AtomicBool,
+}
+
+impl Signal {
+    /// Whether the cache is closing.
+    #[inline]
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Ends every wait. Answers whether this was the first time.
+    pub fn close(&self) -> bool {
+        let was_closing = self.is_closing.swap(true, Ordering::AcqRel);
+        self.notify();
+        !was_closing
+    }
+
+    /// Something changed: whoever waits looks again.
+    pub fn notify(&self) {
+        drop(lock(&self.lock));
+        self.news.notify_all();
+    }
+
+    /// Waits until `is_done` or `deadline`; answers what `is_done` said last.
+    pub fn wait_until(&self, deadline: Instant, is_done: impl Fn() -> bool) -> bool {
+        let mut guard = lock(&self.lock);
+        loop {
+            if is_done() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            guard = self.news.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Locks, also after a panic elsewhere: what these locks guard is valid between any two statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
