@@ -1,0 +1,205 @@
+//! Every member of the configuration document, in one table. Parser, JSON Schema and README are made from it.
+
+#![forbid(unsafe_code)]
+
+use serde_json::Value;
+
+use self::Fallback::{Json, Words};
+use super::shape::NO_LIMIT;
+use super::shape::Shape::{self, Boolean, Lifetime, Path, Text};
+
+/// What holds where the document does not say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fallback {
+    /// This JSON.
+    Json(&'static str),
+    /// No single value; what happens, in words.
+    Words(&'static str),
+}
+
+/// Whether `tc_configure` can change a member on an open cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// It can.
+    Yes,
+    /// It refuses.
+    No,
+    /// It has nothing to change: the member is looked at only at opening.
+    Moot,
+}
+
+/// One member of the document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Member {
+    /// Where it stands, as a JSON pointer.
+    pub pointer: &'static str,
+    /// What it may hold.
+    pub shape: Shape,
+    /// What holds where the document does not say.
+    pub fallback: Fallback,
+    /// Whether `tc_configure` can change it.
+    pub live: Live,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+}
+
+impl Member {
+    /// The pointer of the object that it stands in; empty for the document itself.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.pointer.rsplit_once('/').map_or("", |(section, _)| section)
+    }
+
+    /// Its name in that object.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.pointer.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// Its name in prose: `l1.capacity_bytes`.
+    #[must_use]
+    pub fn dotted(&self) -> String {
+        self.pointer.trim_start_matches('/').replace('/', ".")
+    }
+
+    /// The value that holds where the document does not say, if there is one.
+    #[must_use]
+    pub fn default_value(&self) -> Option<Value> {
+        match self.fallback {
+            Fallback::Json(json) => serde_json::from_str(json).ok(),
+            Fallback::Words(_) => None,
+        }
+    }
+
+    /// Whether something acts on it in this version.
+    #[must_use]
+    pub fn is_built(&self) -> bool {
+        self.shape != Shape::Later
+    }
+}
+
+/// The member at `pointer`.
+#[must_use]
+pub fn find(pointer: &str) -> Option<&'static Member> {
+    MEMBERS.iter().find(|member| member.pointer == pointer)
+}
+
+/// The names of the members and sections in `section` that satisfy `wanted`, in the order of the table.
+#[must_use]
+pub fn names_in(section: &str, wanted: fn(&Member) -> bool) -> Vec<&'static str> {
+    let inside = |member: &Member| member.pointer.strip_prefix(section)?.strip_prefix('/')?.split('/').next();
+    let mut names: Vec<&str> = MEMBERS.iter().filter(|member| wanted(member)).filter_map(inside).collect();
+    names.dedup();
+    names
+}
+
+const fn integer(min: i64, max: i64) -> Shape {
+    Shape::Integer { min, max }
+}
+
+const fn words(built: &'static [&'static str]) -> Shape {
+    Shape::Word { built, later: &[] }
+}
+
+const fn live(pointer: &'static str, shape: Shape, fallback: Fallback, meaning: &'static str) -> Member {
+    Member { pointer, shape, fallback, live: Live::Yes, meaning }
+}
+
+const fn fixed(pointer: &'static str, shape: Shape, fallback: Fallback, meaning: &'static str) -> Member {
+    Member { pointer, shape, fallback, live: Live::No, meaning }
+}
+
+const fn moot(pointer: &'static str, shape: Shape, fallback: Fallback, meaning: &'static str) -> Member {
+    Member { pointer, shape, fallback, live: Live::Moot, meaning }
+}
+
+const fn later(pointer: &'static str) -> Member {
+    moot(pointer, Shape::Later, Words(""), "")
+}
+
+/// The table. Members of one section stand together.
+#[rustfmt::skip]
+pub static MEMBERS: &[Member] = &[
+    moot("/version", integer(1, 1), Words("required"), "the version of the document"),
+    live("/name", Text, Words("program name"), "who this is, in logs and to its peers"),
+
+    live("/limits/max_key_bytes", integer(1, 65_536), Json("1024"), "the longest key"),
+    live("/limits/max_value_bytes", integer(1, 536_870_912), Json("1048576"), "the longest value"),
+
+    live("/l1/enabled", Boolean, Json("true"), "false: every read is answered by L2"),
+    live("/l1/capacity_bytes", integer(65_536, NO_LIMIT), Json("67108864"),
+         "keys, values and overhead counted; a value that L1 cannot hold is served from L2 alone, without an L2 it is \
+          `TC_VALUE_TOO_LARGE`"),
+    live("/l1/max_ttl_ms", integer(0, NO_LIMIT), Json("0"),
+         "longest stay in L1; 0: as long as the entry lives"),
+
+    fixed("/l2/kind", Shape::Word { built: &["none", "sqlite"], later: &["redis"] }, Json("\"none\""),
+          "the tier that processes share"),
+    fixed("/l2/path", Path, Words("required with sqlite"), "sqlite: the file; created with mode 0600"),
+    live("/l2/capacity_bytes", integer(0, NO_LIMIT), Json("1073741824"),
+         "sqlite: beyond it expired entries go first, then the longest unused; 0: no limit"),
+    later("/l2/url"),
+    later("/l2/username"), later("/l2/username_env"), later("/l2/username_file"),
+    later("/l2/password"), later("/l2/password_env"), later("/l2/password_file"),
+    fixed("/l2/key_prefix", Text, Json("\"\""),
+          "put in front of every key, byte for byte; the same as .NET's `InstanceName`"),
+    later("/l2/ca_file"), later("/l2/client_cert_file"), later("/l2/client_key_file"),
+    moot("/l2/require_at_open", Boolean, Json("false"),
+         "true: `tc_open` waits for L2, at most `deadline_ms`, and fails with its status"),
+    later("/l2/allow_plaintext"), later("/l2/write"),
+
+    live("/expiry/default_ttl_ms", Lifetime, Json("1209600000"),
+         "14 days, where the caller says nothing; -1: never"),
+    live("/expiry/sliding_ms", integer(0, NO_LIMIT), Json("0"), "default sliding window; 0: none"),
+    live("/expiry/from_value", words(&["msal", "off"]), Json("\"msal\""),
+         "`msal`: where the caller says nothing and the value is an MSAL cache without refresh tokens, it ends with its \
+          last access token"),
+
+    fixed("/encryption/algorithm", Shape::Word { built: &["none"], later: &["aes-256-gcm"] },
+          Words("required with an L2"), "how entries are sealed in L2; `none`: L2 holds them in plain text"),
+    later("/encryption/keyring"), later("/encryption/keyring_file"), later("/encryption/keyring_env"),
+    later("/encryption/accept_plaintext"), later("/encryption/strict_files"), later("/encryption/unreadable"),
+
+    later("/coherence/heartbeat_ms"), later("/coherence/heartbeat_timeout_ms"),
+
+    live("/resilience/deadline_ms", integer(1, 60_000), Json("500"),
+         "the whole of a call: queueing, connecting, every attempt"),
+    live("/resilience/max_attempts", integer(1, 10), Json("2"), "the retry callback cannot exceed it"),
+    live("/resilience/backoff_ms", integer(0, 60_000), Json("20"),
+         "before the second attempt; exponential, full jitter"),
+    live("/resilience/max_backoff_ms", integer(0, 60_000), Json("200"),
+         "the longest backoff; not less than `backoff_ms`"),
+    later("/resilience/stale_ms"),
+    later("/resilience/circuit_failures"), later("/resilience/circuit_ratio"), later("/resilience/probe_ms"),
+    live("/resilience/close_ms", integer(0, 600_000), Json("5000"), "how long `tc_close` flushes"),
+    later("/resilience/journal_path"), later("/resilience/journal_max_bytes"), later("/resilience/journal_max_entries"),
+
+    live("/logging/to", words(&["stderr", "none"]), Json("\"stderr\""),
+         "a callback set with `tc_on_log` takes its place"),
+    live("/logging/level", words(&["error", "warn", "info", "debug"]), Json("\"warn\""),
+         "the least urgent that is logged"),
+    live("/logging/keys", words(&["hashed", "clear"]), Json("\"hashed\""),
+         "`hashed`: first 8 bytes of SHA-256(`key_prefix` + key) in hex, the same in every process"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_json_that_its_member_may_hold() {
+        for member in MEMBERS {
+            if let Json(json) = member.fallback {
+                let default = member.default_value().unwrap_or_else(|| panic!("{} {json}", member.pointer));
+                assert_eq!(member.shape.check(&default).as_ref(), Ok(&default), "{}", member.pointer);
+            }
+        }
+    }
+
+    #[test]
+    fn a_section_knows_its_names_in_order() {
+        assert_eq!(names_in("/l1", Member::is_built), ["enabled", "capacity_bytes", "max_ttl_ms"]);
+        let top = ["version", "name", "limits", "l1", "l2", "expiry", "encryption", "resilience", "logging"];
+        assert_eq!(names_in("", Member::is_built), top);
+    }
+}

@@ -1,0 +1,95 @@
+//! The table of members for other readers: a JSON Schema for editors, Markdown for the README.
+
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::members::{Fallback, Live, MEMBERS, Member};
+use super::shape::{NO_LIMIT, Shape};
+
+/// The document as a JSON Schema (draft 2020-12): the members that this version acts on.
+#[must_use]
+pub fn json_schema() -> String {
+    let mut schema = object();
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "The configuration document of Tokencache".into();
+    schema["required"] = json!(["version"]);
+    for member in built() {
+        let mut holder = &mut schema;
+        if let Some(section) = member.section().strip_prefix('/') {
+            holder = &mut holder["properties"][section];
+            if holder.is_null() {
+                *holder = object();
+            }
+        }
+        holder["properties"][member.name()] = property(member);
+    }
+    format!("{schema:#}\n")
+}
+
+/// The document as a table in Markdown, and the members that this version does not act on yet in a sentence.
+#[must_use]
+pub fn markdown_table() -> String {
+    let mut table = String::from("| member | default | range, meaning | live |\n|---|---|---|---|\n");
+    for member in built() {
+        let default = match member.fallback {
+            Fallback::Json(json) => format!("`{json}`"),
+            Fallback::Words(words) => words.into(),
+        };
+        let live = match member.live {
+            Live::Yes => "yes",
+            Live::No => "no",
+            Live::Moot => "–",
+        };
+        let _ =
+            writeln!(table, "| `{}` | {default} | {} | {live} |", member.dotted(), range_and_meaning(member));
+    }
+    let _ =
+        writeln!(table, "\nNot built yet in this version, and refused by name: {}.", not_built().join(", "));
+    table
+}
+
+fn built() -> impl Iterator<Item = &'static Member> {
+    MEMBERS.iter().filter(|member| member.is_built())
+}
+
+fn object() -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": {} })
+}
+
+fn property(member: &Member) -> Value {
+    let mut property = match member.shape {
+        Shape::Boolean => json!({ "type": "boolean" }),
+        Shape::Text | Shape::Later => json!({ "type": "string" }),
+        Shape::Path => json!({ "type": "string", "minLength": 1 }),
+        Shape::Integer { min, max: NO_LIMIT } => json!({ "type": "integer", "minimum": min }),
+        Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Lifetime => json!({ "type": "integer", "minimum": -1, "not": { "const": 0 } }),
+        Shape::Word { built, .. } => json!({ "enum": built }),
+    };
+    property["description"] = member.meaning.replace('`', "").into();
+    if let Some(default) = member.default_value() {
+        property["default"] = default;
+    }
+    property
+}
+
+fn range_and_meaning(member: &Member) -> String {
+    match member.shape.range() {
+        range if range.is_empty() => member.meaning.into(),
+        range => format!("{}; {}", range.replace('"', "`"), member.meaning),
+    }
+}
+
+fn not_built() -> Vec<String> {
+    let words = |member: &Member| match member.shape {
+        Shape::Later => vec![format!("`{}`", member.dotted())],
+        Shape::Word { later, .. } => {
+            later.iter().map(|word| format!("`{}` `\"{word}\"`", member.dotted())).collect()
+        }
+        _ => vec![],
+    };
+    MEMBERS.iter().flat_map(words).collect()
+}

@@ -1,0 +1,179 @@
+//! What a member may hold, and how a value that it may not hold is refused.
+
+#![forbid(unsafe_code)]
+
+use serde_json::{Number, Value};
+
+/// The maximum of an integer that has none.
+pub const NO_LIMIT: i64 = i64::MAX;
+
+/// What a member may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// `true` or `false`.
+    Boolean,
+    /// Any text.
+    Text,
+    /// The name of a file.
+    Path,
+    /// A whole number between the two, both included; [`NO_LIMIT`] for no maximum.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// Milliseconds, 1 or more, or -1 for never.
+    Lifetime,
+    /// One of some words.
+    Word {
+        /// Those that this version understands.
+        built: &'static [&'static str],
+        /// Those of the contract that it does not understand yet.
+        later: &'static [&'static str],
+    },
+    /// The member is in the contract, but nothing acts on it yet.
+    Later,
+}
+
+impl Shape {
+    /// `value` as this shape holds it; or what is wrong, as the rest of a sentence that begins with the member.
+    ///
+    /// # Errors
+    /// The rest of that sentence.
+    pub fn check(&self, value: &Value) -> Result<Value, String> {
+        match (self, value) {
+            (Shape::Later, _) => return Err("is not built yet in this version; leave it out.".into()),
+            (Shape::Boolean, Value::Bool(_)) | (Shape::Text, Value::String(_)) => return Ok(value.clone()),
+            (Shape::Path, Value::String(path)) if !path.is_empty() && !path.contains('\0') => {
+                return Ok(value.clone());
+            }
+            (Shape::Integer { .. } | Shape::Lifetime, Value::Number(number)) => {
+                if let Some(number) = whole(number).filter(|number| self.holds(*number)) {
+                    return Ok(number.into());
+                }
+            }
+            (Shape::Word { built, later }, Value::String(word)) => {
+                if built.contains(&word.as_str()) {
+                    return Ok(value.clone());
+                }
+                if later.contains(&word.as_str()) {
+                    let words = self.range();
+                    return Err(format!("{value} is not built yet in this version; write {words}."));
+                }
+            }
+            _ => {}
+        }
+        Err(format!("is {}; it must be {}.", shown(value), self.wanted()))
+    }
+
+    /// The range, in words; empty when there is nothing to say.
+    #[must_use]
+    pub fn range(&self) -> String {
+        match self {
+            Shape::Boolean | Shape::Text | Shape::Path | Shape::Later => String::new(),
+            Shape::Integer { min, max } if min == max => min.to_string(),
+            Shape::Integer { min, max: NO_LIMIT } => format!("{min} or more"),
+            Shape::Integer { min, max } => format!("{min} to {max}"),
+            Shape::Lifetime => "1 or more, or -1".into(),
+            Shape::Word { built, .. } => alternatives(built),
+        }
+    }
+
+    fn holds(&self, number: i64) -> bool {
+        match self {
+            Shape::Integer { min, max } => (*min..=*max).contains(&number),
+            Shape::Lifetime => number == -1 || number >= 1,
+            _ => false,
+        }
+    }
+
+    fn wanted(&self) -> String {
+        match self {
+            Shape::Boolean => "true or false".into(),
+            Shape::Text | Shape::Later => "a text".into(),
+            Shape::Path => "the name of a file".into(),
+            Shape::Integer { min, max } if min == max => self.range(),
+            Shape::Integer { .. } | Shape::Lifetime => format!("a whole number, {}", self.range()),
+            Shape::Word { .. } => self.range(),
+        }
+    }
+}
+
+/// JSON knows no integers: `1000`, `1000.0` and `1e3` are one number, also to a JSON Schema.
+#[allow(clippy::cast_possible_truncation)]
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    number.as_i64().or_else(|| {
+        let float = number.as_f64()?;
+        (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
+    })
+}
+
+/// A text that does not look like a mistyped word may be a secret in the wrong place, so it is not repeated.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text)
+            if text.len() <= 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') =>
+        {
+            value.to_string()
+        }
+        Value::String(text) => format!("a text of {} bytes", text.len()),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+fn alternatives(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BYTES: Shape = Shape::Integer { min: 1, max: 65_536 };
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_fraction() {
+        assert_eq!(BYTES.check(&json!(1000.0)), Ok(json!(1000)));
+        assert_eq!(BYTES.check(&json!(1.5)), Err("is 1.5; it must be a whole number, 1 to 65536.".into()));
+        assert!(BYTES.check(&json!(u64::MAX)).is_err());
+        assert!(BYTES.check(&json!(1e300)).is_err());
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_what_is_wanted() {
+        assert_eq!(
+            BYTES.check(&json!("12")),
+            Err("is \"12\"; it must be a whole number, 1 to 65536.".into())
+        );
+        assert_eq!(Shape::Boolean.check(&json!(null)), Err("is null; it must be true or false.".into()));
+        assert_eq!(Shape::Path.check(&json!("")), Err("is \"\"; it must be the name of a file.".into()));
+        assert!(Shape::Path.check(&json!("a\0b")).is_err());
+    }
+
+    #[test]
+    fn a_word_of_the_future_is_refused_by_name() {
+        let kind = Shape::Word { built: &["none", "sqlite"], later: &["redis"] };
+        assert_eq!(
+            kind.check(&json!("redis")),
+            Err(r#""redis" is not built yet in this version; write "none" or "sqlite"."#.into())
+        );
+        assert_eq!(kind.check(&json!("sqlit")), Err(r#"is "sqlit"; it must be "none" or "sqlite"."#.into()));
+    }
+
+    #[test]
+    fn a_text_that_may_be_a_secret_is_not_repeated() {
+        let kind = Shape::Word { built: &["none"], later: &[] };
+        let refusal = kind.check(&json!("redis://user:hunter2@host")).expect_err("refused");
+        assert_eq!(refusal, "is a text of 25 bytes; it must be \"none\".");
+    }
+}
