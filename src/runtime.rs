@@ -191,8 +191,7 @@ impl Pool {
                 continue;
             }
             queue.idle += 1;
-            let (back, wait) =
-                self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             queue.idle -= 1;
             if wait.timed_out() && queue.jobs.is_empty() {

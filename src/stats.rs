@@ -166,10 +166,7 @@ impl Stats {
         into.insert("hits".into(), self.l1_hits.sum().into());
         into.insert("misses".into(), load(&self.l1_misses).into());
         into.insert("unverified".into(), load(&self.l1_unverified).into());
-        into.insert(
-            "latency".into(),
-            json!({ "get": self.l1_get.to_json(), "set": self.l1_set.to_json() }),
-        );
+        into.insert("latency".into(), json!({ "get": self.l1_get.to_json(), "set": self.l1_set.to_json() }));
     }
 
     /// The counters of L2 as members of a JSON object.

@@ -64,7 +64,8 @@ impl Flight {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let message = "The read of this key by another caller did not end within resilience.deadline_ms.";
+                let message =
+                    "The read of this key by another caller did not end within resilience.deadline_ms.";
                 return Err(Error::new(Kind::L2Timeout, message));
             }
             landed = self.news.wait_timeout(landed, left).unwrap_or_else(PoisonError::into_inner).0;

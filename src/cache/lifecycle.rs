@@ -54,11 +54,11 @@ impl Cache {
                 Some(Box::new(SqliteStore::new(path.clone(), *capacity_bytes)))
             }
         };
-        let l1 = &config.l1;
+        let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
         let runtime = runtime::current();
         let cache = Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
-            l1: L1::new(l1.capacity_bytes, config.limits.max_value_bytes, l1.is_enabled),
+            l1,
             epochs: store.as_ref().map(|_| EpochTable::default()),
             store,
             config: ArcSwap::new(config),

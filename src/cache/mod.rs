@@ -106,7 +106,8 @@ impl Cache {
             return Err(Error::new(Kind::InvalidArgument, "The key is empty; a key has at least one byte."));
         }
         if key.starts_with(RESERVED) {
-            let message = "The key begins with __tokencache:, which is the library's own space; choose another.";
+            let message =
+                "The key begins with __tokencache:, which is the library's own space; choose another.";
             return Err(Error::new(Kind::InvalidArgument, message));
         }
         Ok(())

@@ -68,7 +68,8 @@ impl Cache {
             let key = entry.key().to_vec();
             let touch = move || {
                 if let Err(error) = me.touch(&key) {
-                    me.log.write(Level::Debug, "cache", || format!("A sliding entry was not renewed: {error}"));
+                    me.log
+                        .write(Level::Debug, "cache", || format!("A sliding entry was not renewed: {error}"));
                 }
             };
             // Without a thread for it the entry ends a little earlier, which is never wrong.
@@ -119,14 +120,7 @@ impl Cache {
         Ok(None)
     }
 
-    fn fetch(
-        &self,
-        key: &[u8],
-        slot: u32,
-        epoch: (u64, u64),
-        store: &dyn Store,
-        call: &Call<'_>,
-    ) -> Landed {
+    fn fetch(&self, key: &[u8], slot: u32, epoch: (u64, u64), store: &dyn Store, call: &Call<'_>) -> Landed {
         let config = self.config.load();
         let stored_key = Self::stored_key(key, &config);
         let found = call.run(|attempt| store.get(&stored_key, attempt)).map_err(Error::from)?;

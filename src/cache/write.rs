@@ -195,13 +195,7 @@ impl Cache {
         drop(turn);
     }
 
-    fn entry(
-        &self,
-        write: &Write<'_>,
-        version: u64,
-        epoch: (u64, u64),
-        config: &Config,
-    ) -> Result<Entry> {
+    fn entry(&self, write: &Write<'_>, version: u64, epoch: (u64, u64), config: &Config) -> Result<Entry> {
         let max_ttl_ms = config.l1.max_ttl_ms;
         let entry = Entry::new(Parts {
             key: write.key,

@@ -19,6 +19,7 @@ use serde_json::Value;
 use self::members::{Live, MEMBERS};
 use self::reader::Settings;
 use crate::error::{self, Error, Result};
+use crate::log::Level;
 
 /// A document that was accepted, with every default in place.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,19 +140,6 @@ pub enum LogTo {
     Stderr,
     /// Nowhere.
     None,
-}
-
-/// How urgent a line of the log is. The numbers are those of the C ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Something failed.
-    Error = 1,
-    /// Something will fail, or was healed.
-    Warn = 2,
-    /// Something changed.
-    Info = 3,
-    /// Every step.
-    Debug = 4,
 }
 
 /// How keys look in the log.

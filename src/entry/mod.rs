@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
-use raw::{Meta, PublicHead, Raw};
 pub use raw::Secret;
+use raw::{Meta, PublicHead, Raw};
 
 use crate::clock;
 

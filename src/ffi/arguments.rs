@@ -38,10 +38,15 @@ fn check_key(key: &[u8]) -> Result<()> {
         return Err(invalid("The key is empty; a key has at least one byte."));
     }
     if key.len() > MAX_KEY_BYTES {
-        return Err(invalid(format!("The key is {} bytes long; at most {MAX_KEY_BYTES} are possible.", key.len())));
+        return Err(invalid(format!(
+            "The key is {} bytes long; at most {MAX_KEY_BYTES} are possible.",
+            key.len()
+        )));
     }
     if key.starts_with(b"__tokencache:") {
-        return Err(invalid("The key begins with __tokencache:, which is the library's own space; choose another."));
+        return Err(invalid(
+            "The key begins with __tokencache:, which is the library's own space; choose another.",
+        ));
     }
     Ok(())
 }
@@ -54,7 +59,8 @@ pub unsafe fn config<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
     // SAFETY: by this function's own contract.
     let config = unsafe { bytes_or_text("config", data, len) }?;
     if config.len() > MAX_CONFIG_BYTES {
-        let message = format!("The document is {} bytes long; at most {MAX_CONFIG_BYTES} are read.", config.len());
+        let message =
+            format!("The document is {} bytes long; at most {MAX_CONFIG_BYTES} are read.", config.len());
         return Err(Error::new(Kind::InvalidConfig, message));
     }
     Ok(config)
@@ -103,7 +109,11 @@ pub fn output<T>(name: &str, output: *mut T) -> Result<*mut T> {
 /// A place for an output that may be null.
 #[inline]
 pub fn optional_output<T>(name: &str, output: *mut T) -> Result<*mut T> {
-    if output.is_aligned() { Ok(output) } else { Err(invalid(format!("{name} is not aligned for its type."))) }
+    if output.is_aligned() {
+        Ok(output)
+    } else {
+        Err(invalid(format!("{name} is not aligned for its type.")))
+    }
 }
 
 /// The options at `options`, as far as this version knows them.
@@ -124,28 +134,42 @@ pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> 
         let message = format!("options.struct_size is {size}; start it with TC_SET_OPTIONS (here {known}).");
         return Err(invalid(message));
     }
-    let mut copy =
-        tc_set_options { struct_size: size, ttl_ms: 0, expires_at_ms: 0, sliding_ms: 0, expected_version: 0, flags: 0 };
+    let mut copy = tc_set_options {
+        struct_size: size,
+        ttl_ms: 0,
+        expires_at_ms: 0,
+        sliding_ms: 0,
+        expected_version: 0,
+        flags: 0,
+    };
     // SAFETY: `size` bytes are readable; no more than both sides have are copied; all bit patterns are valid.
     unsafe {
         std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut copy).cast::<u8>(), size.min(known));
         if size > known {
             let tail = std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known);
             if tail.iter().any(|byte| *byte != 0) {
-                let message = format!("options has {size} bytes, of which this version knows {known}; the rest is not 0.");
+                let message = format!(
+                    "options has {size} bytes, of which this version knows {known}; the rest is not 0."
+                );
                 return Err(invalid(message));
             }
         }
     }
     check_options(&copy)?;
-    let asked =
-        Asked { ttl_ms: copy.ttl_ms, expires_at_ms: copy.expires_at_ms, sliding_ms: copy.sliding_ms };
-    Ok(SetOptions { asked, expected_version: copy.expected_version, is_local: copy.flags & TC_LOCAL_ONLY != 0 })
+    let asked = Asked { ttl_ms: copy.ttl_ms, expires_at_ms: copy.expires_at_ms, sliding_ms: copy.sliding_ms };
+    Ok(SetOptions {
+        asked,
+        expected_version: copy.expected_version,
+        is_local: copy.flags & TC_LOCAL_ONLY != 0,
+    })
 }
 
 fn check_options(options: &tc_set_options) -> Result<()> {
     if options.flags & !TC_LOCAL_ONLY != 0 {
-        return Err(invalid(format!("options.flags is {:#x}; only TC_LOCAL_ONLY (1) is known.", options.flags)));
+        return Err(invalid(format!(
+            "options.flags is {:#x}; only TC_LOCAL_ONLY (1) is known.",
+            options.flags
+        )));
     }
     let spans = [
         ("ttl_ms", options.ttl_ms, -1, MAX_SPAN_MS),

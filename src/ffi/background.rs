@@ -141,7 +141,8 @@ fn start(
     let cache = handle::get(handle)?;
     let runtime = Arc::clone(cache.runtime());
     if runtime.workers.waiting() >= MAX_WAITING {
-        let message = format!("{MAX_WAITING} asynchronous calls wait for a thread; wait for some of them first.");
+        let message =
+            format!("{MAX_WAITING} asynchronous calls wait for a thread; wait for some of them first.");
         return Err(Error::new(Kind::OutOfMemory, message));
     }
     let (working, accepted) = cache.accept();

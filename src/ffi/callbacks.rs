@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::guard::{guard, status, text};
 use super::types::{
-    TC_DECISION_GIVE_UP, TC_DECISION_RETRY, TC_LEVEL_DEBUG, TC_LEVEL_ERROR, TC_LEVEL_INFO, TC_LEVEL_WARN, tc_cache,
-    tc_decision, tc_destroy_fn, tc_failure, tc_level, tc_log_fn, tc_operation, tc_retry_fn, tc_status,
+    TC_DECISION_GIVE_UP, TC_DECISION_RETRY, TC_LEVEL_DEBUG, TC_LEVEL_ERROR, TC_LEVEL_INFO, TC_LEVEL_WARN,
+    tc_cache, tc_decision, tc_destroy_fn, tc_failure, tc_level, tc_log_fn, tc_operation, tc_retry_fn,
+    tc_status,
 };
 use super::{arguments, handle, lifecycle};
 use crate::error::{Error, Kind, Result};
@@ -136,7 +137,9 @@ impl Sink for LogSink {
             in_callback(log.registration.handle, || {
                 let level = tc_level(level as i32);
                 // SAFETY: the application's own function and data; the texts live until it returns.
-                unsafe { (log.callback)(log.registration.user_data, level, target.as_ptr(), message.as_ptr()) };
+                unsafe {
+                    (log.callback)(log.registration.user_data, level, target.as_ptr(), message.as_ptr())
+                };
             });
         };
         self.runtime.logs.run(Box::new(record)).is_ok()
@@ -188,7 +191,9 @@ fn level_of(level: tc_level) -> Result<Level> {
         TC_LEVEL_WARN => Ok(Level::Warn),
         TC_LEVEL_INFO => Ok(Level::Info),
         TC_LEVEL_DEBUG => Ok(Level::Debug),
-        other => Err(arguments::invalid(format!("The level is {other}; TC_LEVEL_ERROR (1) to TC_LEVEL_DEBUG (4)."))),
+        other => Err(arguments::invalid(format!(
+            "The level is {other}; TC_LEVEL_ERROR (1) to TC_LEVEL_DEBUG (4)."
+        ))),
     }
 }
 

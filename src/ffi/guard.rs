@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 pub type Answer = Result<tc_status, Error>;
 
 thread_local! {
-    static LAST_ERROR: RefCell<CString> = const { RefCell::new(CString::new_empty()) };
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
 }
 
 /// Runs `body`.
@@ -52,7 +52,9 @@ pub fn set_last_error(message: &str) {
 
 /// The text of this thread's last failure.
 pub fn last_error() -> *const c_char {
-    LAST_ERROR.try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| last.as_ptr())).unwrap_or(c"".as_ptr())
+    LAST_ERROR
+        .try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| last.as_ptr()))
+        .unwrap_or(c"".as_ptr())
 }
 
 /// `message` for C, without the NULs that it cannot hold.

@@ -203,7 +203,11 @@ pub struct tc_failure {
 /// Asked when an attempt at L2 has failed; `*delay_ms` holds the configured backoff and may be changed. Runs on
 /// threads of the library, several at once, with no lock held.
 pub type tc_retry_fn = Option<
-    unsafe extern "C" fn(user_data: *mut c_void, failure: *const tc_failure, delay_ms: *mut u32) -> tc_decision,
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        failure: *const tc_failure,
+        delay_ms: *mut u32,
+    ) -> tc_decision,
 >;
 
 /// Called once, after the last use of `user_data`.
@@ -224,5 +228,10 @@ pub const TC_LEVEL_DEBUG: i32 = 4;
 
 /// Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
 pub type tc_log_fn = Option<
-    unsafe extern "C" fn(user_data: *mut c_void, level: tc_level, target: *const c_char, message: *const c_char),
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        level: tc_level,
+        target: *const c_char,
+        message: *const c_char,
+    ),
 >;

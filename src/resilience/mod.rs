@@ -91,10 +91,7 @@ impl Call<'_> {
     }
 
     /// Runs `operation` until it succeeds or nothing more may be tried.
-    pub fn run<T>(
-        &self,
-        mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    pub fn run<T>(&self, mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let is_closing = || self.signal.is_closing();
         let mut attempt = 1;
         let outcome = loop {
@@ -171,7 +168,8 @@ impl Call<'_> {
             signal.notify();
         }));
         if let Err(Refused { error, .. }) = asked {
-            self.log.write(Level::Error, "resilience", || format!("The retry callback was not asked: {error}"));
+            self.log
+                .write(Level::Error, "resilience", || format!("The retry callback was not asked: {error}"));
             return Decision::Default;
         }
         let has_answer = || lock(&answer).is_some() || self.signal.is_closing();
