@@ -18,12 +18,9 @@ use crate::log::Level;
 use crate::resilience::Call;
 use crate::stats::{Operation, count};
 
-/// One hit in this many is timed.
-const SAMPLED: u64 = 1024;
-
 impl Cache {
     /// The entry of `key` when L1 can answer: no lock but the table's, no allocation, no copy.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Entry> {
         let entry = self.l1.get(key)?;
@@ -33,9 +30,6 @@ impl Cache {
         }
         if entry.lifetime().sliding_ms != 0 {
             self.slide(&entry, now_ms);
-        }
-        if self.stats.l1_hits.count() % SAMPLED == 0 {
-            self.sample(key);
         }
         Some(entry)
     }
@@ -49,8 +43,9 @@ impl Cache {
         }
     }
 
+    /// Times a read of L1.
     #[cold]
-    fn sample(&self, key: &[u8]) {
+    pub fn sample(&self, key: &[u8]) {
         let started = Instant::now();
         let entry = self.l1.get(key);
         self.stats.l1_get.record(started.elapsed());
@@ -87,7 +82,10 @@ impl Cache {
     /// The entry of `key`, from L1 or from L2.
     pub fn get(&self, key: &[u8]) -> Result<Option<Entry>> {
         match self.peek(key) {
-            Some(entry) => Ok(Some(entry)),
+            Some(entry) => {
+                count(&self.stats.l1_hits);
+                Ok(Some(entry))
+            }
             None => self.get_missed(key),
         }
     }

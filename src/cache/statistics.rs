@@ -11,8 +11,8 @@ use crate::config;
 use crate::error::{Error, Result};
 
 impl Cache {
-    /// The document.
-    pub fn statistics(&self) -> Result<String> {
+    /// The document. `hits` were counted by the C ABI.
+    pub fn statistics(&self, hits: u64) -> Result<String> {
         if self.signal.is_closing() {
             return Err(Error::closed());
         }
@@ -20,7 +20,7 @@ impl Cache {
         let document = json!({
             "name": config.name,
             "version": env!("CARGO_PKG_VERSION"),
-            "l1": self.describe_l1(&config),
+            "l1": self.describe_l1(hits, &config),
             "l2": self.describe_l2(&config),
             "asynchronous": { "accepted": self.accepted.load(Ordering::Acquire) },
             "dropped_log_records": self.log.dropped(),
@@ -28,14 +28,14 @@ impl Cache {
         Ok(document.to_string())
     }
 
-    fn describe_l1(&self, config: &config::Config) -> Value {
+    fn describe_l1(&self, hits: u64, config: &config::Config) -> Value {
         let mut l1 = Map::new();
         l1.insert("enabled".into(), config.l1.is_enabled.into());
         l1.insert("entries".into(), self.l1.entries().into());
         l1.insert("bytes".into(), self.l1.bytes().into());
         l1.insert("capacity_bytes".into(), config.l1.capacity_bytes.into());
         l1.insert("evictions".into(), self.l1.evictions().into());
-        self.stats.describe_l1(&mut l1);
+        self.stats.describe_l1(hits, &mut l1);
         l1.into()
     }
 

@@ -252,7 +252,7 @@ fn renewal(sliding_ms: i64) -> i64 {
 
 impl Hash for Entry {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        Key(self.key()).hash(state);
     }
 }
 
@@ -265,8 +265,16 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 /// A key to look up among entries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a>(pub &'a [u8]);
+
+impl Hash for Key<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Without the length that a slice puts in front: a key is hashed alone.
+        state.write(self.0);
+    }
+}
 
 impl quick_cache::Equivalent<Entry> for Key<'_> {
     #[inline]

@@ -24,16 +24,21 @@ const MAX_TIME_MS: i64 = 253_402_300_799_999;
 /// `data` is null or readable for `len` bytes, or with `TC_NTS` up to and with a NUL.
 #[inline]
 pub unsafe fn key<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
-    // SAFETY: by this function's own contract.
-    let key = unsafe { bytes_or_text("key", data, len) }?;
-    if key.is_empty() || key.len() > MAX_KEY_BYTES || key[0] == b'_' {
-        check_key(key)?;
+    if !data.is_null() && len.wrapping_sub(1) < MAX_KEY_BYTES {
+        // SAFETY: not null, a possible length, and by the caller's contract readable for it.
+        let key: &[u8] = unsafe { std::slice::from_raw_parts(data.cast(), len) };
+        if key[0] != b'_' {
+            return Ok(key);
+        }
     }
-    Ok(key)
+    // SAFETY: by this function's own contract.
+    unsafe { unusual_key(data, len) }
 }
 
 #[cold]
-fn check_key(key: &[u8]) -> Result<()> {
+unsafe fn unusual_key<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
+    // SAFETY: by the caller's contract.
+    let key = unsafe { bytes_or_text("key", data, len) }?;
     if key.is_empty() {
         return Err(invalid("The key is empty; a key has at least one byte."));
     }
@@ -48,7 +53,7 @@ fn check_key(key: &[u8]) -> Result<()> {
             "The key begins with __tokencache:, which is the library's own space; choose another.",
         ));
     }
-    Ok(())
+    Ok(key)
 }
 
 /// The document at `data`.

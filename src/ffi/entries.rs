@@ -6,7 +6,8 @@ use super::guard::guard;
 use super::types::{tc_cache, tc_set_options, tc_status, tc_value};
 use super::{arguments, handle, value};
 use crate::cache::SetOutcome;
-use crate::error::{Error, Kind};
+use crate::entry::Entry;
+use crate::error::{Error, Kind, Result};
 
 /// Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
 /// that found nothing while L2 could not be asked is L2's failure.
@@ -24,12 +25,8 @@ pub unsafe extern "C" fn tc_get(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
         let out_value = arguments::output("out_value", out_value)?;
-        let entry = match handle::with(cache, |cache| cache.peek(key))? {
-            Some(entry) => entry,
-            None => match handle::get(cache)?.get_missed(key)? {
-                Some(entry) => entry,
-                None => return Ok(tc_status::TC_NOT_FOUND),
-            },
+        let Some(entry) = find(cache, key)? else {
+            return Ok(tc_status::TC_NOT_FOUND);
         };
         // SAFETY: not null and aligned; writable by the caller's contract.
         unsafe { out_value.write(value::give(entry)) };
@@ -50,9 +47,9 @@ pub unsafe extern "C" fn tc_peek(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
         let out_value = arguments::output("out_value", out_value)?;
-        let entry = match handle::with(cache, |cache| cache.peek(key))? {
+        let entry = match handle::hit(cache, key) {
             Some(entry) => entry,
-            None => match handle::with(cache, |cache| cache.peek_missed(key))?? {
+            None => match handle::get(cache)?.peek_missed(key)? {
                 Some(entry) => entry,
                 None => return Ok(tc_status::TC_NOT_FOUND),
             },
@@ -81,12 +78,8 @@ pub unsafe extern "C" fn tc_get_into(
         if buffer.is_null() && buffer_len != 0 {
             return Err(arguments::invalid("buffer is null, but buffer_len is not 0."));
         }
-        let entry = match handle::with(cache, |cache| cache.peek(key))? {
-            Some(entry) => entry,
-            None => match handle::get(cache)?.get_missed(key)? {
-                Some(entry) => entry,
-                None => return Ok(tc_status::TC_NOT_FOUND),
-            },
+        let Some(entry) = find(cache, key)? else {
+            return Ok(tc_status::TC_NOT_FOUND);
         };
         let data = entry.data();
         // SAFETY: not null and aligned; writable by the caller's contract.
@@ -162,4 +155,17 @@ pub unsafe extern "C" fn tc_clear(cache: *mut tc_cache) -> tc_status {
         handle::get(cache)?.clear()?;
         Ok(tc_status::TC_OK)
     })
+}
+
+#[inline(always)]
+fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
+    match handle::hit(cache, key) {
+        Some(entry) => Ok(Some(entry)),
+        None => missed(cache, key),
+    }
+}
+
+#[cold]
+fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
+    handle::get(cache)?.get_missed(key)
 }

@@ -1,9 +1,10 @@
 //! Checked handles. A `tc_cache *` is no address: its value is the number of a slot and a tag that changes with
 //! every open and close, so that null, garbage and closed handles are an answer, never a crash.
 //!
-//! A call enters its slot by counting itself in, and leaves by counting itself out; `close` changes the tag first and
-//! then waits until as many have left as entered. Counters are striped, so that threads do not meet in one of them.
-//! Only what never waits runs inside; a call that may wait takes a reference to the cache and leaves.
+//! A call enters its slot by counting itself in, and leaves by counting itself out, as a hit or as anything else;
+//! `close` changes the tag first and then waits until as many have left as entered. So the count of hits costs
+//! nothing. Counters are striped, so that threads do not meet in one of them. Only what never waits runs inside; a
+//! call that may wait takes a reference to the cache and leaves.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ptr;
@@ -13,58 +14,110 @@ use std::sync::{Arc, Mutex};
 use super::fork;
 use super::types::tc_cache;
 use crate::cache::Cache;
+use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, lock};
 use crate::stats::stripe;
 
 const SLOTS: usize = 256;
 const STRIPES: usize = 16;
+/// One read in this many is timed.
+const SAMPLED: u64 = 1024;
 
 #[repr(align(64))]
 struct Stripe {
     entered: AtomicU64,
+    /// Of those that left: with a hit, and without.
+    hit: AtomicU64,
     left: AtomicU64,
+}
+
+impl Stripe {
+    fn has_visitors(&self) -> bool {
+        // Those that left first: when both are equal then, nobody was inside in between.
+        let left = self.hit.load(Ordering::SeqCst) + self.left.load(Ordering::SeqCst);
+        left != self.entered.load(Ordering::SeqCst)
+    }
 }
 
 #[repr(align(64))]
 struct Slot {
-    /// The handle under which it is open; 0 while it is not.
+    /// The handle under which it is open; while it is not, one that leads to another slot.
     handle: AtomicU64,
+    /// Hits before it was opened.
+    hits_before: AtomicU64,
     /// From `Arc::into_raw`; null while it is not open.
     cache: AtomicPtr<Cache>,
     stripes: [Stripe; STRIPES],
 }
 
-static TABLE: [Slot; SLOTS] = [const {
-    Slot {
-        handle: AtomicU64::new(0),
-        cache: AtomicPtr::new(ptr::null_mut()),
-        stripes: [const { Stripe { entered: AtomicU64::new(0), left: AtomicU64::new(0) } }; STRIPES],
+impl Slot {
+    const fn closed(number: usize) -> Slot {
+        Slot {
+            handle: AtomicU64::new(Slot::nobody(number)),
+            hits_before: AtomicU64::new(0),
+            cache: AtomicPtr::new(ptr::null_mut()),
+            stripes: [const {
+                Stripe { entered: AtomicU64::new(0), hit: AtomicU64::new(0), left: AtomicU64::new(0) }
+            }; STRIPES],
+        }
     }
-}; SLOTS];
+
+    const fn nobody(number: usize) -> u64 {
+        if number == 0 { 1 } else { 0 }
+    }
+
+    fn of(handle: u64) -> &'static Slot {
+        &TABLE[handle as usize % SLOTS]
+    }
+
+    fn hits(&self) -> u64 {
+        self.stripes.iter().map(|stripe| stripe.hit.load(Ordering::Relaxed)).sum()
+    }
+}
+
+static TABLE: [Slot; SLOTS] = {
+    let mut table = [const { Slot::closed(1) }; SLOTS];
+    table[0] = Slot::closed(0);
+    table
+};
 
 /// The tag of the next handle, 0 before the first; and the right to open, close and replace.
 static NEXT_TAG: Mutex<u64> = Mutex::new(0);
 
-/// Counted in, until dropped.
-struct Visit<'a>(&'a Stripe);
-
-impl Drop for Visit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.left.fetch_add(1, Ordering::Release);
+/// What L1 has for `key`: the whole of a hit. `None` also for a handle that is not open, or of another generation;
+/// the caller goes on with [`get`], which says so.
+#[inline(always)]
+pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<Entry> {
+    let handle = handle as u64;
+    let slot = Slot::of(handle);
+    let stripe = &slot.stripes[stripe()];
+    let entered = stripe.entered.fetch_add(1, Ordering::SeqCst);
+    let visit = Visit(stripe);
+    if slot.handle.load(Ordering::SeqCst) != handle {
+        return None;
     }
+    // SAFETY: as in `with`.
+    let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
+    if cache.generation() != runtime::generation() {
+        return None;
+    }
+    let entry = cache.peek(key)?;
+    if entered % SAMPLED == 0 {
+        cache.sample(key);
+    }
+    visit.end_as_hit();
+    Some(entry)
 }
 
 /// Runs `body` on the cache of `handle`. It must not wait.
-#[inline]
 pub fn with<R>(handle: *mut tc_cache, body: impl FnOnce(&Cache) -> R) -> Result<R> {
     let handle = handle as u64;
-    let slot = &TABLE[handle as usize % SLOTS];
+    let slot = Slot::of(handle);
     let stripe = &slot.stripes[stripe()];
     stripe.entered.fetch_add(1, Ordering::SeqCst);
     let visit = Visit(stripe);
-    if slot.handle.load(Ordering::SeqCst) != handle || handle == 0 {
+    if slot.handle.load(Ordering::SeqCst) != handle {
         return Err(unknown());
     }
     // SAFETY: the slot is open under this handle and we are counted in, so `close` does not let go of the cache
@@ -76,6 +129,30 @@ pub fn with<R>(handle: *mut tc_cache, body: impl FnOnce(&Cache) -> R) -> Result<
         return with(handle as *mut tc_cache, body);
     }
     Ok(body(cache))
+}
+
+/// Counted in, until dropped.
+struct Visit<'a>(&'a Stripe);
+
+impl Visit<'_> {
+    #[inline(always)]
+    fn end_as_hit(self) {
+        self.0.hit.fetch_add(1, Ordering::Release);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Visit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.left.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// How many reads of the cache of `handle` were hits.
+pub fn hits(handle: *mut tc_cache) -> u64 {
+    let slot = Slot::of(handle as u64);
+    slot.hits().saturating_sub(slot.hits_before.load(Ordering::Relaxed))
 }
 
 /// A reference to the cache of `handle`, for a call that may wait.
@@ -107,6 +184,7 @@ pub fn open(cache: Arc<Cache>) -> Result<*mut tc_cache> {
     // The upper bit keeps a handle from being an address that somebody could read.
     *next_tag = (*next_tag + 1) & ((1 << 47) - 1);
     let handle = 1 << 63 | *next_tag << 8 | number as u64;
+    slot.hits_before.store(slot.hits(), Ordering::Relaxed);
     slot.cache.store(Arc::into_raw(cache).cast_mut(), Ordering::Release);
     slot.handle.store(handle, Ordering::SeqCst);
     Ok(handle as *mut tc_cache)
@@ -116,8 +194,9 @@ pub fn open(cache: Arc<Cache>) -> Result<*mut tc_cache> {
 pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
     with(handle, |_| ())?;
     let _one_at_a_time = lock(&NEXT_TAG);
-    let slot = &TABLE[handle as usize % SLOTS];
-    let swapped = slot.handle.compare_exchange(handle as u64, 0, Ordering::SeqCst, Ordering::SeqCst);
+    let slot = Slot::of(handle as u64);
+    let nobody = Slot::nobody(handle as usize % SLOTS);
+    let swapped = slot.handle.compare_exchange(handle as u64, nobody, Ordering::SeqCst, Ordering::SeqCst);
     if swapped.is_err() {
         return Err(unknown());
     }
@@ -131,7 +210,7 @@ pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
 #[cold]
 fn reopen(handle: u64) -> Result<()> {
     let _one_at_a_time = lock(&NEXT_TAG);
-    let slot = &TABLE[handle as usize % SLOTS];
+    let slot = Slot::of(handle);
     if slot.handle.load(Ordering::SeqCst) != handle {
         return Err(unknown());
     }
@@ -147,11 +226,7 @@ fn reopen(handle: u64) -> Result<()> {
 
 fn wait_for_visitors(slot: &Slot) {
     for stripe in &slot.stripes {
-        // `left` first: when both are equal then, nobody was inside in between.
-        while {
-            let left = stripe.left.load(Ordering::SeqCst);
-            left != stripe.entered.load(Ordering::SeqCst)
-        } {
+        while stripe.has_visitors() {
             std::thread::yield_now();
         }
     }
@@ -159,9 +234,11 @@ fn wait_for_visitors(slot: &Slot) {
 
 /// In a forked child: visitors on threads that are not here will never leave.
 pub fn forget_visitors() {
-    for slot in TABLE.iter().filter(|slot| slot.handle.load(Ordering::Relaxed) != 0) {
+    for slot in TABLE.iter().filter(|slot| !slot.cache.load(Ordering::Relaxed).is_null()) {
+        slot.hits_before.store(slot.hits(), Ordering::Relaxed);
         for stripe in &slot.stripes {
-            stripe.left.store(stripe.entered.load(Ordering::Relaxed), Ordering::Relaxed);
+            let hit = stripe.hit.load(Ordering::Relaxed);
+            stripe.left.store(stripe.entered.load(Ordering::Relaxed) - hit, Ordering::Relaxed);
         }
     }
 }
