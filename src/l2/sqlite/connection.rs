@@ -1,0 +1,110 @@
+//! One connection, and the file that it is to: the path may stand for another one later.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::diagnosis::{diagnose, refused_file};
+use super::pause::Limit;
+use super::schema::Schema;
+use crate::l2::{Class, Failure};
+
+/// Instructions of SQLite's machine between two looks at the clock: some 10 µs.
+const STEPS: i32 = 1000;
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub fn of(path: &Path) -> io::Result<Identity> {
+        fs::metadata(path).map(|file| Identity { device: file.dev(), inode: file.ino() })
+    }
+}
+
+/// A connection to a file.
+pub(super) struct Link {
+    pub connection: Connection,
+    pub identity: Identity,
+    /// The file's log and the log's index, as they were when it was opened.
+    companions: [Option<Identity>; 2],
+}
+
+impl Link {
+    /// Opens the database at `path`, and makes it first when there is none.
+    pub fn open(path: &Path, schema: &Schema) -> Result<Link, Failure> {
+        make_file(path).map_err(|error| refused_file(path, &error))?;
+        let identity = Identity::of(path).map_err(|error| refused_file(path, &error))?;
+        let connection = connect(path).map_err(|error| diagnose(path, &error))?;
+        schema.settle(&connection, path)?;
+        if Identity::of(path).ok() != Some(identity) {
+            let message = format!("The database {} was replaced while it was being opened.", path.display());
+            return Err(Failure::new(Class::Busy, message));
+        }
+        let companions = companions(path).map(|name| Identity::of(&name).ok());
+        Ok(Link { connection, identity, companions })
+    }
+
+    /// Closes it and leaves the log as it is, for whoever opens the file next.
+    pub fn close_without_checkpoint(self) {
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
+    /// Closes connections to a file that is no longer at `path`. Its log is, and SQLite would apply it to the new
+    /// file: it is removed, unless it is another one already.
+    pub fn abandon(links: Vec<Link>, path: &Path) {
+        let known: Vec<_> = links.iter().map(|link| link.companions).collect();
+        links.into_iter().for_each(Link::close_without_checkpoint);
+        let names = companions(path);
+        let now = [0, 1].map(|companion| Identity::of(&names[companion]).ok());
+        if now[0].is_some() && known.iter().any(|before| before[0] == now[0]) {
+            for name in &names {
+                let _ = fs::remove_file(name);
+            }
+        }
+    }
+}
+
+fn companions(path: &Path) -> [PathBuf; 2] {
+    ["-wal", "-shm"].map(|end| {
+        let mut name = OsString::from(path);
+        name.push(end);
+        name.into()
+    })
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // Without CREATE, so that SQLite never makes the file with another mode; without URI, so that no path is one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.progress_handler(STEPS, Some(Limit::is_over))?;
+    Ok(connection)
+}
+
+/// Makes the file, empty and for its owner alone, unless it is there.
+fn make_file(path: &Path) -> io::Result<()> {
+    // A process that closes any descriptor of a file loses its locks on it: nobody may have opened the file through
+    // SQLite before this descriptor is closed.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            // A directory that we may not write to matters only when the file is not there.
+            if Identity::of(path).is_ok() { Ok(()) } else { Err(error) }
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! What goes when the database has reached its capacity: first what has expired, then the longest unused.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, Result, params};
+
+use super::usage::Usage;
+use crate::l2::{Class, Failure};
+
+/// Entries deleted at once.
+const BATCH: i64 = 8;
+
+/// Batches in one transaction, so that nobody waits long for it when the capacity was lowered.
+const BATCHES: usize = 32;
+
+/// What an empty database takes, and what the pages of an entry hold beside it.
+const OVERHEAD_BYTES: u64 = 10 * 4096;
+
+/// Never `?3`, the key just written.
+const DELETE_EXPIRED: &str = "DELETE FROM entries WHERE id IN
+     (SELECT id FROM entries WHERE ends_at_ms != 0 AND ends_at_ms <= ?1 AND key IS NOT ?3
+      ORDER BY ends_at_ms LIMIT ?2)";
+
+const DELETE_UNUSED: &str = "DELETE FROM entries WHERE id IN
+     (SELECT id FROM entries WHERE value IS NOT NULL AND key IS NOT ?2 ORDER BY used_at_ms LIMIT ?1)";
+
+/// The room that a database may take, and what was let go to stay within it.
+pub(super) struct Capacity {
+    /// 0 for no limit.
+    bytes: AtomicU64,
+    /// Bytes of the pages in use when they were last counted.
+    used_bytes: AtomicU64,
+    evicted: AtomicU64,
+    expired: AtomicU64,
+}
+
+impl Capacity {
+    pub fn new(bytes: u64) -> Capacity {
+        let zero = || AtomicU64::new(0);
+        Capacity { bytes: AtomicU64::new(bytes), used_bytes: zero(), evicted: zero(), expired: zero() }
+    }
+
+    pub fn set(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) != 0
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Refuses what would not fit into an empty database.
+    pub fn admit(&self, key_len: usize, value_len: usize) -> std::result::Result<(), Failure> {
+        let capacity = self.bytes.load(Ordering::Relaxed);
+        let needed = (key_len as u64).saturating_add(value_len as u64).saturating_add(OVERHEAD_BYTES);
+        if capacity == 0 || needed <= capacity {
+            return Ok(());
+        }
+        let message = format!(
+            "A value of {value_len} bytes never fits into the database: it needs {needed} bytes with its key and \
+             overhead, and l2.capacity_bytes is {capacity}; raise the capacity, or store less."
+        );
+        Err(Failure::new(Class::Full, message))
+    }
+
+    /// Keeps the database within its capacity, inside the transaction of `connection`. `kept` is the key just written.
+    pub fn keep(
+        &self,
+        connection: &Connection,
+        kept: Option<&[u8]>,
+        now_ms: i64,
+        usage: &Usage,
+    ) -> Result<()> {
+        let capacity = self.bytes.load(Ordering::Relaxed);
+        let mut used = self.count(connection)?;
+        if capacity == 0 || used <= capacity {
+            return Ok(());
+        }
+        usage.record(connection)?;
+        for _ in 0..BATCHES {
+            if self.delete_expired(connection, kept, now_ms)? == 0
+                && self.delete_unused(connection, kept)? == 0
+            {
+                break;
+            }
+            used = self.count(connection)?;
+            if used <= capacity {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a batch of what has ended, and answers how many.
+    pub fn delete_expired(&self, connection: &Connection, kept: Option<&[u8]>, now_ms: i64) -> Result<u64> {
+        let deleted =
+            connection.prepare_cached(DELETE_EXPIRED)?.execute(params![now_ms, BATCH, kept])? as u64;
+        self.expired.fetch_add(deleted, Ordering::Relaxed);
+        Ok(deleted)
+    }
+
+    fn delete_unused(&self, connection: &Connection, kept: Option<&[u8]>) -> Result<u64> {
+        let deleted = connection.prepare_cached(DELETE_UNUSED)?.execute(params![BATCH, kept])? as u64;
+        self.evicted.fetch_add(deleted, Ordering::Relaxed);
+        Ok(deleted)
+    }
+
+    fn count(&self, connection: &Connection) -> Result<u64> {
+        let number = |sql| connection.prepare_cached(sql)?.query_row((), |row| row.get::<_, i64>(0));
+        let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        let used = (pages * number("PRAGMA page_size")?) as u64;
+        self.used_bytes.store(used, Ordering::Relaxed);
+        Ok(used)
+    }
+}
