@@ -1,0 +1,122 @@
+"""The calls that an event loop can await.
+
+They need no thread of their own: the library answers on one of its threads, which hands the answer to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from typing import Any, Callable, Union
+
+from . import _native
+from .callbacks import forget, keep, on_done
+from .entry import take
+from .errors import check, error
+from .library import lib
+from .options import Key, key_bytes, set_options, value_bytes
+
+_peek = lib.tc_peek
+_get_async = lib.tc_get_async
+_set_async = lib.tc_set_async
+_remove_async = lib.tc_remove_async
+
+
+class AsyncMethods:
+    """The asynchronous half of Cache."""
+
+    _handle: int
+
+    async def aget(self, key: Key) -> bytes | None:
+        """Read as ``get`` does, without blocking the event loop.
+
+        What L1 holds is returned at once; only a question to L2 suspends the coroutine.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            The bytes, or None when there is no live entry.
+
+        Raises:
+            L2Error: Nothing was found and L2 could not be asked.
+            SealError: The entry in L2 cannot be opened.
+
+        Example:
+            >>> token = await cache.aget("alice")
+        """
+        key = key_bytes(key)
+        pointer = ctypes.POINTER(_native.Value)()
+        if check(_peek(self._handle, key, len(key), ctypes.byref(pointer))) != _native.Status.NOT_FOUND:
+            return take(pointer)
+        value, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
+        return value
+
+    async def aset(self, key: Key, value: Union[bytes, bytearray, memoryview], **options: Any) -> int:
+        """Store as ``set`` does, with the same options, without blocking the event loop.
+
+        A coroutine that is cancelled does not take the write back.
+
+        Args:
+            key: str or bytes.
+            value: Any bytes-like object; it is copied before this suspends.
+            **options: Those of ``set``: ttl, expires_at, sliding, expected_version, local_only.
+
+        Returns:
+            The version written.
+
+        Raises:
+            Conflict: ``expected_version`` is not what is there; nothing was written.
+
+        Example:
+            >>> await cache.aset("alice", token, ttl=3600)
+        """
+        key, data = key_bytes(key), value_bytes(value)
+        chosen = set_options(**options)
+        _, version = await _call(
+            lambda number: _set_async(self._handle, key, len(key), data, len(data), chosen, on_done, number)
+        )
+        return version
+
+    async def aremove(self, key: Key) -> None:
+        """Remove as ``remove`` does, without blocking the event loop.
+
+        Args:
+            key: str or bytes.
+
+        Raises:
+            L2Error: L2 failed and the removal could not be kept for later.
+
+        Example:
+            >>> await cache.aremove("alice")
+        """
+        key = key_bytes(key)
+        await _call(lambda number: _remove_async(self._handle, key, len(key), on_done, number))
+
+
+async def _call(start: Callable[[int], int]) -> tuple[bytes | None, int]:
+    """Start an asynchronous call and wait for its one completion."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[tuple[bytes | None, int]] = loop.create_future()
+
+    def settle(status: int, value: bytes | None, version: int, message: str) -> None:
+        if future.done():  # Cancelled: nobody waits.
+            return
+        if status < 0 or status == _native.Status.CONFLICT:
+            future.set_exception(error(status, message))
+        else:
+            future.set_result((value, version))
+
+    def completed(*result: Any) -> None:
+        try:
+            loop.call_soon_threadsafe(settle, *result)
+        except RuntimeError:  # The loop was closed while the library worked: nobody waits.
+            pass
+
+    number = keep(completed)
+    try:
+        check(start(number))
+    except BaseException:
+        forget(number)  # Not accepted, so there will be no completion.
+        raise
+    return await future

@@ -1,0 +1,374 @@
+"""The cache."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import weakref
+from types import TracebackType
+from typing import Any, Union
+
+from . import _native, callbacks
+from ._native import ABI_VERSION, Level, Status
+from .aio import AsyncMethods
+from .callbacks import LogCallback, RetryCallback
+from .entry import Entry, take
+from .errors import check
+from .library import lib
+from .options import Config, Key, config_bytes, key_bytes, set_options, value_bytes
+from .times import Duration, Instant, _Never, timeout_ms
+
+_get_into = lib.tc_get_into
+_ValuePointer = ctypes.POINTER(_native.Value)
+
+# A call takes a buffer from here and puts it back, so that there are as many as there are calls at once. A buffer per
+# thread would be shared by a call and the signal handler that interrupts it, which would then read each other's token.
+_buffers: list[tuple[Any, int, ctypes.c_size_t, Any]] = []
+
+#: The first size of a buffer, and the largest that is kept.
+_SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
+
+
+def _new_buffer(size: int) -> tuple[Any, int, ctypes.c_size_t, Any]:
+    length = ctypes.c_size_t()
+    return (ctypes.c_char * size)(), size, length, ctypes.byref(length)
+
+
+def _close(handle: int) -> int:
+    return lib.tc_close(handle)
+
+
+class Cache(AsyncMethods):
+    """A token cache: memory in front (L1), and behind it a store that processes share (L2).
+
+    Every method may be called from any thread. A cache is closed by ``close``, at the end of a ``with`` block, or when
+    the interpreter exits.
+
+    Args:
+        config: The configuration document: a dict, or JSON as str or bytes.
+
+    Raises:
+        InvalidConfig: The document was refused; the message names the member.
+        L2Error: With ``l2.require_at_open``, L2 is away.
+
+    Example:
+        >>> with tokencache.open({"version": 1}) as cache:
+        ...     cache.set("alice", b"token", ttl=3600)
+        ...     cache.get("alice")
+        b'token'
+    """
+
+    def __init__(self, config: Config) -> None:
+        document = config_bytes(config)
+        handle = ctypes.c_void_p()
+        check(lib.tc_open(ABI_VERSION, document, len(document), ctypes.byref(handle)))
+        self._handle: int = handle.value or 0
+        self._closer = weakref.finalize(self, _close, self._handle)
+
+    def get(self, key: Key) -> bytes | None:
+        """Read an entry.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            The bytes, or None when there is no live entry.
+
+        Raises:
+            L2Error: Nothing was found and L2 could not be asked, so nobody knows.
+            SealError: The entry in L2 cannot be opened.
+
+        Example:
+            >>> token = cache.get("alice")
+        """
+        # One call and one copy: ctypes costs more than the copy of a token does. Hence no helper functions here.
+        try:
+            if isinstance(key, str):
+                key = key.encode()
+            try:
+                buffer = _buffers.pop()
+            except IndexError:
+                buffer = _new_buffer(_SMALLEST)
+            status = _get_into(self._handle, key, len(key), buffer[0], buffer[1], buffer[3])
+        except (TypeError, ctypes.ArgumentError):
+            key_bytes(key)
+            raise
+        if status == 0 or status == 3:
+            data = buffer[0][: buffer[2].value]
+            _buffers.append(buffer)
+            return data
+        if status == Status.BUFFER_TOO_SMALL:
+            return self._get_large(key, buffer[2].value)
+        _buffers.append(buffer)
+        check(status)
+        return None
+
+    def _get_large(self, key: bytes, size: int) -> bytes | None:
+        """Read a value that no buffer was large enough for. The next read of its kind finds one."""
+        if size <= _LARGEST:
+            _buffers.append(_new_buffer(size + size // 4))
+        else:
+            _buffers.append(_new_buffer(_SMALLEST))
+        found = self._read(lib.tc_get, key)
+        return None if found is None else take(found[0])
+
+    def get_entry(self, key: Key) -> Entry | None:
+        """Read an entry with what is known of it, and without copying its bytes.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            The entry, or None when there is none that lives.
+
+        Raises:
+            L2Error: Nothing was found and L2 could not be asked.
+            SealError: The entry in L2 cannot be opened.
+
+        Example:
+            >>> entry = cache.get_entry("alice")
+            >>> cache.set("alice", renewed, expected_version=entry.version)
+        """
+        found = self._read(lib.tc_get, key_bytes(key))
+        return None if found is None else Entry(*found)
+
+    def peek(self, key: Key) -> bytes | None:
+        """Read from L1 alone, without waiting for L2.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            The bytes; None also when the entry must be checked against L2 first.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> token = cache.peek("alice") or cache.get("alice")
+        """
+        found = self._read(lib.tc_peek, key_bytes(key))
+        return None if found is None else take(found[0])
+
+    def _read(self, function: Any, key: bytes) -> tuple[Any, int] | None:
+        pointer = _ValuePointer()
+        status = check(function(self._handle, key, len(key), ctypes.byref(pointer)))
+        return None if status == Status.NOT_FOUND else (pointer, status)
+
+    def set(
+        self,
+        key: Key,
+        value: Union[bytes, bytearray, memoryview],
+        *,
+        ttl: Duration | _Never | None = None,
+        expires_at: Instant | None = None,
+        sliding: Duration | None = None,
+        expected_version: int | None = None,
+        local_only: bool = False,
+    ) -> int:
+        """Store bytes in both tiers. The earliest of all limits holds.
+
+        Args:
+            key: str or bytes.
+            value: Any bytes-like object; it is copied.
+            ttl: How long it lives, in seconds or as a timedelta; NEVER to keep it until removed or evicted.
+            expires_at: When it ends, as an aware datetime or in Unix seconds. A moment that is past removes the entry.
+            sliding: A window that every read renews.
+            expected_version: Store only over this version of the entry, or with ABSENT only where there is none.
+            local_only: Keep it in this process, off L2.
+
+        Returns:
+            The version written; 0 when it had expired already.
+
+        Raises:
+            Conflict: ``expected_version`` is not what is there; nothing was written.
+            ValueTooLarge: It is longer than ``limits.max_value_bytes``.
+            L2Error: L2 failed and the write could not be kept for later.
+
+        Example:
+            >>> version = cache.set("alice", token, ttl=timedelta(hours=1))
+            >>> cache.set("alice", newer, expected_version=version)
+        """
+        key, data, version = key_bytes(key), value_bytes(value), ctypes.c_uint64()
+        options = set_options(ttl, expires_at, sliding, expected_version, local_only)
+        check(lib.tc_set(self._handle, key, len(key), data, len(data), options, ctypes.byref(version)))
+        return version.value
+
+    def remove(self, key: Key) -> None:
+        """Remove an entry from both tiers. It need not exist.
+
+        Args:
+            key: str or bytes.
+
+        Raises:
+            L2Error: L2 failed and the removal could not be kept for later.
+
+        Example:
+            >>> cache.remove("alice")
+        """
+        key = key_bytes(key)
+        check(lib.tc_remove(self._handle, key, len(key)))
+
+    def touch(self, key: Key) -> bool:
+        """Renew a sliding entry without reading it.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            Whether there is such an entry; True also when it does not slide.
+
+        Raises:
+            L2Error: L2 could not be asked.
+
+        Example:
+            >>> cache.touch("alice")
+            True
+        """
+        key = key_bytes(key)
+        return check(lib.tc_touch(self._handle, key, len(key))) != Status.NOT_FOUND
+
+    def clear(self) -> None:
+        """Empty L1 of this process, local-only entries included. L2 is untouched.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> cache.clear()
+        """
+        check(lib.tc_clear(self._handle))
+
+    def configure(self, config: Config) -> None:
+        """Apply a new configuration document while the cache is in use.
+
+        Args:
+            config: The whole document: a dict, or JSON as str or bytes.
+
+        Raises:
+            InvalidConfig: It was refused, or a member cannot change while open; nothing was applied.
+
+        Example:
+            >>> cache.configure({"version": 1, "l1": {"capacity_bytes": 10 * 1024 * 1024}})
+        """
+        document = config_bytes(config)
+        check(lib.tc_configure(self._handle, document, len(document)))
+
+    def flush(self, timeout: Duration) -> bool:
+        """Wait until nothing is owed to L2.
+
+        Args:
+            timeout: How long, in seconds or as a timedelta.
+
+        Returns:
+            Whether everything is in L2; False while something is still owed.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> cache.flush(5)
+            True
+        """
+        return check(lib.tc_flush(self._handle, timeout_ms(timeout))) == Status.OK
+
+    def close(self) -> bool:
+        """Flush within ``resilience.close_ms``, end every call, and free. Entries that were read stay valid.
+
+        Closing again does nothing.
+
+        Returns:
+            Whether everything is in L2; False when writes were still owed.
+
+        Raises:
+            TokencacheError: The library could not close it.
+
+        Example:
+            >>> cache.close()
+            True
+        """
+        status = self._closer()
+        return status is None or check(status) == Status.OK
+
+    def stats(self) -> dict[str, Any]:
+        """Counters and health.
+
+        Returns:
+            The library's JSON document, parsed.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> cache.stats()
+        """
+        pointer = _ValuePointer()
+        check(lib.tc_stats(self._handle, ctypes.byref(pointer)))
+        return json.loads(take(pointer))
+
+    def on_retry(self, callback: RetryCallback | None) -> None:
+        """Ask the application what to do when an attempt at L2 has failed.
+
+        Args:
+            callback: Is given a ``Failure`` and returns ``Retry(delay)``, ``GIVE_UP``, or None to follow
+                ``resilience`` in the configuration; True and False mean try again and give up. It runs on threads of
+                the library, several at once, and may use this cache, ``configure`` and ``close`` included. When it
+                raises, the exception is logged to the logger ``tokencache`` and the configuration decides. None goes
+                back to the configuration.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> def repair(failure):
+            ...     if isinstance(failure.status, Status) and failure.status == Status.L2_DENIED:
+            ...         return GIVE_UP
+            ...     return Retry(0.05)
+            >>> cache.on_retry(repair)
+        """
+        self._register(lambda *c: lib.tc_on_retry(self._handle, *c), callbacks.on_retry, _native.RetryFn, callback)
+
+    def on_log(self, sink: LogCallback | Level | None, level: Level = Level.INFO) -> None:
+        """Receive the library's log records.
+
+        Args:
+            sink: A function that is given the level, the target and the message, on a thread of the library; or a
+                ``Level``, to hand the records from that level up to the logger ``tokencache`` of ``logging``; or None,
+                to go back to ``logging.to`` in the configuration.
+            level: The least weight that a function is given.
+
+        Raises:
+            InvalidHandle: The cache has been closed.
+
+        Example:
+            >>> cache.on_log(Level.WARN)
+        """
+        if isinstance(sink, Level):
+            sink, level = callbacks.to_logging, sink
+        self._register(lambda *c: lib.tc_on_log(self._handle, level, *c), callbacks.on_log, _native.LogFn, sink)
+
+    @staticmethod
+    def _register(register: Any, function: Any, kind: Any, callback: Any) -> None:
+        """Give the library one of our functions with the number of the callback, or null."""
+        if callback is None:
+            check(register(kind(), None, _native.DestroyFn()))
+            return
+        if not callable(callback):
+            raise TypeError(f"A callback must be callable; {callback!r} is not.")
+        number = callbacks.keep(callback)
+        try:
+            check(register(function, number, callbacks.on_destroy))
+        except BaseException:
+            callbacks.forget(number)
+            raise
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<tokencache.Cache {'open' if self._closer.alive else 'closed'}>"

@@ -1,0 +1,162 @@
+"""The application's callbacks, as the library calls them.
+
+There is one C function for each kind of callback, made when the module is imported and never freed. What differs is
+``user_data``, a number under which the Python callable is kept until the library says that it will not be used again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import logging
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Union
+
+from . import _native
+from ._native import Decision, Level, Operation, Status
+from .errors import known
+from .times import Duration, timeout_ms
+
+logger = logging.getLogger("tokencache")
+
+#: As the answer of a retry callback: fail the call now.
+GIVE_UP = Decision.GIVE_UP
+
+_LOGGING = {Level.ERROR: logging.ERROR, Level.WARN: logging.WARNING, Level.INFO: logging.INFO}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt at L2, as a retry callback is told of it.
+
+    Attributes:
+        operation: What was asked of L2.
+        status: Why it failed.
+        key: The cache key, or None when the operation has none.
+        attempt: 1 for the first try.
+        max_attempts: ``resilience.max_attempts``, which the callback cannot exceed.
+        elapsed: Seconds since the call began.
+        remaining: Seconds until ``resilience.deadline_ms`` ends the call.
+        backoff: Seconds until the next attempt, if the callback does not say otherwise.
+        message: Why it failed, as a sentence.
+    """
+
+    operation: Operation
+    status: Status | int
+    key: bytes | None
+    attempt: int
+    max_attempts: int
+    elapsed: float
+    remaining: float
+    backoff: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Retry:
+    """As the answer of a retry callback: try again, after ``delay`` or after the configured backoff."""
+
+    delay: Optional[Duration] = None
+
+
+RetryCallback = Callable[[Failure], Union[Retry, Decision, bool, None]]
+LogCallback = Callable[[Level, str, str], None]
+Completion = Callable[[int, Optional[bytes], int, str], None]
+
+_numbers = itertools.count(1)
+_callables: dict[int, Any] = {}
+
+
+def keep(callback: Any) -> int:
+    """Keep the callable alive and return its ``user_data``."""
+    number = next(_numbers)
+    _callables[number] = callback
+    return number
+
+
+def forget(number: int) -> None:
+    """Drop a callable that the library did not accept."""
+    _callables.pop(number, None)
+
+
+def to_logging(level: Level, target: str, message: str) -> None:
+    """The log callback that hands records to the logger ``tokencache``."""
+    logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
+
+
+# An exception must not leave these functions: ctypes prints it, and the library is given whatever is in the register.
+
+
+@_native.RetryFn
+def on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
+    try:
+        return _decide(_callables[user_data](_failure(failure.contents, delay_ms[0])), delay_ms)
+    except BaseException:  # SystemExit, too, has nobody to go to on a thread of the library.
+        _complain("The retry callback raised; the configuration decides.")
+        return Decision.DEFAULT
+
+
+@_native.LogFn
+def on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
+    try:
+        _callables[user_data](Level(level), _text(target), _text(message))
+    except BaseException:
+        _complain("The log callback raised.")
+
+
+@_native.DoneFn
+def on_done(user_data: int, result: Any) -> None:
+    try:
+        completion: Completion | None = _callables.pop(user_data, None)
+        if completion is None:
+            return
+        it = result.contents
+        value = ctypes.string_at(it.value.contents.data, it.value.contents.len) if it.value else None
+        completion(it.status, value, it.version, _text(it.message))
+    except BaseException:
+        _complain("The completion of an asynchronous call raised.")
+
+
+@_native.DestroyFn
+def on_destroy(user_data: int) -> None:
+    forget(user_data)
+
+
+def _failure(it: Any, backoff_ms: int) -> Failure:
+    return Failure(
+        operation=Operation(it.operation),
+        status=known(it.status),
+        key=ctypes.string_at(it.key, it.key_len) if it.key else None,
+        attempt=it.attempt,
+        max_attempts=it.max_attempts,
+        elapsed=it.elapsed_ms / 1000,
+        remaining=it.remaining_ms / 1000,
+        backoff=backoff_ms / 1000,
+        message=_text(it.message),
+    )
+
+
+def _decide(answer: Any, delay_ms: Any) -> int:
+    if isinstance(answer, Retry):
+        if answer.delay is not None:
+            delay_ms[0] = timeout_ms(answer.delay)
+        return Decision.RETRY
+    if isinstance(answer, Decision):
+        return answer
+    if answer is None:
+        return Decision.DEFAULT
+    if isinstance(answer, bool):
+        return Decision.RETRY if answer else Decision.GIVE_UP
+    logger.error("The retry callback returned %r; the configuration decides.", answer)
+    return Decision.DEFAULT
+
+
+def _text(text: bytes | None) -> str:
+    return (text or b"").decode("utf-8", "replace")
+
+
+def _complain(message: str) -> None:
+    try:
+        logger.exception(message)
+    except BaseException:  # A handler of the application's logging, and there is nobody left to tell.
+        pass

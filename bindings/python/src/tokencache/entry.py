@@ -1,0 +1,103 @@
+"""An entry read without a copy."""
+
+from __future__ import annotations
+
+import ctypes
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from ._native import VALUE_RETIRED_KEY, Status, Tier
+from .library import lib
+from .times import from_ms
+
+_release = lib.tc_value_release
+
+
+class _Reference:
+    """One reference to a value of the library, dropped with this object."""
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+
+    def __del__(self, release: Any = _release) -> None:
+        release(self._pointer)
+
+
+class Entry:
+    """An entry of the cache: its bytes, which are not copied, and what is known of them.
+
+    It stays valid after the entry was replaced or removed and after the cache was closed. Release it, or use it in a
+    ``with`` block, to let go of the memory early; a slice of ``view`` that is still in use keeps the bytes alive.
+
+    Attributes:
+        view: The bytes, read-only, in the library's memory.
+        version: Pass it as ``expected_version`` to ``Cache.set``.
+        written_at: When it was written, or None when the writer did not say.
+        expires_at: Its absolute end, or None. A sliding end is not counted.
+        tier: Which tier answered.
+        degraded: L2 could not be asked whether this is still the newest.
+        retired_key: It is sealed under a retired key; store it again to move it to the active one.
+
+    Example:
+        >>> with cache.get_entry("alice") as entry:
+        ...     claims = json.loads(entry.data)
+    """
+
+    __slots__ = ("view", "version", "written_at", "expires_at", "tier", "degraded", "retired_key")
+
+    view: memoryview
+    version: int
+    written_at: datetime | None
+    expires_at: datetime | None
+    tier: Tier
+    degraded: bool
+    retired_key: bool
+
+    def __init__(self, pointer: Any, status: int) -> None:
+        value = pointer.contents
+        # The array holds the reference and every view holds the array, so no view can outlive the bytes.
+        array = (ctypes.c_char * value.len).from_address(value.data or 0)
+        array.reference = _Reference(pointer)
+        self.view = memoryview(array).cast("B").toreadonly()
+        self.version = value.version
+        self.written_at = from_ms(value.written_at_ms)
+        self.expires_at = from_ms(value.expires_at_ms)
+        self.tier = Tier(value.tier)
+        self.degraded = status == Status.DEGRADED
+        self.retired_key = bool(value.flags & VALUE_RETIRED_KEY)
+
+    @property
+    def data(self) -> bytes:
+        """A copy of the bytes."""
+        return bytes(self.view)
+
+    def release(self) -> None:
+        """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards."""
+        self.view.release()
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def __enter__(self) -> Entry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        # Never the bytes: an entry is printed by accident more often than on purpose.
+        return f"<tokencache.Entry version={self.version} tier={self.tier.name} degraded={self.degraded}>"
+
+
+def take(pointer: Any) -> bytes:
+    """A copy of a value's bytes; the value is released."""
+    value = pointer.contents
+    try:
+        return ctypes.string_at(value.data, value.len) if value.len else b""
+    finally:
+        _release(pointer)

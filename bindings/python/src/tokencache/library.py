@@ -1,0 +1,42 @@
+"""Finds the shared library and loads it once, when the package is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from . import _native
+
+_HERE = Path(__file__).resolve().parent
+_NAME = "libtokencache.so"
+
+
+def _candidates() -> list[str]:
+    """Where the library may be: beside the package, in the system, in the repository that this file is part of."""
+    beside = [_HERE / _NAME, _HERE / f"{_NAME}.1"]
+    built = [root / "target/release" / _NAME for root in _HERE.parents[3:4] if (root / "Cargo.toml").exists()]
+    return [*map(str, filter(Path.exists, beside)), f"{_NAME}.1", *map(str, filter(Path.exists, built))]
+
+
+def _load() -> tuple[ctypes.CDLL, str]:
+    chosen = os.environ.get("TOKENCACHE_LIBRARY")
+    if chosen:
+        try:
+            return _native.load(chosen), chosen
+        except OSError as error:
+            raise ImportError(f"TOKENCACHE_LIBRARY is {chosen!r}, which cannot be loaded: {error}") from None
+    failures = []
+    for path in _candidates():
+        try:
+            return _native.load(path), path
+        except OSError as error:
+            failures.append(f"{path} ({error})")
+    raise ImportError(
+        f"The library {_NAME} was not found. Install it, or set TOKENCACHE_LIBRARY to its path. "
+        f"Tried: {'; '.join(failures)}."
+    )
+
+
+#: The library, with its signatures; and the name under which it was found.
+lib, path = _load()
