@@ -194,6 +194,18 @@ impl Entry {
             && meta.renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Whether a read at the coarse monotonic time `now_ms` may be answered with it, as far as it knows itself: it is
+    /// alive, does not slide, and `stands` says that its slot and its epochs do.
+    #[inline(always)]
+    #[must_use]
+    pub fn answers_plainly(&self, now_ms: i64, stands: impl FnOnce(u32, (u64, u64)) -> bool) -> bool {
+        let meta = self.0.meta();
+        let epoch = || (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed));
+        now_ms < meta.deadline_ms.load(Ordering::Relaxed)
+            && meta.sliding_ms == 0
+            && (meta.is_local || stands(meta.slot, epoch()))
+    }
+
     /// The slot of its key in the epoch table.
     #[inline]
     #[must_use]

@@ -102,23 +102,26 @@ pub unsafe fn value<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
-/// A place for an output that must be there.
-#[inline]
-pub fn output<T>(name: &str, output: *mut T) -> Result<*mut T> {
+/// Refuses a place for an output that is not there, or that no such output can be written to.
+#[inline(always)]
+pub fn output<T>(name: &'static str, output: *mut T) -> Result<()> {
     if output.is_null() {
         return Err(null(name));
     }
-    optional_output(name, output)
+    if !output.is_aligned() {
+        return Err(misaligned(name));
+    }
+    Ok(())
 }
 
-/// A place for an output that may be null.
-#[inline]
-pub fn optional_output<T>(name: &str, output: *mut T) -> Result<*mut T> {
-    if output.is_aligned() {
-        Ok(output)
-    } else {
-        Err(invalid(format!("{name} is not aligned for its type.")))
-    }
+/// As [`output`], for one that may be null.
+pub fn optional_output<T>(name: &'static str, place: *mut T) -> Result<()> {
+    if place.is_null() { Ok(()) } else { output(name, place) }
+}
+
+#[cold]
+fn misaligned(name: &str) -> Error {
+    invalid(format!("{name} is not aligned for its type."))
 }
 
 /// The options at `options`, as far as this version knows them.
@@ -130,7 +133,7 @@ pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> 
         return Ok(SetOptions::default());
     }
     if !options.is_aligned() {
-        return Err(invalid("options is not aligned for its type."));
+        return Err(misaligned("options"));
     }
     // SAFETY: not null, aligned, and it begins with struct_size.
     let size = unsafe { *options.cast::<usize>() };

@@ -17,7 +17,7 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_stats(cache: *mut tc_cache, out_json: *mut *const tc_value) -> tc_status {
     guard(|| {
-        let out_json = arguments::output("out_json", out_json)?;
+        arguments::output("out_json", out_json)?;
         let document = handle::get(cache)?.statistics(handle::hits(cache))?;
         let entry = Entry::document(document.as_bytes());
         let entry = entry.ok_or_else(|| Error::out_of_memory(document.len()))?;

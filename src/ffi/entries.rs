@@ -24,7 +24,7 @@ pub unsafe extern "C" fn tc_get(
     guard(|| {
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
-        let out_value = arguments::output("out_value", out_value)?;
+        arguments::output("out_value", out_value)?;
         let Some(entry) = find(cache, key)? else {
             return Ok(tc_status::TC_NOT_FOUND);
         };
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn tc_peek(
     guard(|| {
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
-        let out_value = arguments::output("out_value", out_value)?;
+        arguments::output("out_value", out_value)?;
         let entry = match handle::hit(cache, key) {
             Some(entry) => entry,
             None => match handle::get(cache)?.peek_missed(key)? {
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn tc_get_into(
     guard(|| {
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
-        let out_len = arguments::output("out_len", out_len)?;
+        arguments::output("out_len", out_len)?;
         if buffer.is_null() && buffer_len != 0 {
             return Err(arguments::invalid("buffer is null, but buffer_len is not 0."));
         }
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn tc_set(
         let (key, data, options) = unsafe {
             (arguments::key(key, key_len)?, arguments::value(data, len)?, arguments::set_options(options)?)
         };
-        let out_version = arguments::optional_output("out_version", out_version)?;
+        arguments::optional_output("out_version", out_version)?;
         let SetOutcome::Stored(version) = handle::get(cache)?.set(key, data, options)? else {
             return Ok(tc_status::TC_CONFLICT);
         };

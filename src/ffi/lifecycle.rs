@@ -31,7 +31,7 @@ pub unsafe extern "C" fn tc_open(
         }
         // SAFETY: by the caller's contract.
         let config = unsafe { arguments::config(config, config_len) }?;
-        let out_cache = arguments::output("out_cache", out_cache)?;
+        arguments::output("out_cache", out_cache)?;
         fork::watch();
         let handle = handle::open(Cache::open(config)?)?;
         // SAFETY: not null and aligned; writable by the caller's contract.
