@@ -177,3 +177,29 @@ fn a_read_only_file_system_denies() {
     assert_eq!(class(put(&store, "a", b"2", 1, FOREVER, Expected::Anything)), Class::Denied);
     assert_eq!(refusal(&here.join("none.db")).0, Class::Denied);
 }
+
+/// Another user.
+#[test]
+fn child_is_denied() {
+    let Some(path) = role("denied") else { return };
+    let (class, message) = refusal(&path);
+    assert_eq!(class, Class::Denied, "{message}");
+    assert_eq!(refusal(&path.with_file_name("none.db")).0, Class::Denied);
+}
+
+#[test]
+fn a_file_of_another_user_denies() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65534;
+    let (directory, path) = place();
+    set(&store(&path), "a", b"1");
+    // The directory lets them look, and the file does not.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = command("child_is_denied", "denied", &path);
+    match command.uid(NOBODY).gid(NOBODY).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => println!("skipped: another user cannot be taken on here ({error})"),
+    }
+}

@@ -83,13 +83,18 @@ pub fn wait_past(unix_ms: i64) {
 
 /// Runs the test `name` of this binary in a process of its own, told `role` and `path`.
 pub fn spawn(name: &str, role: &str, path: &Path) -> Child {
-    Command::new(std::env::current_exe().expect("this binary"))
+    command(name, role, path).spawn().expect("a child process")
+}
+
+/// What [`spawn`] runs.
+pub fn command(name: &str, role: &str, path: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env("TC_TEST_ROLE", role)
         .env("TC_TEST_PATH", path)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("a child process")
+        .stdout(Stdio::null());
+    command
 }
 
 /// What [`spawn`] told this process, when it is such a child in `role`.
