@@ -168,6 +168,32 @@ fn child_forks_while_threads_write() {
 }
 
 #[test]
+fn what_a_child_writes_after_its_parent_closed_is_kept() {
+    in_a_process_of_its_own("child_forks_and_closes");
+}
+
+#[test]
+fn child_forks_and_closes() {
+    let Some(path) = role("child_forks_and_closes") else { return };
+    let (opened, closed) = (path.with_extension("opened"), path.with_extension("closed"));
+    let store = store(&path);
+    set(&store, "parent", b"1");
+    let pid = fork(|| {
+        // With a connection that came over the fork, the parent would not see that the child uses the log, and its
+        // close would remove it.
+        get(&store, "parent").expect("what the parent wrote");
+        std::fs::write(&opened, b"").unwrap();
+        wait_until("the parent has closed", || closed.exists());
+        set(&store, "child", b"1") > 0
+    });
+    wait_until("the child reads", || opened.exists());
+    store.close();
+    std::fs::write(&closed, b"").unwrap();
+    assert_eq!(exit_code(pid), 0);
+    assert!(get(&support::store(&path), "child").is_some(), "what the child was acknowledged is kept");
+}
+
+#[test]
 fn a_waiting_writer_goes_on_in_the_parent_and_leaves_nothing_in_the_child() {
     in_a_process_of_its_own("child_forks_while_a_writer_waits");
 }
