@@ -21,17 +21,23 @@ from .times import Duration, Instant, _Never, timeout_ms
 _get_into = lib.tc_get_into
 _ValuePointer = ctypes.POINTER(_native.Value)
 
+# The array, its address (which ctypes passes faster than the array), its size, and where the length is written.
+_Buffer = tuple[Any, int, int, ctypes.c_size_t]
+
 # A call takes a buffer from here and puts it back, so that there are as many as there are calls at once. A buffer per
 # thread would be shared by a call and the signal handler that interrupts it, which would then read each other's token.
-_buffers: list[tuple[Any, int, ctypes.c_size_t, Any]] = []
+_buffers: list[_Buffer] = []
+
+# As plain integers, which compare faster.
+_OK, _DEGRADED = int(Status.OK), int(Status.DEGRADED)
 
 #: The first size of a buffer, and the largest that is kept.
 _SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
 
 
-def _new_buffer(size: int) -> tuple[Any, int, ctypes.c_size_t, Any]:
-    length = ctypes.c_size_t()
-    return (ctypes.c_char * size)(), size, length, ctypes.byref(length)
+def _new_buffer(size: int) -> _Buffer:
+    array = (ctypes.c_char * size)()
+    return array, ctypes.addressof(array), size, ctypes.c_size_t()
 
 
 def _close(handle: int) -> int:
@@ -89,16 +95,17 @@ class Cache(AsyncMethods):
                 buffer = _buffers.pop()
             except IndexError:
                 buffer = _new_buffer(_SMALLEST)
-            status = _get_into(self._handle, key, len(key), buffer[0], buffer[1], buffer[3])
+            array, address, size, length = buffer
+            status = _get_into(self._handle, key, len(key), address, size, length)
         except (TypeError, ctypes.ArgumentError):
             key_bytes(key)
             raise
-        if status == 0 or status == 3:
-            data = buffer[0][: buffer[2].value]
+        if status == _OK or status == _DEGRADED:
+            data = array[: length.value]
             _buffers.append(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
-            return self._get_large(key, buffer[2].value)
+            return self._get_large(key, length.value)
         _buffers.append(buffer)
         check(status)
         return None
