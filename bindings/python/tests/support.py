@@ -35,13 +35,13 @@ def shared(path: Path, **members: Any) -> dict[str, Any]:
     }
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 10, pause: float = 0.001) -> None:
     """Wait for a condition; a test that would hang fails instead."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise AssertionError("The condition was not met in time.")
-        time.sleep(0.001)
+        time.sleep(pause)
 
 
 class CacheTest(unittest.TestCase):

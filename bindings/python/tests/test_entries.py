@@ -106,10 +106,8 @@ class Expiry(CacheTest):
 
     def test_a_sliding_entry_ends_when_nobody_reads_it(self) -> None:
         self.cache.set("key", b"value", sliding=0.05)
-        wait_until(lambda: len(self.cache.get("key") or b"") == 5)
-        end = datetime.now() + timedelta(seconds=0.2)
-        wait_until(lambda: datetime.now() > end)
-        self.assertIsNone(self.cache.get("key"))
+        # A look renews the entry, so the looks are further apart than the window.
+        wait_until(lambda: self.cache.get("key") is None, pause=0.1)
 
     def test_impossible_times_are_refused_in_words(self) -> None:
         for options, words in [
