@@ -55,9 +55,7 @@ thread_local! {
 }
 
 /// How many forks lie between this process and the one that loaded the library.
-#[inline]
-#[must_use]
-pub fn generation() -> u64 {
+fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 

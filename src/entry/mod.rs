@@ -78,6 +78,7 @@ impl Entry {
             global_epoch: parts.epoch.1.into(),
             renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
             sliding_ms: parts.lifetime.sliding_ms,
+            written_mark: 0.into(),
             slot: parts.slot,
             key_len: u32::try_from(parts.key.len()).ok()?,
             is_local: parts.is_local,
@@ -226,6 +227,17 @@ impl Entry {
         let meta = self.0.meta();
         meta.global_epoch.store(epoch.1, Ordering::Relaxed);
         meta.epoch.store(epoch.0, Ordering::Release);
+    }
+
+    /// How much had been written into L1 when it was; 0 when it was read from L2.
+    #[must_use]
+    pub fn written_mark(&self) -> u64 {
+        self.0.meta().written_mark.load(Ordering::Relaxed)
+    }
+
+    /// Marks it as written.
+    pub fn set_written_mark(&self, written_bytes: u64) {
+        self.0.meta().written_mark.store(written_bytes, Ordering::Relaxed);
     }
 
     /// What it costs in memory, with its place in L1's table.

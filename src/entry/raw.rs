@@ -49,21 +49,23 @@ struct Head {
 pub(super) struct Meta {
     /// Coarse monotonic time in ms from which the entry is dead here; `i64::MAX` for never.
     pub deadline_ms: AtomicI64,
+    /// The sliding window; 0 for none.
+    pub sliding_ms: i64,
     /// The epoch of its slot, as it was before the read of L2 began.
     pub epoch: AtomicU64,
     /// The global epoch of that moment.
     pub global_epoch: AtomicU64,
-    /// The monotonic time in ms from which a read renews the sliding window.
-    pub renew_at_ms: AtomicI64,
-    /// The latest that `deadline_ms` may become.
-    pub stay_until_ms: i64,
-    /// The sliding window; 0 for none.
-    pub sliding_ms: i64,
     /// The slot of its key in the epoch table.
     pub slot: u32,
     pub key_len: u32,
     /// Kept in this process only.
     pub is_local: bool,
+    /// The monotonic time in ms from which a read renews the sliding window.
+    pub renew_at_ms: AtomicI64,
+    /// The latest that `deadline_ms` may become.
+    pub stay_until_ms: i64,
+    /// How much had been written into L1 when it was; 0 when it was read from L2.
+    pub written_mark: AtomicU64,
 }
 
 const META: usize = size_of::<Head>();
