@@ -317,7 +317,8 @@ void tc_value_release(const tc_value *value);
 
 // The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
 // `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-// asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+// asked. `destroy`, which may be null, runs once, after the last call of the callback has
+// returned; not at all when this call fails.
 tc_status tc_on_retry(tc_cache *cache, tc_retry_fn callback, void *user_data, tc_destroy_fn destroy);
 
 // Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the

@@ -387,7 +387,8 @@ namespace Tokencache
         /// <summary>
         /// The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
         /// `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-        /// asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+        /// asked. `destroy`, which may be null, runs once, after the last call of the callback has
+        /// returned; not at all when this call fails.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_on_retry(IntPtr cache, IntPtr callback, IntPtr userData, IntPtr destroy);

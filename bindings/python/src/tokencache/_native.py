@@ -282,7 +282,8 @@ SIGNATURES = {
     "tc_value_release": (None, [POINTER(Value)]),
     # The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
     # `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-    # asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+    # asked. `destroy`, which may be null, runs once, after the last call of the callback has
+    # returned; not at all when this call fails.
     "tc_on_retry": (c_int32, [c_void_p, RetryFn, c_void_p, DestroyFn]),
     # Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
     # configuration. `destroy` as in `tc_on_retry`.
