@@ -34,9 +34,11 @@ pub unsafe extern "C" fn tc_on_retry(
     destroy: tc_destroy_fn,
 ) -> tc_status {
     guard(|| {
+        let cache_here = handle::get(cache)?;
+        // Not before: when the handle is refused, `user_data` stays the caller's and is not destroyed.
         let registration = Registration { handle: cache as u64, user_data, destroy };
         let hook = callback.map(|callback| Arc::new(RetryHook { callback, registration }) as Arc<dyn Hook>);
-        handle::get(cache)?.on_retry(hook);
+        cache_here.on_retry(hook);
         Ok(tc_status::TC_OK)
     })
 }
