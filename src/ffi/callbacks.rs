@@ -36,6 +36,7 @@ pub unsafe extern "C" fn tc_on_retry(
 ) -> tc_status {
     guard(|| {
         let cache_here = handle::get(cache)?;
+        // Not before: when the handle is refused, `user_data` stays the caller's and is not destroyed.
         let registration = Registration { handle: cache as u64, user_data, destroy };
         let hook = callback.map(|callback| Arc::new(RetryHook { callback, registration }) as Arc<dyn Hook>);
         cache_here.on_retry(hook);
