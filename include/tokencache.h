@@ -264,7 +264,7 @@ tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 // Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
 tc_status tc_flush(tc_cache *cache, uint32_t timeout_ms);
 
-// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
 // callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 tc_status tc_close(tc_cache *cache);
 

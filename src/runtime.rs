@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -221,6 +221,17 @@ pub struct Signal {
     lock: Mutex<()>,
     news: Condvar,
     is_closing: AtomicBool,
+    callbacks: AtomicUsize,
+}
+
+/// A callback of the application is wanted or runs, until this is dropped.
+pub struct InCallback(Arc<Signal>);
+
+impl Drop for InCallback {
+    fn drop(&mut self) {
+        self.0.callbacks.fetch_sub(1, Ordering::AcqRel);
+        self.0.notify();
+    }
 }
 
 impl Signal {
@@ -236,6 +247,19 @@ impl Signal {
         let was_closing = self.is_closing.swap(true, Ordering::AcqRel);
         self.notify();
         !was_closing
+    }
+
+    /// A callback of the application will run.
+    #[must_use]
+    pub fn expect_callback(self: &Arc<Self>) -> InCallback {
+        self.callbacks.fetch_add(1, Ordering::AcqRel);
+        InCallback(Arc::clone(self))
+    }
+
+    /// Whether no callback of the application runs or is wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.callbacks.load(Ordering::Acquire) == 0
     }
 
     /// Something changed: whoever waits looks again.

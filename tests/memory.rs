@@ -41,7 +41,9 @@ fn store_from(threads: u64) {
     });
     let grown = peak_bytes() - before;
     let allowed = if threads == 1 { LIMIT * 11 / 10 } else { LIMIT * 5 / 4 } + 4_000_000;
-    eprintln!("{threads} threads, {sets} sets each: +{grown} bytes over a limit of {LIMIT}, {allowed} allowed");
+    eprintln!(
+        "{threads} threads, {sets} sets each: +{grown} bytes over a limit of {LIMIT}, {allowed} allowed"
+    );
     assert!(grown <= allowed, "grown by {grown} bytes, {allowed} allowed");
     assert!(statistics(&cache)["l1"]["bytes"].as_u64().expect("a number") <= LIMIT);
     cache.close();

@@ -117,12 +117,15 @@ impl Cache {
         self.signal.wait_until(Instant::now() + timeout, || self.working.load(Ordering::Acquire) == 0)
     }
 
-    /// Ends every call, waits for what was accepted, and lets go of every resource. Whether nothing was left over.
+    /// Ends every call, waits for what was accepted and for running callbacks, and lets go of every resource. Whether
+    /// all accepted work was done.
     pub fn close(&self) -> bool {
         let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
         let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
         self.signal.close();
-        let has_ended = self.signal.wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0);
+        let has_ended = self
+            .signal
+            .wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0 && self.signal.is_quiet());
         if let Some(store) = &self.store {
             store.close();
         }
@@ -130,7 +133,10 @@ impl Cache {
         if !has_ended {
             let left = self.accepted.load(Ordering::Acquire);
             self.log.write(Level::Warn, "cache", || {
-                format!("{left} asynchronous calls had not completed within resilience.close_ms when the cache closed.")
+                format!(
+                    "The cache closed after resilience.close_ms, while {left} asynchronous calls had not completed \
+                     or a callback had not returned."
+                )
             });
         }
         is_done
@@ -150,6 +156,12 @@ impl Cache {
     #[must_use]
     pub fn runtime(&self) -> &Arc<runtime::Runtime> {
         &self.runtime
+    }
+
+    /// What callbacks that run are counted in.
+    #[must_use]
+    pub fn signal(&self) -> &Arc<Signal> {
+        &self.signal
     }
 
     /// Where its log goes.

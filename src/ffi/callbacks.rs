@@ -10,11 +10,11 @@ use super::types::{
     tc_cache, tc_decision, tc_destroy_fn, tc_failure, tc_level, tc_log_fn, tc_operation, tc_retry_fn,
     tc_status,
 };
-use super::{arguments, handle, lifecycle};
+use super::{arguments, handle};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Sink};
 use crate::resilience::{Decision, FailedAttempt, Hook};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Signal};
 use crate::stats::Operation;
 
 /// Log records that may wait for the log callback.
@@ -60,7 +60,8 @@ pub unsafe extern "C" fn tc_on_log(
         let registration = Registration { handle: cache as u64, user_data, destroy };
         let sink = callback.map(|callback| {
             let log = Arc::new(LogCallback { callback, registration });
-            Box::new(LogSink { log, runtime: Arc::clone(cache_here.runtime()) }) as Box<dyn Sink>
+            let (runtime, signal) = (Arc::clone(cache_here.runtime()), Arc::clone(cache_here.signal()));
+            Box::new(LogSink { log, runtime, signal }) as Box<dyn Sink>
         });
         cache_here.on_log(level, sink);
         Ok(tc_status::TC_OK)
@@ -128,6 +129,7 @@ struct LogCallback {
 struct LogSink {
     log: Arc<LogCallback>,
     runtime: Arc<Runtime>,
+    signal: Arc<Signal>,
 }
 
 impl Sink for LogSink {
@@ -136,6 +138,7 @@ impl Sink for LogSink {
             return false;
         }
         let (log, target, message) = (Arc::clone(&self.log), text(target), text(message));
+        let in_flight = self.signal.expect_callback();
         let record = move || {
             in_callback(log.registration.handle, || {
                 let level = tc_level(level as i32);
@@ -144,6 +147,8 @@ impl Sink for LogSink {
                     (log.callback)(log.registration.user_data, level, target.as_ptr(), message.as_ptr())
                 };
             });
+            drop(log);
+            drop(in_flight);
         };
         self.runtime.logs.run(Box::new(record)).is_ok()
     }
@@ -164,10 +169,19 @@ pub fn in_callback<R>(handle: u64, callback: impl FnOnce() -> R) -> R {
     let answer = callback();
     let running = RUNNING.with_borrow_mut(Option::take);
     if running.is_some_and(|running| running.closes) {
-        // Whoever closed it meanwhile has done what was asked.
-        let _ = lifecycle::close(handle as *mut tc_cache);
+        close_elsewhere(handle);
     }
     answer
+}
+
+/// The handle is gone at once; the cache waits for this callback among others, so it closes on another thread.
+fn close_elsewhere(handle: u64) {
+    // Whoever closed it meanwhile has done what was asked.
+    let Ok(cache) = handle::close(handle as *mut tc_cache) else { return };
+    let runtime = Arc::clone(cache.runtime());
+    let _ = runtime.workers.run(Box::new(move || {
+        cache.close();
+    }));
 }
 
 /// Whether this is a callback of the cache of `handle`: then it is closed when the callback returns.

@@ -279,7 +279,7 @@ namespace Tokencache
         public static extern Status tc_flush(IntPtr cache, uint timeoutMs);
 
         /// <summary>
-        /// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+        /// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
         /// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
