@@ -234,9 +234,12 @@ fn wait_for_visitors(slot: &Slot) {
 
 /// In a forked child: visitors on threads that are not here will never leave.
 pub fn forget_visitors() {
-    for slot in TABLE.iter().filter(|slot| !slot.cache.load(Ordering::Relaxed).is_null()) {
-        slot.hits_before.store(slot.hits(), Ordering::Relaxed);
-        for stripe in &slot.stripes {
+    for slot in &TABLE {
+        if !slot.cache.load(Ordering::Relaxed).is_null() {
+            slot.hits_before.store(slot.hits(), Ordering::Relaxed);
+        }
+        // Closed slots too, for stale handles lead there. Memory that nobody visits stays shared with the parent.
+        for stripe in slot.stripes.iter().filter(|stripe| stripe.has_visitors()) {
             let hit = stripe.hit.load(Ordering::Relaxed);
             stripe.left.store(stripe.entered.load(Ordering::Relaxed) - hit, Ordering::Relaxed);
         }
