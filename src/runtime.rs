@@ -145,6 +145,8 @@ pub struct Pool {
     max_threads: usize,
     state: Mutex<Queue>,
     news: Condvar,
+    /// A thread has nothing to do.
+    rest: Condvar,
 }
 
 #[derive(Default)]
@@ -156,7 +158,13 @@ struct Queue {
 
 impl Pool {
     fn new(name: &'static str, max_threads: usize) -> Arc<Pool> {
-        Arc::new(Pool { name, max_threads, state: Mutex::default(), news: Condvar::new() })
+        Arc::new(Pool {
+            name,
+            max_threads,
+            state: Mutex::default(),
+            news: Condvar::new(),
+            rest: Condvar::new(),
+        })
     }
 
     /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
@@ -181,6 +189,19 @@ impl Pool {
         lock(&self.state).jobs.len()
     }
 
+    /// Waits until nothing is left to do or `deadline`; whether nothing is.
+    pub fn drain(&self, deadline: Instant) -> bool {
+        let mut queue = lock(&self.state);
+        while !queue.jobs.is_empty() || queue.idle < queue.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            queue = self.rest.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
     fn work(&self) {
         let mut queue = lock(&self.state);
         loop {
@@ -192,6 +213,7 @@ impl Pool {
                 continue;
             }
             queue.idle += 1;
+            self.rest.notify_all();
             let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             queue.idle -= 1;

@@ -130,6 +130,7 @@ impl Cache {
             store.close();
         }
         self.l1.clear();
+        let has_ended = self.runtime.logs.drain(deadline) && has_ended;
         if !has_ended {
             let left = self.accepted.load(Ordering::Acquire);
             self.log.write(Level::Warn, "cache", || {
@@ -156,12 +157,6 @@ impl Cache {
     #[must_use]
     pub fn runtime(&self) -> &Arc<runtime::Runtime> {
         &self.runtime
-    }
-
-    /// What callbacks that run are counted in.
-    #[must_use]
-    pub fn signal(&self) -> &Arc<Signal> {
-        &self.signal
     }
 
     /// Where its log goes.

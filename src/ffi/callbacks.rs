@@ -14,7 +14,7 @@ use super::{arguments, handle};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Sink};
 use crate::resilience::{Decision, FailedAttempt, Hook};
-use crate::runtime::{Runtime, Signal};
+use crate::runtime;
 use crate::stats::Operation;
 
 /// Log records that may wait for the log callback.
@@ -60,8 +60,7 @@ pub unsafe extern "C" fn tc_on_log(
         let registration = Registration { handle: cache as u64, user_data, destroy };
         let sink = callback.map(|callback| {
             let log = Arc::new(LogCallback { callback, registration });
-            let (runtime, signal) = (Arc::clone(cache_here.runtime()), Arc::clone(cache_here.signal()));
-            Box::new(LogSink { log, runtime, signal }) as Box<dyn Sink>
+            Box::new(LogSink { log }) as Box<dyn Sink>
         });
         cache_here.on_log(level, sink);
         Ok(tc_status::TC_OK)
@@ -128,17 +127,16 @@ struct LogCallback {
 
 struct LogSink {
     log: Arc<LogCallback>,
-    runtime: Arc<Runtime>,
-    signal: Arc<Signal>,
 }
 
 impl Sink for LogSink {
     fn write(&self, level: Level, target: &'static str, message: &str) -> bool {
-        if self.runtime.logs.waiting() >= MAX_WAITING_LOGS {
+        // Not the runtime of the registration: a forked child has the sink, and not its threads.
+        let logs = Arc::clone(&runtime::current().logs);
+        if logs.waiting() >= MAX_WAITING_LOGS {
             return false;
         }
         let (log, target, message) = (Arc::clone(&self.log), text(target), text(message));
-        let in_flight = self.signal.expect_callback();
         let record = move || {
             in_callback(log.registration.handle, || {
                 let level = tc_level(level as i32);
@@ -148,9 +146,8 @@ impl Sink for LogSink {
                 };
             });
             drop(log);
-            drop(in_flight);
         };
-        self.runtime.logs.run(Box::new(record)).is_ok()
+        logs.run(Box::new(record)).is_ok()
     }
 }
 

@@ -25,21 +25,22 @@ pub fn watch() {
 }
 
 extern "C" fn before() {
-    sqlite::before_fork();
+    // Handles first: a handle's first use in a child makes a fresh inside under this lock, and needs the other two.
     let held = handle::hold();
     HANDLES.with_borrow_mut(|handles| *handles = Some(held));
+    sqlite::before_fork();
     runtime::before_fork();
 }
 
 extern "C" fn after_in_parent() {
     runtime::after_fork(false);
-    HANDLES.with_borrow_mut(|handles| *handles = None);
     sqlite::after_fork_in_parent();
+    HANDLES.with_borrow_mut(|handles| *handles = None);
 }
 
 extern "C" fn after_in_child() {
     runtime::after_fork(true);
+    sqlite::after_fork_in_child();
     handle::suspend_all();
     HANDLES.with_borrow_mut(|handles| *handles = None);
-    sqlite::after_fork_in_child();
 }

@@ -236,15 +236,15 @@ fn wait_for_visitors(slot: &Slot) {
 /// leave, so they are counted out.
 pub fn suspend_all() {
     for (number, slot) in TABLE.iter().enumerate() {
-        if slot.cache.load(Ordering::Relaxed).is_null() {
-            continue;
+        if !slot.cache.load(Ordering::Relaxed).is_null() {
+            let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);
+            if handle != Slot::nobody(number) {
+                slot.suspended.store(handle, Ordering::SeqCst);
+            }
+            slot.hits_before.store(slot.hits(), Ordering::Relaxed);
         }
-        let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);
-        if handle != Slot::nobody(number) {
-            slot.suspended.store(handle, Ordering::SeqCst);
-        }
-        slot.hits_before.store(slot.hits(), Ordering::Relaxed);
-        for stripe in &slot.stripes {
+        // Closed slots too, for stale handles lead there. Memory that nobody visits stays shared with the parent.
+        for stripe in slot.stripes.iter().filter(|stripe| stripe.has_visitors()) {
             let hit = stripe.hit.load(Ordering::Relaxed);
             stripe.left.store(stripe.entered.load(Ordering::Relaxed) - hit, Ordering::Relaxed);
         }
