@@ -109,7 +109,7 @@ static void must_hold_everything(const subject *on) {
 }
 
 int main(int count, char **arguments) {
-  size_t rounds = count > 1 ? strtoul(arguments[1], NULL, 10) : 15;
+  size_t rounds = count > 1 ? strtoul(arguments[1], NULL, 10) : 9;
   if (rounds < 1 || rounds > MAX_ROUNDS) return 2;
   keys = make_keys(ENTRIES);
   uint32_t *all = zipf_draws(ENTRIES, DRAWS, 1), *hot = zipf_draws(HOT, DRAWS, 2);

@@ -43,18 +43,19 @@ struct Tending {
     caches: Vec<Weak<dyn Tended>>,
 }
 
+/// The runtime, and the generation of forks that it belongs to.
+type Current = Option<(u64, Arc<Runtime>)>;
+
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-static CURRENT: Mutex<Option<(u64, Arc<Runtime>)>> = Mutex::new(None);
+static CURRENT: Mutex<Current> = Mutex::new(None);
 
 thread_local! {
-    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Option<(u64, Arc<Runtime>)>>>> =
+    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Current>>> =
         const { RefCell::new(None) };
 }
 
 /// How many forks lie between this process and the one that loaded the library.
-#[inline]
-#[must_use]
-pub fn generation() -> u64 {
+fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 

@@ -36,13 +36,6 @@ impl Cache {
         Cache::build(self.config.load_full(), self.log.renewed(), Arc::clone(&self.hook))
     }
 
-    /// In which generation of forks it was made.
-    #[inline]
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
     fn build(
         config: Arc<Config>,
         log: Logger,
@@ -70,7 +63,6 @@ impl Cache {
             stats: Stats::default(),
             signal: Arc::new(Signal::default()),
             runtime: Arc::clone(&runtime),
-            generation: runtime::generation(),
             working: 0.into(),
             accepted: 0.into(),
         });

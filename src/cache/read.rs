@@ -106,7 +106,7 @@ impl Cache {
         if is_shared {
             count(&self.stats.shared_reads);
         }
-        landed?.map(|entry| seen_from_l2(entry)).transpose()
+        landed?.map(seen_from_l2).transpose()
     }
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.

@@ -25,7 +25,8 @@ type LogFn = unsafe extern "C" fn(*mut c_void, tc_level, *const c_char, *const c
 
 /// The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
 /// `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-/// asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+/// asked. `destroy`, which may be null, runs once, after the last call of the callback has
+/// returned; not at all when this call fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_on_retry(
     cache: *mut tc_cache,

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
         if callbacks::defer_close(cache)? {
             return Ok(tc_status::TC_OK);
         }
-        Ok(close(cache)?)
+        close(cache)
     })
 }
 

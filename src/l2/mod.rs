@@ -66,6 +66,7 @@ pub trait Store: Send + Sync {
     /// Stores `bytes` with `lifetime`, written at `written_at_ms`, if what is there is `expected`. `version` is a
     /// proposal: where the entry had a later one, the next after that is taken, so that versions of a key never
     /// repeat and never go back. A sliding window starts now.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that a write says")]
     fn set(
         &self,
         key: &[u8],

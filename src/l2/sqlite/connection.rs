@@ -3,13 +3,16 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -62,18 +65,34 @@ impl Link {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// Closes connections to a file that is no longer at `path`. Its log is, and SQLite would apply it to the new
-    /// file: it is removed, unless it is another one already.
+    /// Closes connections to a file that is no longer at `path`. Where another one took its place, its log is still
+    /// there, and SQLite would apply it to the new file: then the log is removed.
     pub fn abandon(links: Vec<Link>, path: &Path) {
-        let known: Vec<_> = links.iter().map(|link| link.companions).collect();
+        let known: Vec<_> = links.iter().map(|link| (link.identity, link.companions[0])).collect();
         links.into_iter().for_each(Link::close_without_checkpoint);
+        let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else { return };
+        // All below in the folder itself, which may come and go by its name: what is looked at is what is removed.
+        let here =
+            |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
         let names = companions(path);
-        let now = [0, 1].map(|companion| Identity::of(&names[companion]).ok());
-        if now[0].is_some() && known.iter().any(|before| before[0] == now[0]) {
-            for name in &names {
-                let _ = fs::remove_file(name);
+        let log = here(&names[0]);
+        let is_ours = log.is_some() && known.iter().any(|(_, before)| *before == log);
+        let is_replaced = here(path).is_some_and(|now| known.iter().all(|(file, _)| *file != now));
+        if is_ours && is_replaced {
+            for name in names.iter().filter_map(|name| name.file_name()) {
+                let _ = unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir);
             }
         }
+    }
+}
+
+fn in_words(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+impl From<&FileStat> for Identity {
+    fn from(file: &FileStat) -> Identity {
+        Identity { device: file.st_dev, inode: file.st_ino }
     }
 }
 

@@ -8,7 +8,7 @@ import weakref
 from types import TracebackType
 from typing import Any, Union
 
-from . import _native, callbacks
+from . import _native, buffers, callbacks
 from ._native import ABI_VERSION, Level, Status
 from .aio import AsyncMethods
 from .callbacks import LogCallback, RetryCallback
@@ -21,17 +21,8 @@ from .times import Duration, Instant, _Never, timeout_ms
 _get_into = lib.tc_get_into
 _ValuePointer = ctypes.POINTER(_native.Value)
 
-# A call takes a buffer from here and puts it back, so that there are as many as there are calls at once. A buffer per
-# thread would be shared by a call and the signal handler that interrupts it, which would then read each other's token.
-_buffers: list[tuple[Any, int, ctypes.c_size_t, Any]] = []
-
-#: The first size of a buffer, and the largest that is kept.
-_SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
-
-
-def _new_buffer(size: int) -> tuple[Any, int, ctypes.c_size_t, Any]:
-    length = ctypes.c_size_t()
-    return (ctypes.c_char * size)(), size, length, ctypes.byref(length)
+# As plain integers, which compare faster.
+_OK, _DEGRADED = int(Status.OK), int(Status.DEGRADED)
 
 
 def _close(handle: int) -> int:
@@ -86,29 +77,27 @@ class Cache(AsyncMethods):
             if isinstance(key, str):
                 key = key.encode()
             try:
-                buffer = _buffers.pop()
+                buffer = buffers.free.pop()
             except IndexError:
-                buffer = _new_buffer(_SMALLEST)
-            status = _get_into(self._handle, key, len(key), buffer[0], buffer[1], buffer[3])
+                buffer = buffers.at_least(0)
+            array, address, size, length = buffer
+            status = _get_into(self._handle, key, len(key), address, size, length)
         except (TypeError, ctypes.ArgumentError):
             key_bytes(key)
             raise
-        if status == 0 or status == 3:
-            data = buffer[0][: buffer[2].value]
-            _buffers.append(buffer)
+        if status == _OK or status == _DEGRADED:
+            data = array[: length.value]
+            buffers.free.append(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
-            return self._get_large(key, buffer[2].value)
-        _buffers.append(buffer)
+            return self._get_large(key, length.value)
+        buffers.free.append(buffer)
         check(status)
         return None
 
     def _get_large(self, key: bytes, size: int) -> bytes | None:
-        """Read a value that no buffer was large enough for. The next read of its kind finds one."""
-        if size <= _LARGEST:
-            _buffers.append(_new_buffer(size + size // 4))
-        else:
-            _buffers.append(_new_buffer(_SMALLEST))
+        """Read a value that the buffer was too small for. The next read of its kind finds a larger one."""
+        buffers.free.append(buffers.at_least(size))
         found = self._read(lib.tc_get, key)
         return None if found is None else take(found[0])
 

@@ -1,0 +1,51 @@
+# Tokencache. `make help` lists what there is.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test acceptance bench build install lint bless clean
+
+PREFIX ?= /usr/local
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+
+help: ## this list
+	@printf 'Tokencache: the token cache that every service can share.\n\n'
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: ## a narrated tour: two languages, one cache, an outage, figures measured as you watch
+	@tools/prepare
+	@$(MAKE) --no-print-directory build
+	@python3 examples/demo/tour
+
+test: ## every test against real parts; ends with "N passed, N failed, N skipped"
+	@tools/prepare valgrind strace
+	@tests/run
+
+acceptance: ## the long lines: millions of operations, whole; with the figures
+	@tools/prepare valgrind strace
+	@tests/run --long
+	@benches/run
+
+bench: ## speed and memory beside the bars of the design, in one table
+	@tools/prepare valgrind strace
+	@benches/run
+
+build: ## the library in target/release, ready to link against
+	@$(CARGO) build --release --locked
+	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
+
+install: build ## library and header below PREFIX (/usr/local)
+	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
+	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
+	@install -D -m 0644 include/tokencache.h $(DESTDIR)$(PREFIX)/include/tokencache.h
+
+lint: ## format, clippy
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bless: ## rewrite what is generated: header, bindings, schema, README table
+	@$(CARGO) run --quiet --locked -p tokencache-generator -- --write
+	@BLESS=1 $(CARGO) test --quiet --locked --test generated --test config_document
+
+clean: ## everything that was built
+	@$(CARGO) clean

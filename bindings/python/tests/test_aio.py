@@ -1,0 +1,120 @@
+"""The calls that an event loop awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import unittest
+from typing import Any
+
+import tokencache
+from support import CacheTest, wait_until
+from tokencache import callbacks
+
+
+class Aio(CacheTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.shared = self.open_shared(resilience={"deadline_ms": 200})
+        self.kept = len(callbacks._callables)
+
+    def tearDown(self) -> None:
+        wait_until(lambda: len(callbacks._callables) <= self.kept)
+
+    def run_async(self, coroutine: Any) -> Any:
+        return asyncio.run(asyncio.wait_for(coroutine, 30))
+
+    def test_set_get_and_remove(self) -> None:
+        async def scenario(cache: tokencache.Cache) -> None:
+            version = await cache.aset("key", bytearray(b"value"), ttl=60)
+            self.assertEqual(await cache.aget("key"), b"value")
+            self.assertEqual(cache.get_entry("key").version, version)
+            cache.clear()
+            self.assertEqual(await cache.aget("key"), b"value" if cache is self.shared else None)
+            await cache.aremove("key")
+            self.assertIsNone(await cache.aget("key"))
+
+        for cache in (self.cache, self.shared):
+            self.run_async(scenario(cache))
+
+    def test_what_l1_holds_is_answered_without_a_turn_of_the_loop(self) -> None:
+        self.cache.set("key", b"value")
+        with self.assertRaises(StopIteration) as stopped:
+            self.cache.aget("key").send(None)
+        self.assertEqual(stopped.exception.value, b"value")
+
+    def test_conflicts_failures_and_refusals_are_raised(self) -> None:
+        async def scenario() -> None:
+            await self.shared.aset("key", b"value", expected_version=tokencache.ABSENT)
+            with self.assertRaises(tokencache.Conflict):
+                await self.shared.aset("key", b"value", expected_version=tokencache.ABSENT)
+            with self.assertRaises(tokencache.InvalidArgument):
+                await self.shared.aset("", b"value")
+            with self.assertRaises(TypeError):
+                await self.shared.aget(5)
+            with self.writes_failing(), self.assertRaises(tokencache.L2Error) as raised:
+                await self.shared.aset("other", b"value", expected_version=tokencache.ABSENT)
+            self.assertTrue(str(raised.exception))
+
+        self.run_async(scenario())
+
+    def test_many_at_once_are_each_answered_once(self) -> None:
+        async def scenario() -> None:
+            keys = [f"key{number}" for number in range(300)]
+            await asyncio.gather(*(self.shared.aset(key, key.encode()) for key in keys))
+            self.shared.clear()
+            self.assertEqual(
+                await asyncio.gather(*(self.shared.aget(key) for key in keys)), [key.encode() for key in keys]
+            )
+
+        self.run_async(scenario())
+
+    def test_a_cancelled_call_leaves_nothing_behind(self) -> None:
+        async def scenario() -> None:
+            for number in range(100):
+                tasks = [asyncio.ensure_future(self.shared.aset(f"key{number}", b"value"))]
+                tasks.append(asyncio.ensure_future(self.shared.aget(f"other{number}")))
+                await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            gc.collect()
+
+        self.run_async(scenario())
+
+    def test_a_loop_that_was_closed_is_not_called(self) -> None:
+        async def scenario() -> None:
+            for number in range(20):
+                asyncio.ensure_future(self.shared.aset(f"key{number}", b"value"))
+            await asyncio.sleep(0)
+
+        with self.assertNoLogsOf("tokencache"):
+            asyncio.run(scenario())
+            wait_until(lambda: len(callbacks._callables) <= self.kept)
+
+    def test_a_closed_cache_is_refused(self) -> None:
+        self.shared.close()
+        for call in (lambda: self.shared.aget("key"), lambda: self.shared.aremove("key")):
+            with self.assertRaises(tokencache.InvalidHandle):
+                self.run_async(call())
+
+    def assertNoLogsOf(self, name: str) -> Any:
+        """`assertNoLogs` exists since Python 3.10."""
+        return _NoLogs(self, name)
+
+
+class _NoLogs:
+    def __init__(self, test: unittest.TestCase, name: str) -> None:
+        self._test, self._logs = test, test.assertLogs(name)
+
+    def __enter__(self) -> None:
+        self._watcher = self._logs.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        with self._test.assertRaises(AssertionError):
+            self._logs.__exit__(None, None, None)
+        self._test.assertEqual(self._watcher.output, [])
+
+
+if __name__ == "__main__":
+    unittest.main()

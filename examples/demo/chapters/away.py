@@ -1,0 +1,86 @@
+"""L2 is taken away for real."""
+
+from __future__ import annotations
+
+import os
+
+import stage
+import tokencache
+import workshop
+
+DEADLINE_MS, DELAY_MS = 400, 150
+#: What a busy machine may add before our thread runs again.
+SLACK_MS = 200
+
+
+def run(tour) -> None:
+    directory = tour.directory("away")
+    with tokencache.open(workshop.config(directory, deadline_ms=DEADLINE_MS, max_attempts=10)) as cache:
+        for name in ("alice", "bob", "carol"):
+            cache.set(name, f"{name}'s tokens".encode(), ttl=3600)
+        cache.clear()
+        alice, carol = (stage.found(cache.get_entry(name), name) for name in ("alice", "carol"))
+        stage.say("Alice and Carol are in L1, Bob is only in L2. The directory of tokens.db is renamed away.")
+
+        hidden = directory.with_suffix(".gone")
+        os.rename(directory, hidden)
+        _read_alice(cache, alice)
+        _read_bob(cache)
+        _write_carol(cache, carol)
+        os.rename(hidden, directory)
+
+        stage.line()
+        stage.say("The directory is back.")
+        stage.holds("Bob is found; nothing had to be reopened.", cache.get("bob") == b"bob's tokens")
+        stage.holds("Carol has her old tokens, as the write said.", cache.get("carol") == carol.data)
+        tour.keep(cache.stats())
+
+
+def _read_alice(cache, alice) -> None:
+    entry, took = stage.timed(lambda: stage.found(cache.get_entry("alice"), "Alice's"))
+    note = f"tier {entry.tier.name}" + (", unverified since L2 is gone" if entry.degraded else "")
+    stage.row("read Alice", stage.duration(took), note)
+    stage.holds("She is still served.", entry.data == alice.data and entry.tier == tokencache.Tier.L1)
+
+
+def _read_bob(cache) -> None:
+    asked = []
+
+    def on_retry(failure):
+        asked.append(failure)
+        label, left = f"  attempt {failure.attempt}: {failure.status.name}", failure.remaining * 1000
+        stage.row(label, f"{left:.0f} ms left", f"we answer: try again in {DELAY_MS} ms")
+        return tokencache.Retry(DELAY_MS / 1000)
+
+    stage.line()
+    stage.say(f"Bob can only come from L2. Our callback would try for ever; the deadline is {DEADLINE_MS} ms.")
+    cache.on_retry(on_retry)
+    error, took = stage.timed(lambda: _failure_of(lambda: cache.get("bob")))
+    stage.row("read Bob", stage.duration(took), f"raises {type(error).__name__}:")
+    stage.quote(str(error))
+    stage.holds("The callback was asked about every attempt.", len(asked) > 1)
+    stage.holds("The call ended in time.", took * 1000 <= DEADLINE_MS + SLACK_MS)
+    honest = isinstance(error, tokencache.L2Unreachable)
+    stage.holds('It did not say "not found": nobody knows, and Bob need not sign in again.', honest)
+
+
+def _write_carol(cache, carol) -> None:
+    stage.line()
+    stage.say("Carol's renewed tokens are to replace those that were read. This time we give up.")
+    cache.on_retry(lambda failure: tokencache.GIVE_UP)
+
+    def write():
+        cache.set("carol", b"renewed", ttl=3600, expected_version=carol.version)
+
+    error, took = stage.timed(lambda: _failure_of(write))
+    cache.on_retry(None)
+    stage.row("write Carol", stage.duration(took), f"raises {type(error).__name__}")
+    stage.holds("The write says that it was not taken.", isinstance(error, tokencache.L2Error))
+
+
+def _failure_of(call):
+    try:
+        call()
+    except tokencache.TokencacheError as error:
+        return error
+    return None
