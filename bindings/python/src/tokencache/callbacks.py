@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
+import os
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
@@ -65,6 +67,11 @@ Completion = Callable[[int, Optional[bytes], int, str], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
+#: In a forked child, those that only the parent's threads will ever give back.
+_inherited: set[int] = set()
+
+#: How long an interpreter that exits waits for callbacks, in seconds.
+_PATIENCE = 5
 
 
 def keep(callback: Any) -> int:
@@ -82,6 +89,20 @@ def forget(number: int) -> None:
 def to_logging(level: Level, target: str, message: str) -> None:
     """The log callback that hands records to the logger ``tokencache``."""
     logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
+
+
+def settle() -> None:
+    """Wait until no thread of the library is in a callback of this process, or can enter one.
+
+    One that comes for the interpreter's lock when the interpreter is gone is ended by Python in the middle of the
+    library, which takes the whole process down. A callback that does not return is waited for in vain.
+    """
+    end = time.monotonic() + _PATIENCE
+    while _callables.keys() - _inherited and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+os.register_at_fork(after_in_child=lambda: _inherited.update(_callables))
 
 
 # An exception must not leave these functions: ctypes prints it, and the library is given whatever is in the register.
