@@ -134,6 +134,13 @@ def callback_raises() -> None:
             fails(Status.L2_UNREACHABLE, cache.get, "bob")
         l2_comes_back()
         assert cache.get("alice") == b"token"
+    # The interpreter goes while records still wait for their callback.
+    with tokencache.open(document()) as cache:
+        cache.on_log(lambda *_: sum(range(3000)), Level.DEBUG)
+        cache.set("alice", b"token")
+        for _ in range(300):
+            cache.clear()
+            cache.get("alice")
 
 
 def from_each_callback(act: Callable[[tokencache.Cache], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import weakref
@@ -25,8 +26,20 @@ _ValuePointer = ctypes.POINTER(_native.Value)
 _OK, _DEGRADED = int(Status.OK), int(Status.DEGRADED)
 
 
+#: What closes each open cache.
+_closers: dict[int, weakref.finalize[..., Cache]] = {}
+
+
 def _close(handle: int) -> int:
+    _closers.pop(handle, None)
     return lib.tc_close(handle)
+
+
+@atexit.register
+def _close_all() -> None:
+    for closer in list(_closers.values()):
+        closer()
+    callbacks.settle()
 
 
 class Cache(AsyncMethods):
@@ -55,6 +68,9 @@ class Cache(AsyncMethods):
         check(lib.tc_open(ABI_VERSION, document, len(document), ctypes.byref(handle)))
         self._handle: int = handle.value or 0
         self._closer = weakref.finalize(self, _close, self._handle)
+        # Not by weakref, whose turn at exit may come after that of `_close_all`.
+        self._closer.atexit = False
+        _closers[self._handle] = self._closer
 
     def get(self, key: Key) -> bytes | None:
         """Read an entry.

@@ -6,7 +6,6 @@ There is one C function for each kind of callback, made when the module is impor
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import itertools
 import logging
@@ -69,7 +68,11 @@ Completion = Callable[[int, Optional[bytes], int, str], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
+#: In a forked child, those that only the parent's threads will ever give back.
 _inherited: set[int] = set()
+
+#: How long an interpreter that exits waits for callbacks, in seconds.
+_PATIENCE = 5
 
 
 def keep(callback: Any) -> int:
@@ -84,31 +87,25 @@ def forget(number: int) -> None:
     _callables.pop(number, None)
 
 
-def _inherit() -> None:
-    """In a forked child: what the parent registered is never given back here."""
-    _inherited.update(_callables)
+def to_logging(level: Level, target: str, message: str) -> None:
+    """The log callback that hands records to the logger ``tokencache``."""
+    logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
 
 
-def _settle(patience: float = 10.0) -> None:
-    """Wait until the library has nothing of ours left to call.
+def settle() -> None:
+    """Wait until no thread of the library is in a callback of this process, or can enter one.
 
-    A thread that enters Python while the interpreter is being taken down is ended in a way that ends the process with
-    it. The caches are closed by now, so each callable is about to be given back.
+    One that comes for the interpreter's lock when the interpreter is gone is ended by Python in the middle of the
+    library, which takes the whole process down. A callback that does not return is waited for in vain.
     """
-    deadline = time.monotonic() + patience
-    while _callables.keys() - _inherited and time.monotonic() < deadline:
-        time.sleep(sys.getswitchinterval())
+    end = time.monotonic() + _PATIENCE
+    while _callables.keys() - _inherited and time.monotonic() < end:
+        time.sleep(0.001)
     # The last one to be given back may still be on its way out.
     time.sleep(4 * sys.getswitchinterval())
 
 
-os.register_at_fork(after_in_child=_inherit)
-atexit.register(_settle)
-
-
-def to_logging(level: Level, target: str, message: str) -> None:
-    """The log callback that hands records to the logger ``tokencache``."""
-    logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
+os.register_at_fork(after_in_child=lambda: _inherited.update(_callables))
 
 
 # An exception must not leave these functions: ctypes prints it, and the library is given whatever is in the register.
