@@ -258,13 +258,13 @@ impl Entry {
     }
 }
 
-/// What an entry with a key and a value of these lengths costs in memory: its allocation as the allocator rounds it,
-/// and its place in the table.
+/// What an entry with a key and a value of these lengths costs in memory: its place in the heap, and in the
+/// table.
 #[inline]
 #[must_use]
 pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
     const TABLE: u64 = 64;
-    (((raw::OVERHEAD + key_len).saturating_add(value_len) as u64 + 15) & !15) + TABLE
+    (raw::heap_bytes(key_len, value_len) as u64).saturating_add(TABLE)
 }
 
 fn renewal(sliding_ms: i64) -> i64 {

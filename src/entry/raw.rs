@@ -105,11 +105,10 @@ impl Raw {
         rare_part: Rare,
     ) -> Option<Raw> {
         debug_assert_eq!(meta.key_len as usize, key.len());
-        let size = data(key.len()).checked_add(bytes.len())?;
-        let layout = Layout::from_size_align(size, align_of::<Head>()).ok()?;
+        let layout = layout(key.len(), bytes.len())?;
         // SAFETY: the size is not 0.
         let base = NonNull::new(unsafe { alloc(layout) })?.as_ptr();
-        // SAFETY: the allocation is `size` bytes long and aligned for Head; all parts lie inside it by the sums above
+        // SAFETY: the allocation is as long as `layout` made it and aligned for Head; all parts lie inside it by its sums
         // (key_len fits u32, so they do not overflow), Meta and Rare are aligned because they begin at multiples of
         // 8; nothing was initialised before.
         unsafe {
@@ -212,9 +211,9 @@ impl Raw {
             }
             let base = head.as_ptr().cast::<u8>();
             let meta = base.add(META).cast::<Meta>();
-            let size = data((*meta).key_len as usize) + head.as_ref().public.len;
-            libc::explicit_bzero(base.add(KEY).cast(), size - KEY);
-            dealloc(base, Layout::from_size_align_unchecked(size, align_of::<Head>()));
+            let (key_len, len) = ((*meta).key_len as usize, head.as_ref().public.len);
+            libc::explicit_bzero(base.add(KEY).cast(), data(key_len) + len - KEY);
+            dealloc(base, layout(key_len, len).unwrap_unchecked());
         }
     }
 }
@@ -239,8 +238,17 @@ impl Drop for Raw {
     }
 }
 
-/// What an entry adds to its key and bytes, the allocator's own header included.
-pub(super) const OVERHEAD: usize = data(0) + 16;
+/// How an entry is allocated; `None` for what no allocation can hold.
+fn layout(key_len: usize, len: usize) -> Option<Layout> {
+    Layout::from_size_align(data(key_len).checked_add(len)?, align_of::<Head>()).ok()
+}
+
+/// What an entry takes of the heap: the allocator's own header, and what is lost between entries of many sizes that
+/// threads allocate and free for each other.
+pub(super) fn heap_bytes(key_len: usize, len: usize) -> usize {
+    let size = data(key_len).saturating_add(len).saturating_add(16);
+    size.saturating_add(size / 16)
+}
 
 /// Bytes that are wiped when dropped.
 pub struct Secret(Vec<u8>);
