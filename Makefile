@@ -3,7 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance bench lint bless clean
+.PHONY: help demo test acceptance bench build install lint bless clean
+
+PREFIX ?= /usr/local
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
 help: ## this list
 	@printf 'Tokencache: the token cache that every service can share.\n\n'
@@ -11,7 +14,7 @@ help: ## this list
 
 demo: ## a narrated tour: two languages, one cache, an outage, figures measured as you watch
 	@tools/prepare
-	@$(CARGO) build --release --locked
+	@$(MAKE) --no-print-directory build
 	@python3 examples/demo/tour
 
 test: ## every test against real parts; ends with "N passed, N failed, N skipped"
@@ -26,6 +29,15 @@ acceptance: ## the long lines: millions of operations, whole; with the figures
 bench: ## speed and memory beside the bars of the design, in one table
 	@tools/prepare valgrind strace
 	@benches/run
+
+build: ## the library in target/release, ready to link against
+	@$(CARGO) build --release --locked
+	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
+
+install: build ## library and header below PREFIX (/usr/local)
+	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
+	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
+	@install -D -m 0644 include/tokencache.h $(DESTDIR)$(PREFIX)/include/tokencache.h
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -264,7 +264,7 @@ tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 // Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
 tc_status tc_flush(tc_cache *cache, uint32_t timeout_ms);
 
-// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
 // callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 tc_status tc_close(tc_cache *cache);
 
@@ -317,7 +317,8 @@ void tc_value_release(const tc_value *value);
 
 // The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
 // `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-// asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+// asked. `destroy`, which may be null, runs once, after the last call of the callback has
+// returned; not at all when this call fails.
 tc_status tc_on_retry(tc_cache *cache, tc_retry_fn callback, void *user_data, tc_destroy_fn destroy);
 
 // Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the

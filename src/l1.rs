@@ -12,8 +12,8 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::entry::{Entry, Key, cost_bytes};
 
-/// The share of the capacity for entries that were read again and again. The rest is a queue of the newest, and must
-/// stay above an eighth although a shard may hold more than its share of them.
+/// The share of the capacity for entries that were read again and again. The rest is a queue of the newest, with room
+/// for all that is fresh although a shard may hold more than its share of it.
 const HOT_ALLOCATION: f64 = 0.8;
 
 #[derive(Clone)]
@@ -25,15 +25,44 @@ impl Weighter<Entry, Entry> for ByCost {
     }
 }
 
-/// Counts evictions, and frees at once: deferred frees are how a tier outgrows its limit.
-#[derive(Clone, Default)]
-struct CountEvictions(Arc<AtomicU64>);
+/// The share of the capacity whose newest writes are not evicted. More than the promised eighth, because what an
+/// entry costs is more than its key and bytes.
+const FRESH_ALLOCATION: f64 = 0.16;
 
-impl Lifecycle<Entry, Entry> for CountEvictions {
+/// Keeps the newest writes and counts evictions. It frees at once: deferred frees are how a tier outgrows its limit.
+#[derive(Clone, Default)]
+struct KeepFresh(Arc<Freshness>);
+
+#[derive(Default)]
+struct Freshness {
+    /// What all writes so far cost.
+    written_bytes: AtomicU64,
+    /// How much of that is fresh.
+    fresh_bytes: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl Freshness {
+    fn set_capacity_bytes(&self, capacity_bytes: u64) {
+        self.fresh_bytes.store((capacity_bytes as f64 * FRESH_ALLOCATION) as u64, Ordering::Relaxed);
+    }
+
+    fn stamp(&self, entry: &Entry) {
+        let cost_bytes = entry.cost_bytes();
+        entry.set_written_mark(self.written_bytes.fetch_add(cost_bytes, Ordering::Relaxed) + cost_bytes);
+    }
+}
+
+impl Lifecycle<Entry, Entry> for KeepFresh {
     type RequestState = ();
 
+    fn is_pinned(&self, _key: &Entry, entry: &Entry) -> bool {
+        let since = self.0.written_bytes.load(Ordering::Relaxed).wrapping_sub(entry.written_mark());
+        since < self.0.fresh_bytes.load(Ordering::Relaxed)
+    }
+
     fn on_evict(&self, _state: &mut (), key: Entry, value: Entry) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.evictions.fetch_add(1, Ordering::Relaxed);
         drop((key, value));
     }
 }
@@ -49,8 +78,8 @@ pub enum Arrival {
 
 /// The tier.
 pub struct L1 {
-    table: Table<Entry, Entry, ByCost, RandomState, CountEvictions>,
-    evictions: Arc<AtomicU64>,
+    table: Table<Entry, Entry, ByCost, RandomState, KeepFresh>,
+    freshness: Arc<Freshness>,
     /// Writers of a key take turns, so that comparing and storing is one step.
     turns: Box<[Mutex<()>]>,
     is_enabled: AtomicBool,
@@ -61,7 +90,8 @@ impl L1 {
     /// A tier of `capacity_bytes` that admits values of up to `max_value_bytes` wherever that is possible.
     #[must_use]
     pub fn new(capacity_bytes: u64, max_value_bytes: usize, is_enabled: bool) -> L1 {
-        let lifecycle = CountEvictions::default();
+        let lifecycle = KeepFresh::default();
+        lifecycle.0.set_capacity_bytes(capacity_bytes);
         let options = OptionsBuilder::new()
             .weight_capacity(capacity_bytes)
             .estimated_items_capacity(usize::try_from(capacity_bytes / 4096).unwrap_or(usize::MAX).max(32))
@@ -70,7 +100,7 @@ impl L1 {
             .build()
             .expect("capacity and estimate are given");
         L1 {
-            evictions: Arc::clone(&lifecycle.0),
+            freshness: Arc::clone(&lifecycle.0),
             table: Table::with_options(options, ByCost, RandomState::default(), lifecycle),
             turns: (0..64).map(|_| Mutex::new(())).collect(),
             is_enabled: AtomicBool::new(is_enabled),
@@ -93,12 +123,15 @@ impl L1 {
 
     /// Stores `entry` in place of what was under its key. Call it with the [`L1::turn`] of its slot.
     pub fn put(&self, entry: Entry, arrival: Arrival) {
-        // Replaced in its place an entry would keep its rank, and a fresh token could be the next to go.
+        // Replaced in its place an entry would keep its place in the queue, which may be the first to go.
         if arrival == Arrival::Written || self.table.contains_key(&Key(entry.key())) {
             self.table.remove(&Key(entry.key()));
         }
         if self.is_enabled.load(Ordering::Relaxed) && self.holds(entry.cost_bytes()) {
             self.note_deadline(entry.deadline_ms());
+            if arrival == Arrival::Written {
+                self.freshness.stamp(&entry);
+            }
             self.table.insert(entry.clone(), entry);
         }
     }
@@ -151,6 +184,7 @@ impl L1 {
     /// Takes over a new limit; what no longer fits is evicted now.
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
         if self.table.capacity() != capacity_bytes {
+            self.freshness.set_capacity_bytes(capacity_bytes);
             self.table.set_capacity(capacity_bytes);
         }
     }
@@ -178,7 +212,7 @@ impl L1 {
     /// How many entries had to go for others.
     #[must_use]
     pub fn evictions(&self) -> u64 {
-        self.evictions.load(Ordering::Relaxed)
+        self.freshness.evictions.load(Ordering::Relaxed)
     }
 }
 

@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use sha2::{Digest, Sha256};
 
 /// The weight of a record. The numbers are those of `tc_level`.
@@ -133,6 +134,20 @@ impl Logger {
 // Not through the lock of std::io::Stderr: another thread may hold it for ever in a forked child.
 fn to_stderr(line: &str) {
     if let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() {
-        let _ = std::fs::File::from(descriptor).write_all(line.as_bytes());
+        without_sigpipe(|| std::fs::File::from(descriptor).write_all(line.as_bytes()));
+    }
+}
+
+/// Writes on a thread of the host, which a pipe that nobody reads any more must not end.
+fn without_sigpipe(write: impl FnOnce() -> io::Result<()>) {
+    let pipe = SigSet::from(Signal::SIGPIPE);
+    let Ok(before) = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK) else { return };
+    let is_broken = write().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    if !before.contains(Signal::SIGPIPE) {
+        if is_broken {
+            // It is pending on this thread, so this does not wait; Linux keeps it also where the host ignores it.
+            let _ = pipe.wait();
+        }
+        let _ = before.thread_set_mask();
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -56,9 +56,7 @@ thread_local! {
 }
 
 /// How many forks lie between this process and the one that loaded the library.
-#[inline]
-#[must_use]
-pub fn generation() -> u64 {
+fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
@@ -147,6 +145,8 @@ pub struct Pool {
     max_threads: usize,
     state: Mutex<Queue>,
     news: Condvar,
+    /// A thread has nothing to do.
+    rest: Condvar,
 }
 
 #[derive(Default)]
@@ -158,7 +158,13 @@ struct Queue {
 
 impl Pool {
     fn new(name: &'static str, max_threads: usize) -> Arc<Pool> {
-        Arc::new(Pool { name, max_threads, state: Mutex::default(), news: Condvar::new() })
+        Arc::new(Pool {
+            name,
+            max_threads,
+            state: Mutex::default(),
+            news: Condvar::new(),
+            rest: Condvar::new(),
+        })
     }
 
     /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
@@ -183,6 +189,19 @@ impl Pool {
         lock(&self.state).jobs.len()
     }
 
+    /// Waits until nothing is left to do or `deadline`; whether nothing is.
+    pub fn drain(&self, deadline: Instant) -> bool {
+        let mut queue = lock(&self.state);
+        while !queue.jobs.is_empty() || queue.idle < queue.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            queue = self.rest.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
     fn work(&self) {
         let mut queue = lock(&self.state);
         loop {
@@ -194,6 +213,7 @@ impl Pool {
                 continue;
             }
             queue.idle += 1;
+            self.rest.notify_all();
             let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             queue.idle -= 1;
@@ -223,6 +243,17 @@ pub struct Signal {
     lock: Mutex<()>,
     news: Condvar,
     is_closing: AtomicBool,
+    callbacks: AtomicUsize,
+}
+
+/// A callback of the application is wanted or runs, until this is dropped.
+pub struct InCallback(Arc<Signal>);
+
+impl Drop for InCallback {
+    fn drop(&mut self) {
+        self.0.callbacks.fetch_sub(1, Ordering::AcqRel);
+        self.0.notify();
+    }
 }
 
 impl Signal {
@@ -238,6 +269,19 @@ impl Signal {
         let was_closing = self.is_closing.swap(true, Ordering::AcqRel);
         self.notify();
         !was_closing
+    }
+
+    /// A callback of the application will run.
+    #[must_use]
+    pub fn expect_callback(self: &Arc<Self>) -> InCallback {
+        self.callbacks.fetch_add(1, Ordering::AcqRel);
+        InCallback(Arc::clone(self))
+    }
+
+    /// Whether no callback of the application runs or is wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.callbacks.load(Ordering::Acquire) == 0
     }
 
     /// Something changed: whoever waits looks again.

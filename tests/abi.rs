@@ -1,9 +1,14 @@
 //! The header keeps the contract, every compiler takes it, and the library exports it and nothing else.
 
+#[path = "support/library.rs"]
+mod library;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
-use std::{env, fs};
+
+use library::library;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -53,16 +58,6 @@ fn compile_contract(include: &str) {
         .args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", include])
         .args(["-c", "tests/c/contract.c", "-o"])
         .arg(object.path().join("contract.o")));
-}
-
-/// The library under test: `TOKENCACHE_LIBRARY`, or the one cargo built beside this program.
-fn library() -> PathBuf {
-    if let Some(path) = env::var_os("TOKENCACHE_LIBRARY") {
-        return path.into();
-    }
-    let program = env::current_exe().unwrap();
-    let found = program.ancestors().map(|folder| folder.join("libtokencache.so")).find(|path| path.exists());
-    found.expect("cargo builds libtokencache.so before the tests; TOKENCACHE_LIBRARY names another one.")
 }
 
 fn run(command: &mut Command) -> String {

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokencache::config::members::{self, Live, MEMBERS, Member};
 use tokencache::config::shape::{NO_LIMIT, Shape};
-use tokencache::config::{Config, FromValue, Keys, Kind, Level, LogTo, schema};
+use tokencache::config::{Config, FromValue, Keys, Kind, LogTo, schema};
 use tokencache::error;
+use tokencache::log::Level;
 
 /// The members of the contract, version 1, section by section. They keep their names for good.
 const CONTRACT: &[(&str, &str)] = &[

@@ -32,12 +32,12 @@ fn an_msal_blob_without_refresh_tokens_ends_where_msal_says() {
 /// The last expiry that MSAL suggested for this key, when it wrote.
 fn suggestion(scenario: &Value, key: &str) -> Option<i64> {
     let notifications = scenario["notifications"].as_array()?;
-    let writes = notifications.iter().filter(|notification| {
+    let mut writes = notifications.iter().filter(|notification| {
         notification["notification"] == "AfterAccess"
             && notification["HasStateChanged"] == true
             && notification["SuggestedCacheKey"] == key
     });
-    parse_utc(writes.last()?["SuggestedCacheExpiry"].as_str()?)
+    parse_utc(writes.next_back()?["SuggestedCacheExpiry"].as_str()?)
 }
 
 /// `2026-01-15T12:59:59+00:00` in Unix milliseconds.

@@ -36,13 +36,6 @@ impl Cache {
         Cache::build(self.config.load_full(), self.log.renewed(), Arc::clone(&self.hook))
     }
 
-    /// In which generation of forks it was made.
-    #[inline]
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
     fn build(
         config: Arc<Config>,
         log: Logger,
@@ -70,7 +63,6 @@ impl Cache {
             stats: Stats::default(),
             signal: Arc::new(Signal::default()),
             runtime: Arc::clone(&runtime),
-            generation: runtime::generation(),
             working: 0.into(),
             accepted: 0.into(),
         });
@@ -125,20 +117,27 @@ impl Cache {
         self.signal.wait_until(Instant::now() + timeout, || self.working.load(Ordering::Acquire) == 0)
     }
 
-    /// Ends every call, waits for what was accepted, and lets go of every resource. Whether nothing was left over.
+    /// Ends every call, waits for what was accepted and for running callbacks, and lets go of every resource. Whether
+    /// all accepted work was done.
     pub fn close(&self) -> bool {
         let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
         let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
         self.signal.close();
-        let has_ended = self.signal.wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0);
+        let has_ended = self
+            .signal
+            .wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0 && self.signal.is_quiet());
         if let Some(store) = &self.store {
             store.close();
         }
         self.l1.clear();
+        let has_ended = self.runtime.logs.drain(deadline) && has_ended;
         if !has_ended {
             let left = self.accepted.load(Ordering::Acquire);
             self.log.write(Level::Warn, "cache", || {
-                format!("{left} asynchronous calls had not completed within resilience.close_ms when the cache closed.")
+                format!(
+                    "The cache closed after resilience.close_ms, while {left} asynchronous calls had not completed \
+                     or a callback had not returned."
+                )
             });
         }
         is_done

@@ -48,7 +48,6 @@ pub struct Cache {
     stats: Stats,
     signal: Arc<Signal>,
     runtime: Arc<Runtime>,
-    generation: u64,
     /// Asynchronous calls that were accepted: those at work, and those whose completion has not returned.
     working: AtomicUsize,
     accepted: AtomicUsize,

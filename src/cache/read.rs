@@ -113,8 +113,8 @@ impl Cache {
     pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.check_key(key, &self.config.load())?;
         if self.store.is_none() {
-            // A writer may have taken the old entry out and not yet put the new one in.
-            drop(self.l1.turn(self.slot(key)));
+            // A writer may have taken the old entry out and not yet put the new one in: not while we have the turn.
+            let _turn = self.l1.turn(self.slot(key));
             return Ok(self.peek(key));
         }
         Ok(None)

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
 pub use raw::Secret;
-use raw::{Meta, PublicHead, Raw};
+use raw::{Meta, NO_SLOT, PublicHead, Rare, Raw};
 
 use crate::clock;
 
@@ -73,16 +73,18 @@ impl Entry {
         };
         let meta = Meta {
             deadline_ms: parts.deadline_ms.into(),
-            stay_until_ms: parts.stay_until_ms,
+            sliding_ms: parts.lifetime.sliding_ms,
             epoch: parts.epoch.0.into(),
             global_epoch: parts.epoch.1.into(),
-            renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
-            sliding_ms: parts.lifetime.sliding_ms,
-            slot: parts.slot,
+            slot: if parts.is_local { NO_SLOT } else { parts.slot },
             key_len: u32::try_from(parts.key.len()).ok()?,
-            is_local: parts.is_local,
         };
-        Raw::entry(parts.key, parts.data, public, meta).map(Entry)
+        let rare = Rare {
+            renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
+            stay_until_ms: parts.stay_until_ms,
+            written_mark: 0.into(),
+        };
+        Raw::entry(parts.key, parts.data, public, meta, rare).map(Entry)
     }
 
     /// Bytes that are no entry: a document made by this library.
@@ -153,7 +155,7 @@ impl Entry {
     #[inline]
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.0.meta().is_local
+        self.0.meta().slot == NO_SLOT
     }
 
     /// Whether it may still be served at the coarse monotonic time `now_ms`.
@@ -172,26 +174,22 @@ impl Entry {
 
     /// Moves the end, as far as it may stay.
     pub fn set_deadline_ms(&self, deadline_ms: i64) {
-        let meta = self.0.meta();
-        meta.deadline_ms.store(deadline_ms.min(meta.stay_until_ms), Ordering::Relaxed);
+        let deadline_ms = deadline_ms.min(self.0.rare().stay_until_ms);
+        self.0.meta().deadline_ms.store(deadline_ms, Ordering::Relaxed);
     }
 
     /// Whether it slides, and a read at monotonic `now_ms` is the one that renews its window: at most one in each
     /// quarter of it.
-    #[inline]
     #[must_use]
     pub fn claims_renewal(&self, now_ms: i64) -> bool {
-        let meta = self.0.meta();
-        meta.sliding_ms != 0 && self.claim(now_ms)
+        self.0.meta().sliding_ms != 0 && self.claim(now_ms)
     }
 
-    #[cold]
     fn claim(&self, now_ms: i64) -> bool {
-        let meta = self.0.meta();
-        let due = meta.renew_at_ms.load(Ordering::Relaxed);
-        let next = now_ms.saturating_add(meta.sliding_ms / 4);
-        now_ms >= due
-            && meta.renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let renew_at_ms = &self.0.rare().renew_at_ms;
+        let due = renew_at_ms.load(Ordering::Relaxed);
+        let next = now_ms.saturating_add(self.0.meta().sliding_ms / 4);
+        now_ms >= due && renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Whether a read at the coarse monotonic time `now_ms` may be answered with it, as far as it knows itself: it is
@@ -203,7 +201,7 @@ impl Entry {
         let epoch = || (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed));
         now_ms < meta.deadline_ms.load(Ordering::Relaxed)
             && meta.sliding_ms == 0
-            && (meta.is_local || stands(meta.slot, epoch()))
+            && (meta.slot == NO_SLOT || stands(meta.slot, epoch()))
     }
 
     /// The slot of its key in the epoch table.
@@ -226,6 +224,17 @@ impl Entry {
         let meta = self.0.meta();
         meta.global_epoch.store(epoch.1, Ordering::Relaxed);
         meta.epoch.store(epoch.0, Ordering::Release);
+    }
+
+    /// How much had been written into L1 when it was; 0 when it was read from L2.
+    #[must_use]
+    pub fn written_mark(&self) -> u64 {
+        self.0.rare().written_mark.load(Ordering::Relaxed)
+    }
+
+    /// Marks it as written.
+    pub fn set_written_mark(&self, written_bytes: u64) {
+        self.0.rare().written_mark.store(written_bytes, Ordering::Relaxed);
     }
 
     /// What it costs in memory, with its place in L1's table.

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! Head   references │ owner │ PublicHead (what C sees as tc_value)      64 bytes, one cache line
-//! Meta   deadline, epochs, sliding window, slot, key length             private to this crate
-//! key    key_len bytes
+//! Meta   what every hit looks at                                       40 bytes, and the key right behind it
+//! key    key_len bytes, and up to 7 to align what follows
+//! Rare   what is looked at now and then
 //! data   len bytes
 //! ```
 //!
@@ -44,30 +45,47 @@ struct Head {
     public: PublicHead,
 }
 
-/// The private part of an entry.
+/// What every hit looks at.
 #[repr(C)]
 pub(super) struct Meta {
     /// Coarse monotonic time in ms from which the entry is dead here; `i64::MAX` for never.
     pub deadline_ms: AtomicI64,
+    /// The sliding window; 0 for none.
+    pub sliding_ms: i64,
     /// The epoch of its slot, as it was before the read of L2 began.
     pub epoch: AtomicU64,
     /// The global epoch of that moment.
     pub global_epoch: AtomicU64,
+    /// The slot of its key in the epoch table, or [`NO_SLOT`].
+    pub slot: u32,
+    pub key_len: u32,
+}
+
+/// Instead of a slot: kept in this process only, where nobody else can change it.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// What is looked at now and then.
+#[repr(C)]
+pub(super) struct Rare {
     /// The monotonic time in ms from which a read renews the sliding window.
     pub renew_at_ms: AtomicI64,
     /// The latest that `deadline_ms` may become.
     pub stay_until_ms: i64,
-    /// The sliding window; 0 for none.
-    pub sliding_ms: i64,
-    /// The slot of its key in the epoch table.
-    pub slot: u32,
-    pub key_len: u32,
-    /// Kept in this process only.
-    pub is_local: bool,
+    /// How much had been written into L1 when it was; 0 when it was read from L2.
+    pub written_mark: AtomicU64,
 }
 
 const META: usize = size_of::<Head>();
 const KEY: usize = META + size_of::<Meta>();
+
+/// Where the rare part of an entry begins, and where its bytes do.
+const fn rare(key_len: usize) -> usize {
+    (KEY + key_len).next_multiple_of(align_of::<Rare>())
+}
+
+const fn data(key_len: usize) -> usize {
+    rare(key_len) + size_of::<Rare>()
+}
 
 /// A counted reference to an entry or a view.
 pub struct Raw(NonNull<Head>);
@@ -79,22 +97,30 @@ unsafe impl Sync for Raw {}
 
 impl Raw {
     /// A new entry, or `None` when there is no memory for it.
-    pub(super) fn entry(key: &[u8], data: &[u8], mut public: PublicHead, meta: Meta) -> Option<Raw> {
+    pub(super) fn entry(
+        key: &[u8],
+        bytes: &[u8],
+        mut public: PublicHead,
+        meta: Meta,
+        rare_part: Rare,
+    ) -> Option<Raw> {
         debug_assert_eq!(meta.key_len as usize, key.len());
-        let size = KEY.checked_add(key.len())?.checked_add(data.len())?;
+        let size = data(key.len()).checked_add(bytes.len())?;
         let layout = Layout::from_size_align(size, align_of::<Head>()).ok()?;
         // SAFETY: the size is not 0.
         let base = NonNull::new(unsafe { alloc(layout) })?.as_ptr();
-        // SAFETY: the allocation is `size` bytes long and aligned for Head; Meta and the bytes lie inside it by the
-        // sum above, Meta is aligned because Head is a multiple of its alignment; nothing was initialised before.
+        // SAFETY: the allocation is `size` bytes long and aligned for Head; all parts lie inside it by the sums above
+        // (key_len fits u32, so they do not overflow), Meta and Rare are aligned because they begin at multiples of
+        // 8; nothing was initialised before.
         unsafe {
-            public.data = base.add(KEY + key.len());
-            public.len = data.len();
+            public.data = base.add(data(key.len()));
+            public.len = bytes.len();
             let head = Head { references: AtomicUsize::new(1), owner: ptr::null_mut(), public };
             base.cast::<Head>().write(head);
             base.add(META).cast::<Meta>().write(meta);
+            base.add(rare(key.len())).cast::<Rare>().write(rare_part);
             ptr::copy_nonoverlapping(key.as_ptr(), base.add(KEY), key.len());
-            ptr::copy_nonoverlapping(data.as_ptr(), base.add(KEY + key.len()), data.len());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), base.add(data(key.len())), bytes.len());
             Some(Raw(NonNull::new_unchecked(base.cast())))
         }
     }
@@ -117,10 +143,15 @@ impl Raw {
         unsafe { &self.0.as_ref().public }
     }
 
-    /// The private part; of the entry behind it, when this is a view.
+    /// What every hit looks at; of the entry behind it, when this is a view.
     pub(super) fn meta(&self) -> &Meta {
         // SAFETY: an entry's Head is followed by its Meta; a view's owner is an entry that lives as long as the view.
         unsafe { &*self.entry_base().add(META).cast::<Meta>() }
+    }
+
+    pub(super) fn rare(&self) -> &Rare {
+        // SAFETY: as in `meta`; the rare part stands where `entry` wrote it.
+        unsafe { &*self.entry_base().add(rare(self.meta().key_len as usize)).cast::<Rare>() }
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -181,7 +212,7 @@ impl Raw {
             }
             let base = head.as_ptr().cast::<u8>();
             let meta = base.add(META).cast::<Meta>();
-            let size = KEY + (*meta).key_len as usize + head.as_ref().public.len;
+            let size = data((*meta).key_len as usize) + head.as_ref().public.len;
             libc::explicit_bzero(base.add(KEY).cast(), size - KEY);
             dealloc(base, Layout::from_size_align_unchecked(size, align_of::<Head>()));
         }
@@ -209,7 +240,7 @@ impl Drop for Raw {
 }
 
 /// What an entry adds to its key and bytes, the allocator's own header included.
-pub(super) const OVERHEAD: usize = KEY + 16;
+pub(super) const OVERHEAD: usize = data(0) + 16;
 
 /// Bytes that are wiped when dropped.
 pub struct Secret(Vec<u8>);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::guard::{Answer, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
 use super::{arguments, callbacks, handle, value};
-use crate::cache::{Cache, SetOutcome};
+use crate::cache::{Cache, InProgress, SetOutcome};
 use crate::entry::{Entry, Secret};
 use crate::error::{Error, Kind, Result};
 
@@ -96,6 +96,8 @@ struct Completion {
     user_data: *mut c_void,
     outcome: Option<Result<Outcome>>,
     is_accepted: Arc<AtomicBool>,
+    /// Until `done` has returned.
+    accepted: Option<InProgress>,
 }
 
 // SAFETY: the contract lets `done` be called on any thread.
@@ -104,7 +106,14 @@ unsafe impl Send for Completion {}
 impl Completion {
     fn new(handle: *mut tc_cache, done: tc_done_fn, user_data: *mut c_void) -> Result<Completion> {
         let done = done.ok_or_else(|| arguments::invalid("done is null."))?;
-        Ok(Completion { handle: handle as u64, done, user_data, outcome: None, is_accepted: Arc::default() })
+        Ok(Completion {
+            handle: handle as u64,
+            done,
+            user_data,
+            outcome: None,
+            is_accepted: Arc::default(),
+            accepted: None,
+        })
     }
 
     fn set_outcome(&mut self, outcome: Option<Result<Outcome>>) {
@@ -127,6 +136,8 @@ impl Drop for Completion {
         callbacks::in_callback(self.handle, || {
             // SAFETY: the caller's own function and data; the result lives until it returns.
             unsafe { (self.done)(self.user_data, &raw const result) };
+            // A close that `done` asked for comes next, and must not wait for `done`.
+            drop(self.accepted.take());
         });
         // SAFETY: the reference given above, or null.
         unsafe { value::tc_value_release(given) };
@@ -146,6 +157,7 @@ fn start(
         return Err(Error::new(Kind::OutOfMemory, message));
     }
     let (working, accepted) = cache.accept();
+    completion.accepted = Some(accepted);
     let is_accepted = Arc::clone(&completion.is_accepted);
     is_accepted.store(true, Ordering::Release);
     let callbacks = Arc::clone(&runtime.callbacks);
@@ -154,10 +166,7 @@ fn start(
         drop(cache);
         drop(working);
         // Where no callback thread can be made, dropping the job completes the call on this one.
-        drop(callbacks.run(Box::new(move || {
-            drop(completion);
-            drop(accepted);
-        })));
+        drop(callbacks.run(Box::new(move || drop(completion))));
     };
     runtime.workers.run(Box::new(job)).map_err(|refused| {
         is_accepted.store(false, Ordering::Release);

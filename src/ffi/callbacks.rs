@@ -10,7 +10,7 @@ use super::types::{
     tc_cache, tc_decision, tc_destroy_fn, tc_failure, tc_level, tc_log_fn, tc_operation, tc_retry_fn,
     tc_status,
 };
-use super::{arguments, handle, lifecycle};
+use super::{arguments, handle};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Sink};
 use crate::resilience::{Decision, FailedAttempt, Hook};
@@ -36,6 +36,7 @@ pub unsafe extern "C" fn tc_on_retry(
 ) -> tc_status {
     guard(|| {
         let cache_here = handle::get(cache)?;
+        // Not before: when the handle is refused, `user_data` stays the caller's and is not destroyed.
         let registration = Registration { handle: cache as u64, user_data, destroy };
         let hook = callback.map(|callback| Arc::new(RetryHook { callback, registration }) as Arc<dyn Hook>);
         cache_here.on_retry(hook);
@@ -144,6 +145,7 @@ impl Sink for LogSink {
                     (log.callback)(log.registration.user_data, level, target.as_ptr(), message.as_ptr())
                 };
             });
+            drop(log);
         };
         logs.run(Box::new(record)).is_ok()
     }
@@ -164,10 +166,19 @@ pub fn in_callback<R>(handle: u64, callback: impl FnOnce() -> R) -> R {
     let answer = callback();
     let running = RUNNING.with_borrow_mut(Option::take);
     if running.is_some_and(|running| running.closes) {
-        // Whoever closed it meanwhile has done what was asked.
-        let _ = lifecycle::close(handle as *mut tc_cache);
+        close_elsewhere(handle);
     }
     answer
+}
+
+/// The handle is gone at once; the cache waits for this callback among others, so it closes on another thread.
+fn close_elsewhere(handle: u64) {
+    // Whoever closed it meanwhile has done what was asked.
+    let Ok(cache) = handle::close(handle as *mut tc_cache) else { return };
+    let runtime = Arc::clone(cache.runtime());
+    let _ = runtime.workers.run(Box::new(move || {
+        cache.close();
+    }));
 }
 
 /// Whether this is a callback of the cache of `handle`: then it is closed when the callback returns.

@@ -1,5 +1,5 @@
 //! Fork. Before it, everything that no child may find locked is held, and SQLite's connections are closed; after it,
-//! all is let go, and the child counts as another generation: each of its handles gets a fresh inside on first use.
+//! all is let go, and in the child every handle is suspended: it gets a fresh inside on first use.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -42,6 +42,6 @@ extern "C" fn after_in_parent() {
 extern "C" fn after_in_child() {
     runtime::after_fork(true);
     sqlite::after_fork_in_child();
-    handle::forget_visitors();
+    handle::suspend_all();
     drop(HANDLES.take().map(ManuallyDrop::into_inner));
 }

@@ -16,7 +16,7 @@ use super::types::tc_cache;
 use crate::cache::Cache;
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{self, lock};
+use crate::runtime::lock;
 use crate::stats::stripe;
 
 const SLOTS: usize = 256;
@@ -44,6 +44,8 @@ impl Stripe {
 struct Slot {
     /// The handle under which it is open; while it is not, one that leads to another slot.
     handle: AtomicU64,
+    /// In a forked child, the handle whose inside is still the parent's.
+    suspended: AtomicU64,
     /// Hits before it was opened.
     hits_before: AtomicU64,
     /// From `Arc::into_raw`; null while it is not open.
@@ -55,6 +57,7 @@ impl Slot {
     const fn closed(number: usize) -> Slot {
         Slot {
             handle: AtomicU64::new(Slot::nobody(number)),
+            suspended: AtomicU64::new(Slot::nobody(number)),
             hits_before: AtomicU64::new(0),
             cache: AtomicPtr::new(ptr::null_mut()),
             stripes: [const {
@@ -85,8 +88,8 @@ static TABLE: [Slot; SLOTS] = {
 /// The tag of the next handle, 0 before the first; and the right to open, close and replace.
 static NEXT_TAG: Mutex<u64> = Mutex::new(0);
 
-/// What L1 has for `key`: the whole of a hit. `None` also for a handle that is not open, or of another generation;
-/// the caller goes on with [`get`], which says so.
+/// What L1 has for `key`: the whole of a hit. `None` also for a handle that is not open, or suspended; the caller goes
+/// on with [`get`], which says so.
 #[inline(always)]
 pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<Entry> {
     let handle = handle as u64;
@@ -99,9 +102,6 @@ pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<Entry> {
     }
     // SAFETY: as in `with`.
     let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
-    if cache.generation() != runtime::generation() {
-        return None;
-    }
     let entry = cache.peek(key)?;
     if entered % SAMPLED == 0 {
         cache.sample(key);
@@ -118,16 +118,13 @@ pub fn with<R>(handle: *mut tc_cache, body: impl FnOnce(&Cache) -> R) -> Result<
     stripe.entered.fetch_add(1, Ordering::SeqCst);
     let visit = Visit(stripe);
     if slot.handle.load(Ordering::SeqCst) != handle {
-        return Err(unknown());
-    }
-    // SAFETY: the slot is open under this handle and we are counted in, so `close` does not let go of the cache
-    // before `visit` is dropped.
-    let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
-    if cache.generation() != runtime::generation() {
         drop(visit);
         reopen(handle)?;
         return with(handle as *mut tc_cache, body);
     }
+    // SAFETY: the slot is open under this handle and we are counted in, so `close` does not let go of the cache
+    // before `visit` is dropped.
+    let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
     Ok(body(cache))
 }
 
@@ -206,21 +203,24 @@ pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
     Ok(unsafe { Arc::from_raw(cache) })
 }
 
-/// In a forked child: puts a fresh inside behind the handle.
+/// In a forked child: puts a fresh inside behind a suspended handle.
 #[cold]
 fn reopen(handle: u64) -> Result<()> {
-    let _one_at_a_time = lock(&NEXT_TAG);
     let slot = Slot::of(handle);
-    if slot.handle.load(Ordering::SeqCst) != handle {
+    if slot.handle.load(Ordering::SeqCst) != handle && slot.suspended.load(Ordering::SeqCst) != handle {
         return Err(unknown());
     }
-    // SAFETY: open, and only the holder of the lock replaces it.
-    let old = unsafe { &*slot.cache.load(Ordering::Acquire) };
-    if old.generation() != runtime::generation() {
-        let fresh = old.reopened()?;
-        // The parent's inside is left alone: its locks may be held for ever by threads that are not here.
-        slot.cache.store(Arc::into_raw(fresh).cast_mut(), Ordering::Release);
+    let _one_at_a_time = lock(&NEXT_TAG);
+    if slot.suspended.load(Ordering::SeqCst) != handle {
+        // Another thread has done it, or closed it since.
+        return if slot.handle.load(Ordering::SeqCst) == handle { Ok(()) } else { Err(unknown()) };
     }
+    // SAFETY: suspended, so nobody is inside, and only the holder of the lock replaces it.
+    let fresh = unsafe { &*slot.cache.load(Ordering::Acquire) }.reopened()?;
+    // The parent's inside is left alone: its locks may be held for ever by threads that are not here.
+    slot.cache.store(Arc::into_raw(fresh).cast_mut(), Ordering::Release);
+    slot.suspended.store(Slot::nobody(handle as usize % SLOTS), Ordering::SeqCst);
+    slot.handle.store(handle, Ordering::SeqCst);
     Ok(())
 }
 
@@ -232,10 +232,15 @@ fn wait_for_visitors(slot: &Slot) {
     }
 }
 
-/// In a forked child: visitors on threads that are not here will never leave.
-pub fn forget_visitors() {
-    for slot in &TABLE {
+/// In a forked child: suspends what is open until it is used again. Visitors on threads that are not here will never
+/// leave, so they are counted out.
+pub fn suspend_all() {
+    for (number, slot) in TABLE.iter().enumerate() {
         if !slot.cache.load(Ordering::Relaxed).is_null() {
+            let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);
+            if handle != Slot::nobody(number) {
+                slot.suspended.store(handle, Ordering::SeqCst);
+            }
             slot.hits_before.store(slot.hits(), Ordering::Relaxed);
         }
         // Closed slots too, for stale handles lead there. Memory that nobody visits stays shared with the parent.

@@ -7,7 +7,7 @@ use super::guard::guard;
 use super::types::{TC_ABI_VERSION, tc_cache, tc_status};
 use super::{arguments, callbacks, fork, handle};
 use crate::cache::Cache;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 
 /// Opens a cache from a JSON document (`config_len` bytes of UTF-8, or `TC_NTS`). Pass `TC_ABI_VERSION` first. Close
 /// `*out_cache` with `tc_close`.
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_s
     })
 }
 
-/// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+/// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
 /// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
@@ -73,12 +73,7 @@ pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
         if callbacks::defer_close(cache)? {
             return Ok(tc_status::TC_OK);
         }
-        close(cache)
+        let is_done = handle::close(cache)?.close();
+        Ok(if is_done { tc_status::TC_OK } else { tc_status::TC_DEGRADED })
     })
-}
-
-/// Closes the cache of `handle` on this thread.
-pub fn close(handle: *mut tc_cache) -> Result<tc_status> {
-    let is_done = handle::close(handle)?.close();
-    Ok(if is_done { tc_status::TC_OK } else { tc_status::TC_DEGRADED })
 }

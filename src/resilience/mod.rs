@@ -160,12 +160,15 @@ impl Call<'_> {
         count(&self.stats.callbacks);
         let answer = Arc::new(Mutex::new(None));
         let (reply, signal) = (Arc::clone(&answer), Arc::clone(self.signal));
+        let in_callback = self.signal.expect_callback();
         let asked = self.runtime.callbacks.run(Box::new(move || {
             IS_DECIDING.set(true);
             let decision = catch_unwind(AssertUnwindSafe(|| hook.decide(&failed)));
             IS_DECIDING.set(false);
             *lock(&reply) = Some(decision.unwrap_or(Decision::Default));
             signal.notify();
+            drop(hook);
+            drop(in_callback);
         }));
         if let Err(Refused { error, .. }) = asked {
             self.log

@@ -279,7 +279,7 @@ namespace Tokencache
         public static extern Status tc_flush(IntPtr cache, uint timeoutMs);
 
         /// <summary>
-        /// Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+        /// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
         /// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -387,7 +387,8 @@ namespace Tokencache
         /// <summary>
         /// The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
         /// `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-        /// asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+        /// asked. `destroy`, which may be null, runs once, after the last call of the callback has
+        /// returned; not at all when this call fails.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_on_retry(IntPtr cache, IntPtr callback, IntPtr userData, IntPtr destroy);

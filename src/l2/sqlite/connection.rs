@@ -72,7 +72,8 @@ impl Link {
         links.into_iter().for_each(Link::close_without_checkpoint);
         let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else { return };
         // All below in the folder itself, which may come and go by its name: what is looked at is what is removed.
-        let here = |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
+        let here =
+            |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
         let names = companions(path);
         let log = here(&names[0]);
         let is_ours = log.is_some() && known.iter().any(|(_, before)| *before == log);

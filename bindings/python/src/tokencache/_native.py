@@ -242,7 +242,7 @@ SIGNATURES = {
     "tc_configure": (c_int32, [c_void_p, c_char_p, c_size_t]),
     # Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
     "tc_flush": (c_int32, [c_void_p, c_uint32]),
-    # Ends every call, waits at most `resilience.close_ms` for what was accepted, and frees. Values outlive it. In a
+    # Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
     # callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
     "tc_close": (c_int32, [c_void_p]),
     # Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
@@ -282,7 +282,8 @@ SIGNATURES = {
     "tc_value_release": (None, [POINTER(Value)]),
     # The application's say when L2 fails: asked once for each failed attempt, the last one included. Null goes back to
     # `resilience`. Calls made inside it do not ask it again. A caller leaves at its deadline even while it is being
-    # asked. `destroy`, which may be null, runs once, after the last call of the callback has returned.
+    # asked. `destroy`, which may be null, runs once, after the last call of the callback has
+    # returned; not at all when this call fails.
     "tc_on_retry": (c_int32, [c_void_p, RetryFn, c_void_p, DestroyFn]),
     # Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
     # configuration. `destroy` as in `tc_on_retry`.

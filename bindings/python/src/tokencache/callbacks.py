@@ -6,9 +6,13 @@ There is one C function for each kind of callback, made when the module is impor
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import itertools
 import logging
+import os
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
@@ -65,6 +69,7 @@ Completion = Callable[[int, Optional[bytes], int, str], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
+_inherited: set[int] = set()
 
 
 def keep(callback: Any) -> int:
@@ -77,6 +82,28 @@ def keep(callback: Any) -> int:
 def forget(number: int) -> None:
     """Drop a callable that the library did not accept."""
     _callables.pop(number, None)
+
+
+def _inherit() -> None:
+    """In a forked child: what the parent registered is never given back here."""
+    _inherited.update(_callables)
+
+
+def _settle(patience: float = 10.0) -> None:
+    """Wait until the library has nothing of ours left to call.
+
+    A thread that enters Python while the interpreter is being taken down is ended in a way that ends the process with
+    it. The caches are closed by now, so each callable is about to be given back.
+    """
+    deadline = time.monotonic() + patience
+    while _callables.keys() - _inherited and time.monotonic() < deadline:
+        time.sleep(sys.getswitchinterval())
+    # The last one to be given back may still be on its way out.
+    time.sleep(4 * sys.getswitchinterval())
+
+
+os.register_at_fork(after_in_child=_inherit)
+atexit.register(_settle)
 
 
 def to_logging(level: Level, target: str, message: str) -> None:

@@ -1,0 +1,84 @@
+//! Programs in C, as an application would write them, against the built library; then again under valgrind.
+
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/program.rs"]
+mod program;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Of a program in which every instruction costs fifty.
+const SLOW_DEADLINE: Duration = Duration::from_secs(300);
+
+#[test]
+fn entries() {
+    passes("entries");
+}
+
+#[test]
+fn options() {
+    passes("options");
+}
+
+#[test]
+fn versions() {
+    passes("versions");
+}
+
+#[test]
+fn asynchronous() {
+    passes("asynchronous");
+}
+
+#[test]
+fn callbacks() {
+    passes("callbacks");
+}
+
+#[test]
+fn lifecycle() {
+    passes("lifecycle");
+}
+
+fn passes(name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = program::compile(&[&format!("{name}.c")], folder.path());
+    for tier in ["l1", "sqlite"] {
+        let own = |kind: &str| {
+            let own = folder.path().join(format!("{tier}-{kind}"));
+            fs::create_dir(&own).unwrap();
+            own
+        };
+        run(Command::new(&program), &own("plain"), tier, DEADLINE);
+        if has_valgrind() {
+            let mut valgrind = Command::new("valgrind");
+            valgrind.args([
+                "-q",
+                "--error-exitcode=9",
+                "--leak-check=full",
+                "--errors-for-leak-kinds=definite",
+            ]);
+            // Threads that poll would otherwise keep the one processor from those that they wait for.
+            valgrind.args(["--show-leak-kinds=definite", "--fair-sched=try"]).arg(&program);
+            valgrind.env("TOKENCACHE_TEST_SLOW", "1");
+            run(valgrind, &own("valgrind"), tier, SLOW_DEADLINE);
+        }
+    }
+    if !has_valgrind() {
+        println!("skipped: valgrind is not installed");
+    }
+}
+
+fn run(mut command: Command, folder: &Path, tier: &str, deadline: Duration) {
+    if let Err(why) = program::run(command.arg(folder).arg(tier), folder, deadline) {
+        panic!("{why}");
+    }
+}
+
+fn has_valgrind() -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join("valgrind").is_file())
+}
