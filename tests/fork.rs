@@ -76,7 +76,7 @@ fn passes(name: &str, chosen: &str, folder: &Path) {
     if let Err(why) = program::run(Command::new(program).arg(folder).arg(chosen), folder, DEADLINE) {
         panic!("{why}");
     }
-    print!("{name} {chosen}: {}", fs::read_to_string(folder.join("output")).unwrap());
+    println!("{name} {chosen} {}", fs::read_to_string(folder.join("output")).unwrap().trim_end());
 }
 
 fn python(script: &str, folder: &Path) -> Command {
