@@ -4,8 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -50,8 +51,8 @@ static GENERATION: AtomicU64 = AtomicU64::new(0);
 static CURRENT: Mutex<Current> = Mutex::new(None);
 
 thread_local! {
-    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Current>>> =
-        const { RefCell::new(None) };
+    // Without a destructor: a thread that is ending, or a process at exit, may still fork.
+    static HELD_OVER_FORK: Cell<Option<ManuallyDrop<MutexGuard<'static, Current>>>> = const { Cell::new(None) };
 }
 
 /// How many forks lie between this process and the one that loaded the library.
@@ -61,13 +62,12 @@ fn generation() -> u64 {
 
 /// Holds what no child may find locked. Called on the forking thread.
 pub fn before_fork() {
-    let guard = lock(&CURRENT);
-    HELD_OVER_FORK.with_borrow_mut(|held| *held = Some(guard));
+    HELD_OVER_FORK.set(Some(ManuallyDrop::new(lock(&CURRENT))));
 }
 
 /// Lets go again, in the parent and in the child. Called on the thread that forked.
 pub fn after_fork(is_child: bool) {
-    HELD_OVER_FORK.with_borrow_mut(|held| *held = None);
+    drop(HELD_OVER_FORK.take().map(ManuallyDrop::into_inner));
     if is_child {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }

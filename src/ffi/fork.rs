@@ -1,7 +1,8 @@
 //! Fork. Before it, everything that no child may find locked is held, and SQLite's connections are closed; after it,
 //! all is let go, and in the child every handle is suspended: it gets a fresh inside on first use.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::sync::{MutexGuard, Once};
 
 use super::handle;
@@ -12,7 +13,8 @@ use crate::runtime;
 pub type Held<T> = MutexGuard<'static, T>;
 
 thread_local! {
-    static HANDLES: RefCell<Option<Held<u64>>> = const { RefCell::new(None) };
+    // Without a destructor: a thread that is ending, or a process at exit, may still fork.
+    static HANDLES: Cell<Option<ManuallyDrop<Held<u64>>>> = const { Cell::new(None) };
 }
 
 /// Asks the C library to tell us of forks.
@@ -26,8 +28,7 @@ pub fn watch() {
 
 extern "C" fn before() {
     // Handles first: a handle's first use in a child makes a fresh inside under this lock, and needs the other two.
-    let held = handle::hold();
-    HANDLES.with_borrow_mut(|handles| *handles = Some(held));
+    HANDLES.set(Some(ManuallyDrop::new(handle::hold())));
     sqlite::before_fork();
     runtime::before_fork();
 }
@@ -35,12 +36,12 @@ extern "C" fn before() {
 extern "C" fn after_in_parent() {
     runtime::after_fork(false);
     sqlite::after_fork_in_parent();
-    HANDLES.with_borrow_mut(|handles| *handles = None);
+    drop(HANDLES.take().map(ManuallyDrop::into_inner));
 }
 
 extern "C" fn after_in_child() {
     runtime::after_fork(true);
     sqlite::after_fork_in_child();
     handle::suspend_all();
-    HANDLES.with_borrow_mut(|handles| *handles = None);
+    drop(HANDLES.take().map(ManuallyDrop::into_inner));
 }

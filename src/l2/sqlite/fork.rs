@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use super::registry::{self, CHANGED, Registry};
 const PATIENCE: Duration = Duration::from_millis(100);
 
 thread_local! {
-    static HELD: RefCell<Option<MutexGuard<'static, Registry>>> = const { RefCell::new(None) };
+    // Without a destructor: a thread that is ending, or a process at exit, may still fork.
+    static HELD: Cell<Option<ManuallyDrop<MutexGuard<'static, Registry>>>> = const { Cell::new(None) };
 }
 
 /// Bars new calls, waits a little for running ones, closes every connection, and holds the registry's lock until the
@@ -30,8 +32,7 @@ pub fn before_fork() {
         registry = CHANGED.wait_timeout(registry, left).unwrap_or_else(PoisonError::into_inner).0;
     }
     registry.take_all().into_iter().for_each(|link| link.close_without_checkpoint());
-    // A thread that is being torn down has no place for the guard; then the lock is simply free during the fork.
-    let _ = HELD.try_with(|held| *held.borrow_mut() = Some(registry));
+    HELD.set(Some(ManuallyDrop::new(registry)));
 }
 
 /// Calls begin again; connections are opened when they are needed.
@@ -49,6 +50,5 @@ pub fn after_fork_in_child() {
 }
 
 fn held() -> MutexGuard<'static, Registry> {
-    let held = HELD.try_with(|held| held.borrow_mut().take()).ok().flatten();
-    held.unwrap_or_else(registry::lock)
+    HELD.take().map_or_else(registry::lock, ManuallyDrop::into_inner)
 }

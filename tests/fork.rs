@@ -1,0 +1,104 @@
+//! Forks of real programs: what a child may rely on, and what the others must not lose.
+
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/program.rs"]
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Longer than the programs give themselves, so that they can say where they hang.
+const DEADLINE: Duration = Duration::from_secs(1000);
+
+/// Writes and empties the log for as long as it lives, as any process may that shares the file.
+const WRITER: &str = r#"
+import os, sqlite3, sys
+folder = sys.argv[1]
+connection = sqlite3.connect(folder + "/store/tokens.db", timeout=60, isolation_level=None)
+connection.execute("CREATE TABLE IF NOT EXISTS beside (n)")
+while True:
+    connection.execute("INSERT INTO beside VALUES (1)")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    open(folder + "/beside", "w").close()
+"#;
+
+const CHECK: &str = r#"
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1] + "/store/tokens.db", timeout=60)
+assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+print(connection.execute("SELECT count(*) FROM beside").fetchone()[0], end="")
+"#;
+
+#[test]
+fn what_a_child_wrote_outlives_its_parents_close_and_its_own_exit() {
+    hands_over("alone");
+}
+
+#[test]
+fn what_a_child_wrote_is_kept_though_the_parents_threads_write_during_the_fork() {
+    hands_over("threads");
+}
+
+#[test]
+fn a_child_works_on_whatever_was_in_flight() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_in_flight", "", folder.path());
+}
+
+#[test]
+fn children_may_exit_fork_again_serve_and_come_from_a_callback() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_family", "", folder.path());
+}
+
+#[test]
+fn no_child_hangs_whichever_lock_another_thread_held() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_stress", "", folder.path());
+}
+
+fn hands_over(chosen: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let writer = Writer::begin_when_there_is_a_database(folder);
+    passes("fork_handover", chosen, folder);
+    drop(writer);
+    let output = python(CHECK, folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("  beside {} checkpoints", String::from_utf8_lossy(&output.stdout));
+}
+
+fn passes(name: &str, chosen: &str, folder: &Path) {
+    let program = program::compile(&["fork.c", &format!("{name}.c")], folder);
+    if let Err(why) = program::run(Command::new(program).arg(folder).arg(chosen), folder, DEADLINE) {
+        panic!("{why}");
+    }
+    println!("{name} {chosen} {}", fs::read_to_string(folder.join("output")).unwrap().trim_end());
+}
+
+fn python(script: &str, folder: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(folder);
+    command
+}
+
+/// The process beside.
+struct Writer(Child);
+
+impl Writer {
+    fn begin_when_there_is_a_database(folder: &Path) -> Writer {
+        let wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1] + '/store/tokens.db'): time.sleep(0.01)";
+        let script = format!("{wait}\n{WRITER}");
+        Writer(python(&script, folder).stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
