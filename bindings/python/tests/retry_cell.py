@@ -17,7 +17,7 @@ from support import shared, wait_until
 from tokencache import GIVE_UP, Cache, Failure, Retry, TokencacheError, _native
 from tokencache.library import lib
 
-DEADLINE_MS = 300
+DEADLINE_MS = 500
 RESILIENCE = {"deadline_ms": DEADLINE_MS, "max_attempts": 2, "backoff_ms": 1}
 #: What a callback reconfigures the cache to: more of everything.
 MORE = {**RESILIENCE, "deadline_ms": 5000, "max_attempts": 5}
