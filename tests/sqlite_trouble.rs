@@ -203,3 +203,30 @@ fn a_file_of_another_user_denies() {
         Err(error) => println!("skipped: another user cannot be taken on here ({error})"),
     }
 }
+
+#[test]
+fn a_file_replaced_while_its_only_connection_is_in_use_is_not_given_the_old_log() {
+    use tokencache::l2::sqlite::pool::Pool;
+    use tokencache::l2::sqlite::schema::ENTRIES;
+
+    let (directory, path) = place();
+    let other = directory.path().join("other.db");
+    let replacement = store(&other);
+    set(&replacement, "a", b"new");
+    replacement.close();
+    let pool = Pool::new(path.clone(), &ENTRIES);
+    let value = "SELECT value FROM entries WHERE key = x'61'";
+    pool.write(soon(), |connection| {
+        let sql = "INSERT INTO entries (key, version, written_at_ms, expires_at_ms, sliding_ms, ends_at_ms, used_at_ms, \
+                   value) VALUES (x'61', 1, 0, 0, 0, 0, 0, x'6f6c64')";
+        connection.execute(sql, ()).map(drop)
+    })
+    .unwrap();
+    let seen = pool.read(soon(), |_| {
+        fs::rename(&other, &path).unwrap();
+        Ok(pool.read(soon(), |connection| connection.query_row(value, (), |row| row.get::<_, Vec<u8>>(0))))
+    });
+    assert_eq!(seen.unwrap().unwrap(), b"new");
+    drop(pool);
+    check_integrity(&path);
+}

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::fcntl::AtFlags;
@@ -37,51 +37,71 @@ impl Identity {
     }
 }
 
+/// A file and its log, as they were when it was opened.
+#[derive(Clone, Copy)]
+pub(super) struct Opened {
+    pub file: Identity,
+    log: Option<Identity>,
+}
+
 /// A connection to a file.
 pub(super) struct Link {
     pub connection: Connection,
-    pub identity: Identity,
-    /// The file's log and the log's index, as they were when it was opened.
-    companions: [Option<Identity>; 2],
+    pub opened: Opened,
 }
 
 impl Link {
-    /// Opens the database at `path`, and makes it first when there is none.
-    pub fn open(path: &Path, schema: &Schema) -> Result<Link, Failure> {
+    /// Opens the database at `path`, and makes it first when there is none. `last` is what was opened
+    /// before, and will be this.
+    pub fn open(path: &Path, schema: &Schema, last: &Mutex<Option<Opened>>) -> Result<Link, Failure> {
         make_file(path).map_err(|error| refused_file(path, &error))?;
         let identity = Identity::of(path).map_err(|error| refused_file(path, &error))?;
+        forget_another(last, identity, path);
         let connection = connect(path).map_err(|error| diagnose(path, &error))?;
         schema.settle(&connection, path)?;
         if Identity::of(path).ok() != Some(identity) {
             let message = format!("The database {} was replaced while it was being opened.", path.display());
             return Err(Failure::new(Class::Busy, message));
         }
-        let companions = companions(path).map(|name| Identity::of(&name).ok());
-        Ok(Link { connection, identity, companions })
+        let [log, _] = companions(path);
+        let opened = Opened { file: identity, log: Identity::of(&log).ok() };
+        *lock(last) = Some(opened);
+        Ok(Link { connection, opened })
     }
 
     /// Closes it and leaves the log as it is, for whoever opens the file next.
     pub fn close_without_checkpoint(self) {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
+}
 
-    /// Closes connections to a file that is no longer at `path`. Where another one took its place, its log is still
-    /// there, and SQLite would apply it to the new file: then the log is removed.
-    pub fn abandon(links: Vec<Link>, path: &Path) {
-        let known: Vec<_> = links.iter().map(|link| (link.identity, link.companions[0])).collect();
-        links.into_iter().for_each(Link::close_without_checkpoint);
-        let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else { return };
-        // All below in the folder itself, which may come and go by its name: what is looked at is what is removed.
-        let here =
-            |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
-        let names = companions(path);
-        let log = here(&names[0]);
-        let is_ours = log.is_some() && known.iter().any(|(_, before)| *before == log);
-        let is_replaced = here(path).is_some_and(|now| known.iter().all(|(file, _)| *file != now));
-        if is_ours && is_replaced {
-            for name in names.iter().filter_map(|name| name.file_name()) {
-                let _ = unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir);
-            }
+/// Lets go of `last` when it was another file than `now`. Under the lock, so that nobody opens the new file before the
+/// log of the old one is gone, and nobody looks for that log twice: the new one may get its number.
+fn forget_another(last: &Mutex<Option<Opened>>, now: Identity, path: &Path) {
+    let mut last = lock(last);
+    if let Some(another) = last.take_if(|last| last.file != now) {
+        remove_log(&another, path);
+    }
+}
+
+fn lock(last: &Mutex<Option<Opened>>) -> MutexGuard<'_, Option<Opened>> {
+    last.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where another file took the place of `last`, the log of the old one is still there, whoever is using it, and SQLite
+/// would apply it to the new one: it is removed.
+fn remove_log(last: &Opened, path: &Path) {
+    let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else { return };
+    // All below in the folder itself, which may come and go by its name: what is looked at is what is removed.
+    let here =
+        |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
+    let names = companions(path);
+    let log = here(&names[0]);
+    let is_its_own = log.is_some() && log == last.log;
+    let is_replaced = here(path).is_some_and(|now| now != last.file);
+    if is_its_own && is_replaced {
+        for name in names.iter().filter_map(|name| name.file_name()) {
+            let _ = unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir);
         }
     }
 }

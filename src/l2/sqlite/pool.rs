@@ -4,12 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rusqlite::Connection;
 
-use super::connection::{Identity, Link};
+use super::connection::{Identity, Link, Opened};
 use super::diagnosis::{diagnose, spoils};
 use super::pause::{self, Limit, Pauses};
 use super::registry::{self, CHANGED, Entry};
@@ -21,6 +21,8 @@ pub struct Pool {
     id: u64,
     path: PathBuf,
     schema: &'static Schema,
+    /// Connections to it may be in use.
+    last_opened: Mutex<Option<Opened>>,
 }
 
 impl Pool {
@@ -29,7 +31,7 @@ impl Pool {
     pub fn new(path: PathBuf, schema: &'static Schema) -> Pool {
         // A later chdir must not move the database.
         let path = std::path::absolute(&path).unwrap_or(path);
-        Pool { id: registry::lock().add(), path, schema }
+        Pool { id: registry::lock().add(), path, schema, last_opened: Mutex::default() }
     }
 
     /// The file.
@@ -137,12 +139,10 @@ impl<'a> Visit<'a> {
     fn link(&mut self) -> Result<&Link, Failure> {
         let identity = Identity::of(&self.pool.path).ok();
         let (link, stale) = registry::lock().take(self.pool.id, identity);
-        if !stale.is_empty() {
-            Link::abandon(stale, &self.pool.path);
-        }
+        stale.into_iter().for_each(Link::close_without_checkpoint);
         let link = match link {
             Some(link) => link,
-            None => Link::open(&self.pool.path, self.pool.schema)?,
+            None => Link::open(&self.pool.path, self.pool.schema, &self.pool.last_opened)?,
         };
         Ok(self.link.insert(link))
     }

@@ -91,11 +91,11 @@ impl Registry {
     /// An idle connection to the file `identity`, and those to another file, which its path stood for before.
     pub fn take(&mut self, id: u64, identity: Option<Identity>) -> (Option<Link>, Vec<Link>) {
         let Some(desk) = self.desks.get_mut(&id) else { return (None, Vec::new()) };
-        if desk.idle.iter().all(|link| Some(link.identity) == identity) {
+        if desk.idle.iter().all(|link| Some(link.opened.file) == identity) {
             return (desk.idle.pop(), Vec::new());
         }
         let (mut current, stale): (Vec<_>, Vec<_>) =
-            desk.idle.drain(..).partition(|link| Some(link.identity) == identity);
+            desk.idle.drain(..).partition(|link| Some(link.opened.file) == identity);
         let link = current.pop();
         desk.idle = current;
         (link, stale)

@@ -1,0 +1,152 @@
+"""One cell of the retry table: a fault, an operation and a kind of callback, measured."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import tokencache
+from faults import Fault
+from support import shared, wait_until
+from tokencache import GIVE_UP, Cache, Failure, Retry, TokencacheError, _native
+from tokencache.library import lib
+
+DEADLINE_MS = 500
+RESILIENCE = {"deadline_ms": DEADLINE_MS, "max_attempts": 2, "backoff_ms": 1}
+#: What a callback reconfigures the cache to: more of everything.
+MORE = {**RESILIENCE, "deadline_ms": 5000, "max_attempts": 5}
+
+# The package complains of callbacks that raise; here they are meant to.
+logging.getLogger("tokencache").addHandler(logging.NullHandler())
+
+KEY, OLD, NEW = b"key", b"old", b"new"
+
+OPERATIONS: dict[str, Callable[[Cache], Any]] = {
+    "get": lambda cache: cache.get(KEY),
+    "set": lambda cache: cache.set(KEY, NEW),
+    "remove": lambda cache: cache.remove(KEY),
+    "touch": lambda cache: cache.touch(KEY),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a call went, as the application sees it."""
+
+    status: str
+    calls: int
+    attempts: int
+    elapsed_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.calls}/{self.attempts} {self.elapsed_ms:.0f}"
+
+
+class Witness:
+    """A callback of some kind, and what it was told."""
+
+    def __init__(self, cache: Cache, database: Path) -> None:
+        self.cache = cache
+        self.database = database
+        self.failures: list[Failure] = []
+        self.released = threading.Event()
+
+    def watch(self, kind: str) -> None:
+        if kind == "nonsense":
+            self._answer_nonsense()
+        elif kind != "no-callback":
+            self.cache.on_retry(getattr(self, "_" + kind.replace("-", "_")))
+
+    def _retry(self, failure: Failure) -> Any:
+        self.failures.append(failure)
+        return Retry()
+
+    def _give_up(self, failure: Failure) -> Any:
+        self.failures.append(failure)
+        return GIVE_UP
+
+    def _raises(self, failure: Failure) -> Any:
+        self.failures.append(failure)
+        raise RuntimeError("The callback of this test raises.")
+
+    def _blocks(self, failure: Failure) -> Any:
+        self.failures.append(failure)
+        self.released.wait()
+        return Retry()
+
+    def _reconfigures(self, failure: Failure) -> Any:
+        self.failures.append(failure)
+        self.cache.configure(shared(self.database, resilience=MORE))
+        return Retry()
+
+    def _answer_nonsense(self) -> None:
+        """Without the package in between, which would not let nonsense through."""
+
+        def answer(_: Any, failure: Any, __: Any) -> int:
+            self.failures.append(failure.contents.attempt)
+            return 77
+
+        self._function = _native.RetryFn(answer)
+        assert lib.tc_on_retry(self.cache._handle, self._function, None, _native.DestroyFn()) == 0
+
+
+@contextlib.contextmanager
+def before(kind_of_fault: type[Fault], **resilience: int) -> Iterator[tuple[Fault, Cache]]:
+    """A fault to come, and a cache whose L1 is empty and whose L2 holds an entry."""
+    with tempfile.TemporaryDirectory() as folder, kind_of_fault(Path(folder)) as fault:
+        document = shared(fault.database, resilience={**RESILIENCE, **resilience})
+        with tokencache.open(document) as cache:
+            cache.set(KEY, OLD, sliding=3600)
+        # The library may still be tidying up; then the log would stay, and the fault would find another database.
+        log = fault.database.with_name(f"{fault.database.name}-wal")
+        wait_until(lambda: not log.exists())
+        if fault.comes_first:
+            fault.inject()
+        with tokencache.open(document) as cache:
+            if not fault.comes_first:
+                # So that it has a connection for the fault to happen to.
+                cache.get(KEY)
+                cache.clear()
+            yield fault, cache
+
+
+@contextlib.contextmanager
+def under(kind_of_fault: type[Fault], **resilience: int) -> Iterator[tuple[Fault, Cache]]:
+    """As ``before``, and the fault has come."""
+    with before(kind_of_fault, **resilience) as (fault, cache):
+        if not fault.comes_first:
+            fault.inject()
+        yield fault, cache
+
+
+def measure(kind_of_fault: type[Fault], operation: str, kind: str) -> Measured:
+    """Call the operation under the fault, with a callback of the kind."""
+    with under(kind_of_fault) as (fault, cache):
+        witness = Witness(cache, fault.database)
+        witness.watch(kind)
+        retries = cache.stats()["l2"]["retries"]
+        try:
+            status, elapsed_ms = timed(OPERATIONS[operation], cache)
+            l2 = cache.stats()["l2"]
+            # The last answer may be asked for when the caller has left at its deadline.
+            wait_until(lambda: len(witness.failures) >= l2["retry_callbacks"])
+        finally:
+            witness.released.set()
+        return Measured(status, len(witness.failures), 1 + l2["retries"] - retries, elapsed_ms)
+
+
+def timed(operation: Callable[[Cache], Any], cache: Cache) -> tuple[str, float]:
+    """How a call ended, and after how many milliseconds."""
+    begin = time.monotonic()
+    try:
+        operation(cache)
+        status = "OK"
+    except TokencacheError as error:
+        status = getattr(error.status, "name", str(error.status))
+    return status, (time.monotonic() - begin) * 1000
