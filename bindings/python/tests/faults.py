@@ -25,16 +25,6 @@ sys.stdin.read()
 """
 
 
-def run(*command: Any) -> None:
-    """Run what only root may run, or skip."""
-    words = [str(word) for word in command]
-    try:
-        subprocess.run(words, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", "") or error
-        raise unittest.SkipTest(f"{' '.join(words[:3])} cannot be done here ({str(reason).strip()})") from None
-
-
 class Fault(contextlib.ExitStack):
     """A fault of the database in ``home``, which comes with ``inject``, goes with ``repair``, and leaves nothing."""
 
@@ -60,10 +50,16 @@ class Fault(contextlib.ExitStack):
     def repair(self) -> None:
         self._undo.close()
 
-    @staticmethod
-    def mount(stack: contextlib.ExitStack, place: Path, *options: str) -> None:
+    def run(self, *command: Any) -> None:
+        """Run what only root may run, or skip."""
+        try:
+            subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise unittest.SkipTest(f"{command[0]} cannot be used here ({self.name})") from None
+
+    def mount(self, stack: contextlib.ExitStack, place: Path, *options: str) -> None:
         """Mount at ``place``, until the stack is unwound; lazily, for the cache may still have files open there."""
-        run("mount", *options, place)
+        self.run("mount", *options, place)
         stack.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
 
 
@@ -128,7 +124,7 @@ class ReadOnly(Fault):
         # The index of the log first, so that it never claims more than the log and the database hold.
         for end in ("-shm", "-wal", ""):
             shutil.copy(f"{self.database}{end}", disk)
-        run("mount", "-o", "remount,ro", disk)
+        self.run("mount", "-o", "remount,ro", disk)
         self.mount(self._undo, self.home, "--bind", str(disk))
 
 
@@ -141,11 +137,11 @@ class TurnedReadOnly(Fault):
         image = self.home.with_name("image")
         with image.open("wb") as file:
             file.truncate(8 << 20)
-        run("mkfs.ext4", "-q", image)
+        self.run("mkfs.ext4", "-q", image)
         self.mount(self, self.home, "-o", "loop,errors=remount-ro", str(image))
 
     def inject(self) -> None:
-        run("mount", "-o", "remount,abort", self.home)
+        self.run("mount", "-o", "remount,abort", self.home)
 
 
 class DiskFull(Fault):

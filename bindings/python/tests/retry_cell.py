@@ -125,6 +125,12 @@ def under(kind_of_fault: type[Fault], **resilience: int) -> Iterator[tuple[Fault
         yield fault, cache
 
 
+def require(kind_of_fault: type[Fault]) -> None:
+    """Skip the whole test, and not each of its parts, where the fault cannot be had."""
+    with under(kind_of_fault):
+        pass
+
+
 def measure(kind_of_fault: type[Fault], operation: str, kind: str) -> Measured:
     """Call the operation under the fault, with a callback of the kind."""
     with under(kind_of_fault) as (fault, cache):
