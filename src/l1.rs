@@ -57,8 +57,9 @@ impl Lifecycle<Entry, Entry> for KeepFresh {
     type RequestState = ();
 
     fn is_pinned(&self, _key: &Entry, entry: &Entry) -> bool {
-        let since = self.0.written_bytes.load(Ordering::Relaxed).wrapping_sub(entry.written_mark());
-        since < self.0.fresh_bytes.load(Ordering::Relaxed)
+        let mark = entry.written_mark();
+        let since = self.0.written_bytes.load(Ordering::Relaxed).wrapping_sub(mark);
+        mark != 0 && since < self.0.fresh_bytes.load(Ordering::Relaxed)
     }
 
     fn on_evict(&self, _state: &mut (), key: Entry, value: Entry) {
@@ -128,11 +129,14 @@ impl L1 {
             self.table.remove(&Key(entry.key()));
         }
         if self.is_enabled.load(Ordering::Relaxed) && self.holds(entry.cost_bytes()) {
-            self.note_deadline(entry.deadline_ms());
-            if arrival == Arrival::Written {
+            // A few large values must not fill their shard with what cannot go.
+            if arrival == Arrival::Written && entry.cost_bytes() <= self.table.shard_capacity() / 16 {
                 self.freshness.stamp(&entry);
             }
+            let deadline_ms = entry.deadline_ms();
             self.table.insert(entry.clone(), entry);
+            // Not before: a sweep in between would forget it.
+            self.note_deadline(deadline_ms);
         }
     }
 
@@ -159,6 +163,11 @@ impl L1 {
     /// Removes the entry of `key` unless this process alone knows of it.
     pub fn remove_shared(&self, key: &[u8]) {
         self.table.remove_if(&Key(key), |entry| !entry.is_local());
+    }
+
+    /// Removes what L2 has too.
+    pub fn forget_shared(&self) {
+        self.table.retain(|_, entry| entry.is_local());
     }
 
     /// Removes everything.
@@ -193,6 +202,8 @@ impl L1 {
     pub fn enable(&self, is_enabled: bool) {
         self.is_enabled.store(is_enabled, Ordering::Relaxed);
         if !is_enabled {
+            // Whoever puts an entry in has seen that it is off, once it has had its turn.
+            self.turns.iter().for_each(|turn| drop(turn.lock().unwrap_or_else(PoisonError::into_inner)));
             self.clear();
         }
     }

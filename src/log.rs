@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sha2::{Digest, Sha256};
 
 /// The weight of a record. The numbers are those of `tc_level`.
@@ -38,6 +39,9 @@ impl Level {
         }
     }
 }
+
+/// A pipe takes this much in one piece or not at all.
+const MAX_LINE_BYTES: usize = 4096;
 
 /// Takes log records. Implemented in `ffi` over the application's callback.
 pub trait Sink: Send + Sync {
@@ -106,7 +110,10 @@ impl Logger {
         }
         let settings = self.settings.load();
         if settings.to_stderr && level <= settings.level {
-            to_stderr(&format!("tokencache[{}] {} {target}: {}\n", settings.name, level.word(), message()));
+            let line = format!("tokencache[{}] {} {target}: {}", settings.name, level.word(), message());
+            if !to_stderr(line) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -132,10 +139,19 @@ impl Logger {
 }
 
 // Not through the lock of std::io::Stderr: another thread may hold it for ever in a forked child.
-fn to_stderr(line: &str) {
-    if let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() {
-        without_sigpipe(|| std::fs::File::from(descriptor).write_all(line.as_bytes()));
+// Nor into a pipe that nobody empties: a line that would have to wait is dropped, and one of this length never waits
+// where there is room at all.
+fn to_stderr(mut line: String) -> bool {
+    line.truncate((0..MAX_LINE_BYTES).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0));
+    line.push('\n');
+    let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut room = [PollFd::new(&descriptor, PollFlags::OUT)];
+    if !matches!(poll(&mut room, Some(&at_once)), Ok(1)) {
+        return false;
     }
+    without_sigpipe(|| std::fs::File::from(descriptor).write_all(line.as_bytes()));
+    true
 }
 
 /// Writes on a thread of the host, which a pipe that nobody reads any more must not end.

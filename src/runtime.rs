@@ -29,7 +29,9 @@ pub trait Tended: Send + Sync {
 
 /// The threads of this process.
 pub struct Runtime {
-    /// Run the application's retry and completion callbacks.
+    /// Run the application's retry callbacks.
+    pub deciders: Arc<Pool>,
+    /// Run the application's completion callbacks, which do not wait for its retry callbacks.
     pub callbacks: Arc<Pool>,
     /// Runs the application's log callbacks, in order.
     pub logs: Arc<Pool>,
@@ -83,6 +85,7 @@ pub fn current() -> Arc<Runtime> {
         return Arc::clone(runtime);
     }
     let runtime = Arc::new(Runtime {
+        deciders: Pool::new("tc-retry", 8),
         callbacks: Pool::new("tc-callback", 8),
         logs: Pool::new("tc-log", 1),
         workers: Pool::new("tc-worker", 16),

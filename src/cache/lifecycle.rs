@@ -77,7 +77,7 @@ impl Cache {
         let config = self.config.load();
         let is_required = config.l2.require_at_open;
         let connected = if is_required {
-            self.call(Operation::Connect, b"", &config).run(|attempt| store.connect(attempt))
+            self.call(Operation::Connect, b"", &config, Instant::now()).run(|attempt| store.connect(attempt))
         } else {
             let is_closing = || false;
             store.connect(Attempt { deadline: Instant::now(), is_closing: &is_closing })
@@ -107,7 +107,10 @@ impl Cache {
         if let (Some(store), config::Kind::Sqlite { capacity_bytes, .. }) = (&self.store, &next.l2.kind) {
             store.set_capacity_bytes(*capacity_bytes);
         }
-        self.config.store(Arc::new(next));
+        let before = self.config.swap(Arc::new(next));
+        if before.l1.max_ttl_ms != self.config.load().l1.max_ttl_ms {
+            self.l1.forget_shared();
+        }
         Ok(())
     }
 
@@ -140,6 +143,9 @@ impl Cache {
                 )
             });
         }
+        // In a forked child the parent's inside shares them, and is never let go.
+        self.hook.store(None);
+        self.log.redirect(Level::Error, None);
         is_done
     }
 

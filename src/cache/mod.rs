@@ -76,12 +76,18 @@ pub enum SetOutcome {
 }
 
 impl Cache {
-    /// A call of `operation` on `key` that begins now.
-    fn call<'a>(&'a self, operation: Operation, key: &'a [u8], config: &'a Config) -> Call<'a> {
+    /// A call of `operation` on `key` that began at `started`.
+    fn call<'a>(
+        &'a self,
+        operation: Operation,
+        key: &'a [u8],
+        config: &'a Config,
+        started: Instant,
+    ) -> Call<'a> {
         Call {
             operation,
             key,
-            started: Instant::now(),
+            started,
             policy: &config.resilience,
             hook: self.hook.load().as_ref().map(|holder| Arc::clone(&holder.0)),
             signal: &self.signal,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::l1::Arrival;
 use crate::l2::{Failure, Store, Stored};
 use crate::log::Level;
-use crate::resilience::Call;
+use crate::resilience::{self, Call};
 use crate::stats::{Operation, count};
 
 impl Cache {
@@ -83,41 +83,58 @@ impl Cache {
 
     /// The entry of `key`, from L1 or from L2.
     pub fn get(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.get_since(key, Instant::now())
+    }
+
+    /// As [`Cache::get`], for a call that began at `started`.
+    pub fn get_since(&self, key: &[u8], started: Instant) -> Result<Option<Entry>> {
         match self.peek(key) {
             Some(entry) => {
                 count(&self.stats.l1_hits);
                 Ok(Some(entry))
             }
-            None => self.get_missed(key),
+            None => self.get_missed(key, started),
         }
     }
 
-    /// The entry of `key` after [`Cache::peek`] did not have it.
-    pub fn get_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
+    /// The entry of `key` after [`Cache::peek`] did not have it, for a call that began at `started`.
+    pub fn get_missed(&self, key: &[u8], started: Instant) -> Result<Option<Entry>> {
+        if let Some(entry) = self.peek_missed(key)? {
+            return Ok(Some(entry));
+        }
+        let Some(store) = &self.store else { return Ok(None) };
         let config = self.config.load();
-        self.check_key(key, &config)?;
-        count(&self.stats.l1_misses);
         let slot = self.slot(key);
-        let Some(store) = &self.store else { return self.peek_missed(key) };
-        let call = self.call(Operation::Get, key, &config);
+        let call = self.call(Operation::Get, key, &config, started);
         let epoch = self.epoch(slot);
         let read = || self.fetch(key, slot, epoch, store.as_ref(), &call);
-        let (landed, is_shared) = self.flights.join(key, epoch, call.deadline(), read);
+        // In its callback the application may repair L2 and read again: not by waiting for the read that asked it.
+        let (landed, is_shared) = if resilience::is_deciding() {
+            (read(), false)
+        } else {
+            self.flights.join(key, epoch, call.deadline(), read)
+        };
         if is_shared {
             count(&self.stats.shared_reads);
         }
-        landed?.map(seen_from_l2).transpose()
+        let Some(entry) = landed? else { return Ok(None) };
+        if entry.lifetime().sliding_ms != 0 {
+            self.slide(&entry, clock::coarse_ms());
+        }
+        seen_from_l2(entry).map(Some)
     }
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
     pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.check_key(key, &self.config.load())?;
-        if self.store.is_none() {
-            // A writer may have taken the old entry out and not yet put the new one in: not while we have the turn.
-            let _turn = self.l1.turn(self.slot(key));
-            return Ok(self.peek(key));
+        // A writer may have taken the old entry out and not yet put the new one in: not while we have the turn.
+        let turn = self.l1.turn(self.slot(key));
+        let entry = self.peek(key);
+        drop(turn);
+        if entry.is_none() {
+            count(&self.stats.l1_misses);
         }
-        Ok(None)
+        Ok(entry)
     }
 
     fn fetch(&self, key: &[u8], slot: u32, epoch: (u64, u64), store: &dyn Store, call: &Call<'_>) -> Landed {
@@ -149,6 +166,7 @@ impl Cache {
         let here = self.l1.get(key);
         if let Some(here) = &here
             && !here.is_local()
+            && here.is_alive(clock::coarse_ms())
             && here.version() == stored.version
             && here.lifetime() == stored.lifetime
             && here.data() == &*stored.bytes
@@ -172,8 +190,10 @@ impl Cache {
             is_local: false,
         });
         let entry = entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))?;
-        let is_hidden = here.is_some_and(|here| here.is_local() && here.is_alive(clock::coarse_ms()));
-        if !is_hidden && self.epochs.as_ref().is_none_or(|epochs| epochs.stands(slot, epoch)) {
+        if let Some(hiding) = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms())) {
+            return Ok(hiding);
+        }
+        if self.epochs.as_ref().is_none_or(|epochs| epochs.stands(slot, epoch)) {
             self.l1.put(entry.clone(), Arrival::Read);
         }
         drop(turn);
@@ -184,7 +204,9 @@ impl Cache {
     pub fn touch(&self, key: &[u8]) -> Result<bool> {
         let config = self.config.load();
         self.check_key(key, &config)?;
+        let turn = self.l1.turn(self.slot(key));
         let here = self.l1.get(key).filter(|entry| entry.is_alive(clock::coarse_ms()));
+        drop(turn);
         if let Some(entry) = &here
             && (self.store.is_none() || entry.is_local())
         {
@@ -194,7 +216,7 @@ impl Cache {
             return Ok(true);
         }
         let Some(store) = &self.store else { return Ok(false) };
-        let call = self.call(Operation::Touch, key, &config);
+        let call = self.call(Operation::Touch, key, &config, Instant::now());
         let stored_key = Self::stored_key(key, &config);
         let touched: std::result::Result<_, Failure> = call.run(|attempt| store.touch(&stored_key, attempt));
         let Some(ends_at_ms) = touched.map_err(Error::from)? else {

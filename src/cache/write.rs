@@ -22,11 +22,23 @@ struct Write<'a> {
     written_at_ms: i64,
     expected: Expected,
     is_local: bool,
+    started: Instant,
 }
 
 impl Cache {
     /// Stores `data` under `key`.
     pub fn set(&self, key: &[u8], data: &[u8], options: SetOptions) -> Result<SetOutcome> {
+        self.set_since(key, data, options, Instant::now())
+    }
+
+    /// As [`Cache::set`], for a call that began at `started`.
+    pub fn set_since(
+        &self,
+        key: &[u8],
+        data: &[u8],
+        options: SetOptions,
+        started: Instant,
+    ) -> Result<SetOutcome> {
         let config = self.config.load();
         self.check_key(key, &config)?;
         check_value(data, &config)?;
@@ -39,7 +51,7 @@ impl Cache {
         let lifetime = resolve(data, options, &config, now_ms);
         let slot = self.slot(key);
         let is_local = options.is_local || self.store.is_none();
-        let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local };
+        let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local, started };
         match (&self.store, lifetime.has_ended(now_ms)) {
             (Some(store), true) if !is_local => self.remove_through(&write, store.as_ref(), &config),
             (Some(store), false) if !is_local => self.set_through(&write, store.as_ref(), &config),
@@ -54,6 +66,11 @@ impl Cache {
 
     /// Removes `key` from both tiers.
     pub fn remove(&self, key: &[u8]) -> Result<()> {
+        self.remove_since(key, Instant::now())
+    }
+
+    /// As [`Cache::remove`], for a call that began at `started`.
+    pub fn remove_since(&self, key: &[u8], started: Instant) -> Result<()> {
         let config = self.config.load();
         self.check_key(key, &config)?;
         let write = Write {
@@ -64,6 +81,7 @@ impl Cache {
             written_at_ms: clock::unix_ms(),
             expected: Expected::Anything,
             is_local: self.store.is_none(),
+            started,
         };
         match &self.store {
             Some(store) => self.remove_through(&write, store.as_ref(), &config).map(drop),
@@ -85,8 +103,8 @@ impl Cache {
         let (key, data) = (write.key, write.data);
         if !removes && !self.l1.admits(key.len(), data.len()) {
             let message = format!(
-                "The value is {} bytes long, more than L1 can hold, and this entry has no other tier; raise \
-                 l1.capacity_bytes ({}) or configure an L2.",
+                "The value is {} bytes long, more than L1 can hold, and this entry has no other tier; enable \
+                 L1, raise l1.capacity_bytes ({}) or configure an L2.",
                 data.len(),
                 config.l1.capacity_bytes
             );
@@ -117,7 +135,7 @@ impl Cache {
     }
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
-        let call = self.call(Operation::Set, write.key, config);
+        let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let version = self.versions.next();
@@ -139,7 +157,7 @@ impl Cache {
     }
 
     fn remove_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
-        let call = self.call(Operation::Remove, write.key, config);
+        let call = self.call(Operation::Remove, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let version = self.versions.next();
         let outcome = call.run(|attempt| store.remove(&stored_key, version, write.expected, attempt));

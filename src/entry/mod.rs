@@ -80,7 +80,7 @@ impl Entry {
             key_len: u32::try_from(parts.key.len()).ok()?,
         };
         let rare = Rare {
-            renew_at_ms: renewal(parts.lifetime.sliding_ms).into(),
+            renew_at_ms: renewal(&parts).into(),
             stay_until_ms: parts.stay_until_ms,
             written_mark: 0.into(),
         };
@@ -267,8 +267,10 @@ pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
     (raw::heap_bytes(key_len, value_len) as u64).saturating_add(TABLE)
 }
 
-fn renewal(sliding_ms: i64) -> i64 {
-    if sliding_ms == 0 { i64::MAX } else { clock::coarse_ms().saturating_add(sliding_ms / 4) }
+/// A read renews the window from when a quarter of it is over, however old the entry was when it came here.
+fn renewal(parts: &Parts<'_>) -> i64 {
+    let quarter_ms = parts.lifetime.sliding_ms / 4;
+    clock::coarse_ms().saturating_add(quarter_ms).min(parts.deadline_ms.saturating_sub(3 * quarter_ms))
 }
 
 impl Hash for Entry {

@@ -126,6 +126,7 @@ impl Raw {
 
     /// A view of `self` with another tier in its head.
     pub(super) fn view(self, tier: Tier) -> Option<Raw> {
+        debug_assert!(!self.is_view(), "a view shows an entry");
         let mut public = *self.public();
         public.tier = tier as i32;
         let layout = Layout::new::<Head>();
@@ -166,6 +167,11 @@ impl Raw {
 
     pub(super) fn is_same(&self, other: &Raw) -> bool {
         self.0 == other.0
+    }
+
+    fn is_view(&self) -> bool {
+        // SAFETY: alive while a reference is; `owner` is immutable.
+        unsafe { !self.0.as_ref().owner.is_null() }
     }
 
     fn entry_base(&self) -> *const u8 {

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::guard::{Answer, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
@@ -11,6 +12,7 @@ use super::{arguments, callbacks, handle, value};
 use crate::cache::{Cache, InProgress, SetOutcome};
 use crate::entry::{Entry, Secret};
 use crate::error::{Error, Kind, Result};
+use crate::resilience;
 
 /// Accepted calls that may wait for a thread.
 const MAX_WAITING: usize = 100_000;
@@ -29,8 +31,11 @@ pub unsafe extern "C" fn tc_get_async(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?.to_vec();
         let completion = Completion::new(cache, done, user_data)?;
-        start(cache, completion, move |cache| match cache.get(&key)? {
-            Some(entry) => Ok(Outcome { status: tc_status::TC_OK, entry: Some(entry), version: 0 }),
+        start(cache, completion, move |cache, started| match cache.get_since(&key, started)? {
+            Some(entry) => {
+                let version = entry.version();
+                Ok(Outcome { status: tc_status::TC_OK, entry: Some(entry), version })
+            }
             None => Ok(Outcome { status: tc_status::TC_NOT_FOUND, entry: None, version: 0 }),
         })
     })
@@ -56,9 +61,13 @@ pub unsafe extern "C" fn tc_set_async(
         handle::with(cache, |cache| cache.check_value(data))??;
         let (key, data) = (key.to_vec(), Secret::copy(data).ok_or_else(|| Error::out_of_memory(len))?);
         let completion = Completion::new(cache, done, user_data)?;
-        start(cache, completion, move |cache| match cache.set(&key, &data, options)? {
-            SetOutcome::Stored(version) => Ok(Outcome { status: tc_status::TC_OK, entry: None, version }),
-            SetOutcome::Conflict => Ok(Outcome { status: tc_status::TC_CONFLICT, entry: None, version: 0 }),
+        start(cache, completion, move |cache, started| {
+            match cache.set_since(&key, &data, options, started)? {
+                SetOutcome::Stored(version) => Ok(Outcome { status: tc_status::TC_OK, entry: None, version }),
+                SetOutcome::Conflict => {
+                    Ok(Outcome { status: tc_status::TC_CONFLICT, entry: None, version: 0 })
+                }
+            }
         })
     })
 }
@@ -76,8 +85,8 @@ pub unsafe extern "C" fn tc_remove_async(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?.to_vec();
         let completion = Completion::new(cache, done, user_data)?;
-        start(cache, completion, move |cache| {
-            cache.remove(&key)?;
+        start(cache, completion, move |cache, started| {
+            cache.remove_since(&key, started)?;
             Ok(Outcome { status: tc_status::TC_OK, entry: None, version: 0 })
         })
     })
@@ -147,7 +156,7 @@ impl Drop for Completion {
 fn start(
     handle: *mut tc_cache,
     mut completion: Completion,
-    work: impl FnOnce(&Cache) -> Result<Outcome> + Send + 'static,
+    work: impl FnOnce(&Cache, Instant) -> Result<Outcome> + Send + 'static,
 ) -> Answer {
     let cache = handle::get(handle)?;
     let runtime = Arc::clone(cache.runtime());
@@ -161,8 +170,10 @@ fn start(
     let is_accepted = Arc::clone(&completion.is_accepted);
     is_accepted.store(true, Ordering::Release);
     let callbacks = Arc::clone(&runtime.callbacks);
+    let (started, is_deciding) = (Instant::now(), resilience::is_deciding());
     let job = move || {
-        completion.set_outcome(catch_unwind(AssertUnwindSafe(|| work(&cache))).ok());
+        let work = || resilience::as_deciding(is_deciding, || work(&cache, started));
+        completion.set_outcome(catch_unwind(AssertUnwindSafe(work)).ok());
         drop(cache);
         drop(working);
         // Where no callback thread can be made, dropping the job completes the call on this one.

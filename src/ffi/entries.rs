@@ -1,6 +1,7 @@
 //! Get, peek, get into, set, remove, touch, clear.
 
 use std::ffi::{c_char, c_void};
+use std::time::Instant;
 
 use super::guard::guard;
 use super::types::{tc_cache, tc_set_options, tc_status, tc_value};
@@ -167,5 +168,5 @@ fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
 
 #[cold]
 fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
-    handle::get(cache)?.get_missed(key)
+    handle::get(cache)?.get_missed(key, Instant::now())
 }

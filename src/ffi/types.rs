@@ -11,7 +11,8 @@ pub const TC_NEVER: i64 = -1;
 /// `expected_version`: store only where no live entry exists.
 pub const TC_VERSION_ABSENT: u64 = u64::MAX;
 /// `flags` of a set: keep the entry in this process, off L2. It hides L2's entry of that key here until it is
-/// removed, expires, is evicted, or is set without the flag.
+/// removed, expires, is evicted, or is set without the flag. `expected_version` is compared with the entry of the tier
+/// that the set goes to: with this flag with the local one alone, without it with L2's.
 pub const TC_LOCAL_ONLY: u64 = 1;
 
 /// How a call ended: below zero it failed (`tc_last_error` says why, on this thread), zero is done, above zero is an

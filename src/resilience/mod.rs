@@ -6,7 +6,7 @@
 pub mod backoff;
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,8 +57,25 @@ pub trait Hook: Send + Sync {
     fn decide(&self, failed: &FailedAttempt) -> Decision;
 }
 
+/// Questions that may wait for a callback thread; beyond it the callbacks hang, and the configuration decides.
+const MAX_WAITING: usize = 1000;
+
 thread_local! {
     static IS_DECIDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread does what a retry callback asked for: then nobody is asked again.
+#[must_use]
+pub fn is_deciding() -> bool {
+    IS_DECIDING.get()
+}
+
+/// Runs `work` as if `is_deciding` had been said of this thread.
+pub fn as_deciding<R>(is_deciding: bool, work: impl FnOnce() -> R) -> R {
+    IS_DECIDING.set(is_deciding);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_DECIDING.set(false);
+    done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// A call that may need L2: what it is, and whom it concerns.
@@ -142,8 +159,8 @@ impl Call<'_> {
     }
 
     fn ask(&self, failure: &Failure, attempt: u32, delay_ms: u64) -> Decision {
-        let Some(hook) = self.hook.clone().filter(|_| !IS_DECIDING.get()) else { return Decision::Default };
-        if failure.class == Class::Suspended {
+        let Some(hook) = self.hook.clone().filter(|_| !is_deciding()) else { return Decision::Default };
+        if failure.class == Class::Suspended || self.runtime.deciders.waiting() >= MAX_WAITING {
             return Decision::Default;
         }
         let failed = FailedAttempt {
@@ -161,10 +178,8 @@ impl Call<'_> {
         let answer = Arc::new(Mutex::new(None));
         let (reply, signal) = (Arc::clone(&answer), Arc::clone(self.signal));
         let in_callback = self.signal.expect_callback();
-        let asked = self.runtime.callbacks.run(Box::new(move || {
-            IS_DECIDING.set(true);
-            let decision = catch_unwind(AssertUnwindSafe(|| hook.decide(&failed)));
-            IS_DECIDING.set(false);
+        let asked = self.runtime.deciders.run(Box::new(move || {
+            let decision = catch_unwind(AssertUnwindSafe(|| as_deciding(true, || hook.decide(&failed))));
             *lock(&reply) = Some(decision.unwrap_or(Decision::Default));
             signal.notify();
             drop(hook);

@@ -19,7 +19,8 @@ NEVER = -1
 # `expected_version`: store only where no live entry exists.
 VERSION_ABSENT = 0xFFFF_FFFF_FFFF_FFFF
 # `flags` of a set: keep the entry in this process, off L2. It hides L2's entry of that key here until it is
-# removed, expires, is evicted, or is set without the flag.
+# removed, expires, is evicted, or is set without the flag. `expected_version` is compared with the entry of the tier
+# that the set goes to: with this flag with the local one alone, without it with L2's.
 LOCAL_ONLY = 1
 # `flags` of a value: sealed under a retired key; store it again to move it to the active one.
 VALUE_RETIRED_KEY = 1
