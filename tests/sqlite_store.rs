@@ -163,6 +163,39 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
 }
 
 #[test]
+fn tombstones_never_push_out_entries() {
+    const CAPACITY: u64 = 1024 * 1024;
+    let (_directory, path) = place();
+    let store = SqliteStore::new(path.clone(), CAPACITY);
+    let figure = |name| store.figures().iter().find(|figure| figure.0 == name).unwrap().1;
+    let key = |i: u32| format!("{i:0900}");
+    let remove = |i| store.remove(key(i).as_bytes(), 1, Expected::Anything, soon()).unwrap();
+
+    set(&store, "first", &[7; 7000]);
+    let before = figure("pages_bytes");
+    for i in 0..3000 {
+        assert_eq!(remove(i), Written::Stored(1));
+    }
+    set(&store, "first", &[7; 7000]);
+    assert_eq!(figure("pages_bytes"), before, "nothing is kept of a key that was never there");
+
+    for i in 0..3000 {
+        set(&store, &key(i), b"");
+        assert_eq!(remove(i), Written::Stored(2));
+        assert!(figure("pages_bytes") <= CAPACITY, "{:?}", store.figures());
+    }
+    for i in 0..20 {
+        set(&store, &format!("new{i}"), &[7; 7000]);
+        assert!(figure("pages_bytes") <= CAPACITY, "{:?}", store.figures());
+    }
+    assert!((0..20).all(|i| get(&store, &format!("new{i}")).is_some()) && get(&store, "first").is_some());
+    assert_eq!(figure("evicted_entries"), 0);
+    set(&store, &key(2999), b"");
+    assert!(get(&store, &key(2999)).unwrap().version > 2, "the latest tombstones are the last to go");
+    check_integrity(&path);
+}
+
+#[test]
 fn a_value_that_never_fits_is_refused_with_both_numbers() {
     let (_directory, path) = place();
     let store = SqliteStore::new(path, 100_000);
