@@ -59,6 +59,7 @@ fn what_has_expired_is_absent_and_tended_away() {
     assert!(get(&store, "a").is_none() && get(&store, "s").is_none());
     assert_eq!(store.touch(b"s", soon()).unwrap(), None);
     assert_eq!(put(&store, "a", b"2", 6, FOREVER, Expected::Version(5)).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"a", 6, Expected::Version(5), soon()).unwrap(), Written::Conflict);
     store.tend(soon()).unwrap();
     assert!(store.figures().contains(&("expired_entries", 2)), "{:?}", store.figures());
     assert_eq!(put(&store, "a", b"2", 6, FOREVER, Expected::Absent).unwrap(), Written::Stored(6));
@@ -116,7 +117,10 @@ fn a_write_that_expects_something_else_changes_nothing() {
     assert_eq!((&*found.bytes, found.version), (&b"1"[..], 10));
     assert_eq!(store.remove(b"a", 12, Expected::Version(10), soon()).unwrap(), Written::Stored(12));
     assert_eq!(put(&store, "a", b"2", 13, FOREVER, Expected::Version(12)).unwrap(), Written::Conflict);
-    assert_eq!(store.remove(b"a", 13, Expected::Version(12), soon()).unwrap(), Written::Stored(13));
+    assert_eq!(store.remove(b"a", 13, Expected::Version(12), soon()).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"a", 13, Expected::Absent, soon()).unwrap(), Written::Stored(13));
+    assert_eq!(store.remove(b"none", 14, Expected::Version(1), soon()).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"none", 14, Expected::Absent, soon()).unwrap(), Written::Stored(14));
     assert_eq!(store.remove(b"none", 14, Expected::Anything, soon()).unwrap(), Written::Stored(14));
 }
 

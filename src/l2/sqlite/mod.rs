@@ -108,8 +108,10 @@ impl Store for SqliteStore {
         self.pool.write(attempt, |connection| {
             let now_ms = clock::unix_ms();
             let Some(version) = statements::write(connection, &tombstone, expected, now_ms)? else {
-                let is_live = statements::is_live(connection, key, now_ms)?;
-                return Ok(if is_live { Written::Conflict } else { Written::Stored(version) });
+                // Whoever names a version has seen an entry, and it is gone: somebody else was here.
+                let is_other =
+                    matches!(expected, Expected::Version(_)) || statements::is_live(connection, key, now_ms)?;
+                return Ok(if is_other { Written::Conflict } else { Written::Stored(version) });
             };
             if self.capacity.is_limited() {
                 self.capacity.keep(connection, Some(key), now_ms, &self.usage)?;
