@@ -59,6 +59,7 @@ fn what_has_expired_is_absent_and_tended_away() {
     assert!(get(&store, "a").is_none() && get(&store, "s").is_none());
     assert_eq!(store.touch(b"s", soon()).unwrap(), None);
     assert_eq!(put(&store, "a", b"2", 6, FOREVER, Expected::Version(5)).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"a", 6, Expected::Version(5), soon()).unwrap(), Written::Conflict);
     store.tend(soon()).unwrap();
     assert!(store.figures().contains(&("expired_entries", 2)), "{:?}", store.figures());
     assert_eq!(put(&store, "a", b"2", 6, FOREVER, Expected::Absent).unwrap(), Written::Stored(6));
@@ -116,7 +117,10 @@ fn a_write_that_expects_something_else_changes_nothing() {
     assert_eq!((&*found.bytes, found.version), (&b"1"[..], 10));
     assert_eq!(store.remove(b"a", 12, Expected::Version(10), soon()).unwrap(), Written::Stored(12));
     assert_eq!(put(&store, "a", b"2", 13, FOREVER, Expected::Version(12)).unwrap(), Written::Conflict);
-    assert_eq!(store.remove(b"a", 13, Expected::Version(12), soon()).unwrap(), Written::Stored(13));
+    assert_eq!(store.remove(b"a", 13, Expected::Version(12), soon()).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"a", 13, Expected::Absent, soon()).unwrap(), Written::Stored(13));
+    assert_eq!(store.remove(b"none", 14, Expected::Version(1), soon()).unwrap(), Written::Conflict);
+    assert_eq!(store.remove(b"none", 14, Expected::Absent, soon()).unwrap(), Written::Stored(14));
     assert_eq!(store.remove(b"none", 14, Expected::Anything, soon()).unwrap(), Written::Stored(14));
 }
 
@@ -160,6 +164,39 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
         store.tend(soon()).unwrap();
         figure("pages_bytes") <= CAPACITY / 2
     });
+}
+
+#[test]
+fn tombstones_never_push_out_entries() {
+    const CAPACITY: u64 = 1024 * 1024;
+    let (_directory, path) = place();
+    let store = SqliteStore::new(path.clone(), CAPACITY);
+    let figure = |name| store.figures().iter().find(|figure| figure.0 == name).unwrap().1;
+    let key = |i: u32| format!("{i:0900}");
+    let remove = |i| store.remove(key(i).as_bytes(), 1, Expected::Anything, soon()).unwrap();
+
+    set(&store, "first", &[7; 7000]);
+    let before = figure("pages_bytes");
+    for i in 0..3000 {
+        assert_eq!(remove(i), Written::Stored(1));
+    }
+    set(&store, "first", &[7; 7000]);
+    assert_eq!(figure("pages_bytes"), before, "nothing is kept of a key that was never there");
+
+    for i in 0..3000 {
+        set(&store, &key(i), b"");
+        assert_eq!(remove(i), Written::Stored(2));
+        assert!(figure("pages_bytes") <= CAPACITY, "{:?}", store.figures());
+    }
+    for i in 0..20 {
+        set(&store, &format!("new{i}"), &[7; 7000]);
+        assert!(figure("pages_bytes") <= CAPACITY, "{:?}", store.figures());
+    }
+    assert!((0..20).all(|i| get(&store, &format!("new{i}")).is_some()) && get(&store, "first").is_some());
+    assert_eq!(figure("evicted_entries"), 0);
+    set(&store, &key(2999), b"");
+    assert!(get(&store, &key(2999)).unwrap().version > 2, "the latest tombstones are the last to go");
+    check_integrity(&path);
 }
 
 #[test]

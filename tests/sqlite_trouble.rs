@@ -230,3 +230,28 @@ fn a_file_replaced_while_its_only_connection_is_in_use_is_not_given_the_old_log(
     drop(pool);
     check_integrity(&path);
 }
+
+#[test]
+fn closing_a_file_that_was_replaced_leaves_the_log_of_its_replacement() {
+    let (directory, path) = place();
+    let log = directory.path().join("tokens.db-wal");
+    let other = directory.path().join("other.db");
+    store(&other).connect(soon()).unwrap();
+    let old = store(&path);
+    set(&old, "a", b"old");
+    fs::rename(&other, &path).unwrap();
+    for name in ["tokens.db-wal", "tokens.db-shm"] {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    let new = store(&path);
+    set(&new, "a", b"new");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    old.close();
+    assert!(fs::metadata(&log).unwrap().len() > 0, "the log of the new file");
+    set(&new, "b", b"new");
+    // A connection that begins now sees what is in the log by its name.
+    assert_eq!(*get(&store(&path), "a").unwrap().bytes, *b"new");
+    assert_eq!(*get(&store(&path), "b").unwrap().bytes, *b"new");
+    drop(new);
+    check_integrity(&path);
+}

@@ -39,7 +39,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// A store in the file at `path`, which is opened when it is needed. Beyond `capacity_bytes` (0 for no limit) what
-    /// has expired goes, then the longest unused.
+    /// has expired goes, then the oldest tombstones, then the longest unused.
     #[must_use]
     pub fn new(path: PathBuf, capacity_bytes: u64) -> SqliteStore {
         SqliteStore {
@@ -107,11 +107,16 @@ impl Store for SqliteStore {
         let tombstone = Write { key, value: None, version, written_at_ms: 0, lifetime: Lifetime::default() };
         self.pool.write(attempt, |connection| {
             let now_ms = clock::unix_ms();
-            Ok(match statements::write(connection, &tombstone, expected, now_ms)? {
-                Some(version) => Written::Stored(version),
-                None if statements::is_live(connection, key, now_ms)? => Written::Conflict,
-                None => Written::Stored(version),
-            })
+            let Some(version) = statements::write(connection, &tombstone, expected, now_ms)? else {
+                // Whoever names a version has seen an entry, and it is gone: somebody else was here.
+                let is_other =
+                    matches!(expected, Expected::Version(_)) || statements::is_live(connection, key, now_ms)?;
+                return Ok(if is_other { Written::Conflict } else { Written::Stored(version) });
+            };
+            if self.capacity.is_limited() {
+                self.capacity.keep(connection, Some(key), now_ms, &self.usage)?;
+            }
+            Ok(Written::Stored(version))
         })
     }
 

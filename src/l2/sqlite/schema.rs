@@ -39,7 +39,9 @@ pub static ENTRIES: Schema = Schema {
             value BLOB                      -- NULL: removed, kept until ends_at_ms for its version
         );
         CREATE INDEX entries_by_end ON entries (ends_at_ms) WHERE ends_at_ms != 0;
-        CREATE INDEX entries_by_use ON entries (used_at_ms) WHERE value IS NOT NULL;",
+        CREATE INDEX entries_by_use ON entries (used_at_ms) WHERE value IS NOT NULL;
+        -- Without it, a database made before it was here works as well, and looks longer for its tombstones.
+        CREATE INDEX entries_by_removal ON entries (ends_at_ms) WHERE value IS NULL;",
 };
 
 /// With two indexes and values of 7 KB, 4 KB pages make a set a third of what 16 KB pages make it: an index then
