@@ -13,8 +13,9 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use crate::entry::{Entry, Key, cost_bytes};
 
 /// The share of the capacity for entries that were read again and again. The rest is a queue of the newest, with room
-/// for all that is fresh although a shard may hold more than its share of it.
-const HOT_ALLOCATION: f64 = 0.8;
+/// for all that is fresh although a shard may hold more than its share of it: where it had not, entries of all ages would
+/// go, and leave a heap in holes [measured with four threads: 1.15 of the limit at 0.75, 1.75 at 0.86].
+const HOT_ALLOCATION: f64 = 0.75;
 
 #[derive(Clone)]
 struct ByCost;
@@ -27,7 +28,7 @@ impl Weighter<Entry, Entry> for ByCost {
 
 /// The share of the capacity whose newest writes are not evicted. More than the promised eighth, because what an
 /// entry costs is more than its key and bytes.
-const FRESH_ALLOCATION: f64 = 0.16;
+const FRESH_ALLOCATION: f64 = 0.14;
 
 /// Keeps the newest writes and counts evictions. It frees at once: deferred frees are how a tier outgrows its limit.
 #[derive(Clone, Default)]

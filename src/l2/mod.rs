@@ -78,8 +78,8 @@ pub trait Store: Send + Sync {
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure>;
 
-    /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version`; an absent key is
-    /// removed already. [`Written::Conflict`] when something else is there.
+    /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version` where something was.
+    /// An absent key is removed already, but is not what [`Expected::Version`] expects: [`Written::Conflict`].
     fn remove(
         &self,
         key: &[u8],
