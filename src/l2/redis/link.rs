@@ -22,7 +22,8 @@ const PACE: Duration = Duration::from_secs(1);
 /// How long one attempt may take.
 const CONNECTING: Duration = Duration::from_secs(2);
 
-/// The link of one store.
+/// The link of one store; clones share it.
+#[derive(Clone)]
 pub(super) struct Link {
     shared: Arc<Shared>,
     io: Handle,
@@ -102,6 +103,11 @@ impl Link {
         Link { shared: Arc::new(shared), io }
     }
 
+    /// The thread that drives it.
+    pub fn io(&self) -> &Handle {
+        &self.io
+    }
+
     /// The link, as soon as it stands. Where the next attempt would begin too late, the last failure is the answer.
     pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
         let mut state = lock(&self.shared.state);
@@ -115,7 +121,7 @@ impl Link {
                 }
                 Phase::Down(_) if state.not_before > now => Some(state.not_before - now),
                 Phase::Idle | Phase::Down(_) => {
-                    self.begin(&mut state);
+                    self.connect(&mut state);
                     None
                 }
                 Phase::Connecting => None,
@@ -141,11 +147,11 @@ impl Link {
     pub fn restore(&self) {
         let mut state = lock(&self.shared.state);
         if matches!(state.phase, Phase::Idle | Phase::Down(_)) && state.not_before <= Instant::now() {
-            self.begin(&mut state);
+            self.connect(&mut state);
         }
     }
 
-    fn begin(&self, state: &mut State) {
+    fn connect(&self, state: &mut State) {
         let jitter = PACE.mul_f64(fastrand::f64() / 4.0);
         state.attempt += 1;
         state.not_before = Instant::now() + PACE + jitter;
