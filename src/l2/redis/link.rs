@@ -108,23 +108,29 @@ impl Link {
         &self.io
     }
 
-    /// The link, as soon as it stands. Where the next attempt would begin too late, the last failure is the answer.
+    /// The link, as soon as it stands. Its failure is the answer when this caller saw it fail, and when the next
+    /// attempt would begin too late.
     pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
         let mut state = lock(&self.shared.state);
+        let mut has_tried = false;
         loop {
             let now = Instant::now();
             let news_at = match &state.phase {
                 Phase::Up(up) => return Ok(up.clone()),
                 Phase::Closed => return Err(wait::closed()),
-                Phase::Down(failure) if state.not_before > now && state.not_before >= attempt.deadline => {
+                Phase::Down(failure) if has_tried || state.not_before >= attempt.deadline.max(now) => {
                     return Err(failure.clone());
                 }
                 Phase::Down(_) if state.not_before > now => Some(state.not_before - now),
                 Phase::Idle | Phase::Down(_) => {
                     self.connect(&mut state);
+                    has_tried = true;
                     None
                 }
-                Phase::Connecting => None,
+                Phase::Connecting => {
+                    has_tried = true;
+                    None
+                }
             };
             let Some(patience) = wait::patience(attempt)? else {
                 let message = format!("No link to Redis at {} was made in time.", state.redis.address);
