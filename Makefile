@@ -13,7 +13,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: ## a narrated tour: two languages, one cache, an outage, figures measured as you watch
-	@tools/prepare redis-server
+	@tools/prepare
 	@$(MAKE) --no-print-directory build
 	@python3 examples/demo/tour
 
