@@ -253,7 +253,10 @@ fn a_touch_moves_the_window_up_to_the_absolute_end_and_writes_nothing() {
     assert_eq!(cache.touch(b"none"), Ok(false));
     assert!((400_001..=500_000).contains(&server.pttl(&stored(b"sliding"))));
     assert!((100_001..=400_000).contains(&server.pttl(&stored(b"both"))));
-    assert!((1..=400_000).contains(&server.pttl(&stored(b"absolute"))), "it may mend what others did, no more");
+    assert!(
+        (1..=400_000).contains(&server.pttl(&stored(b"absolute"))),
+        "it may mend what others did, no more"
+    );
     assert_eq!(server.pttl(&stored(b"still")), -1);
     assert_eq!(server.ask::<i64>("EXISTS p:none"), 0);
 }
@@ -277,8 +280,22 @@ fn keys_of_any_bytes_are_kept_apart_and_beside_their_tombstones() {
     let cache = server.open_without_l1();
     assert_eq!(slot(b"123456789"), 0x31C3, "the example in the specification of the cluster");
     let keys: [&[u8]; 16] = [
-        b"k", b"k\0", b"\0k", b"k\n", b"k\r\n", b"\xff\xfe", b"{", b"{}", b"}", b"a}b", b"{tag}rest", b"{tag", b"tag}",
-        b"{}{tag}", b"{a}{b}", b" *?[k]",
+        b"k",
+        b"k\0",
+        b"\0k",
+        b"k\n",
+        b"k\r\n",
+        b"\xff\xfe",
+        b"{",
+        b"{}",
+        b"}",
+        b"a}b",
+        b"{tag}rest",
+        b"{tag",
+        b"tag}",
+        b"{}{tag}",
+        b"{a}{b}",
+        b" *?[k]",
     ];
     for (number, key) in keys.iter().enumerate() {
         let seen = version(cache.set(key, &[number as u8, 0], SetOptions::default()));
@@ -327,7 +344,10 @@ fn prefixes_are_kept_apart_byte_for_byte() {
         assert_eq!(data(&cache, b"k"), Some(prefix.as_bytes().to_vec()));
         cache.remove(b"k").expect("removed");
         let own = |key: &Vec<u8>| key.starts_with(prefix.as_bytes());
-        assert!(server.keys().iter().any(|key| own(key) && key.ends_with(b"k")), "a tombstone within the prefix");
+        assert!(
+            server.keys().iter().any(|key| own(key) && key.ends_with(b"k")),
+            "a tombstone within the prefix"
+        );
     }
 }
 
