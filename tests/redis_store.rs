@@ -409,7 +409,8 @@ fn increment(cache: &Cache) {
         let entry = cache.get(b"n").expect("a read");
         let number = |bytes: &[u8]| text(bytes).parse::<u64>().expect("a number");
         let (now, seen) = entry.map_or((0, u64::MAX), |entry| (number(entry.data()), entry.version()));
-        if cache.set(b"n", (now + 1).to_string().as_bytes(), expecting(seen)) != Ok(SetOutcome::Conflict) {
+        let next = (now + 1).to_string();
+        if cache.set(b"n", next.as_bytes(), expecting(seen)).expect("a write") != SetOutcome::Conflict {
             return;
         }
     }
