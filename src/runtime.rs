@@ -38,6 +38,8 @@ pub struct Runtime {
     /// Do what asynchronous calls ask for.
     pub workers: Arc<Pool>,
     tended: Arc<Mutex<Tending>>,
+    /// Reads and writes the links to servers. No code of the application ever runs on it.
+    io: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
 #[derive(Default)]
@@ -90,6 +92,7 @@ pub fn current() -> Arc<Runtime> {
         logs: Pool::new("tc-log", 1),
         workers: Pool::new("tc-worker", 16),
         tended: Arc::default(),
+        io: Mutex::default(),
     });
     // The parent's threads do not exist here, and its locks may be held by them for ever: it is left alone.
     std::mem::forget(current.replace((self::generation(), Arc::clone(&runtime))));
@@ -107,6 +110,19 @@ impl Runtime {
             tending.is_running = true;
         }
         Ok(())
+    }
+
+    /// The thread that reads and writes the links to servers.
+    pub fn io(&self) -> Result<tokio::runtime::Handle> {
+        let mut io = lock(&self.io);
+        if let Some(running) = &*io {
+            return Ok(running.handle().clone());
+        }
+        // One worker: a second adds contention and no speed. Its own helpers look up the names of hosts.
+        let mut thread = tokio::runtime::Builder::new_multi_thread();
+        thread.worker_threads(1).max_blocking_threads(2).thread_name("tc-io").enable_io().enable_time();
+        let running = without_signals(|| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
+        Ok(io.insert(running).handle().clone())
     }
 }
 
@@ -229,15 +245,23 @@ impl Pool {
 }
 
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    // Inherited by the new thread from its first instruction on; blocked inside it, a signal could come before.
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    without_signals(|| thread.spawn(body)).map(drop).map_err(|error| no_thread(name, &error))
+}
+
+/// Runs `starting`, whose new threads inherit that signals are blocked from their first instruction on; blocked inside
+/// them, a signal could come before.
+fn without_signals<T>(starting: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).ok();
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    let started = starting();
     if let Some(before) = before {
         let _ = before.thread_set_mask();
     }
-    started.map(drop).map_err(|error| {
-        Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
-    })
+    started
+}
+
+fn no_thread(name: &str, error: &std::io::Error) -> Error {
+    Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
 }
 
 /// A place to wait for something rare: a decision of the application, the end of a pause, the close of the cache.

@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 pub mod failure;
+pub mod redis;
 pub mod sqlite;
 
 use std::time::Instant;
 
+use crate::config;
 use crate::entry::{Lifetime, Secret};
 pub use failure::{Class, Failure};
 
@@ -92,10 +94,11 @@ pub trait Store: Send + Sync {
     /// `None` when there is no live entry. An entry that does not slide keeps its end.
     fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure>;
 
-    /// Takes over what can change while open.
-    fn set_capacity_bytes(&self, capacity_bytes: u64);
+    /// Takes over what can change while open, from a configuration of the same kind.
+    fn configure(&self, kind: &config::Kind);
 
-    /// Work that no caller waits for, called about once a second: records what was used, forgets what has expired.
+    /// Work that no caller waits for, called about twice a second: records what was used, forgets what has expired,
+    /// restores what was lost.
     fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
     /// Numbers for `tc_stats`: pairs of name and value.
