@@ -17,20 +17,24 @@ use tokencache::clock;
 use tokencache::entry::{Asked, NEVER};
 use tokencache::error::{Error, Result};
 
-/// What a user of the library needs, besides `resetkeys ~PREFIX*`; the line is in the README.
-const COMMANDS: &str = "+hset +hmget +hget +pttl +time +pexpire +persist +unlink +set +rename +multi +exec +evalsha \
-                        +eval +hello +auth +client|setinfo +select +ping";
+/// What a user of the library needs, besides `~PREFIX*`, and `+select` for another database than 0; the line is in the
+/// README. `HELLO` brings the password, for which nobody needs a right.
+const COMMANDS: &str = "+hmget +pttl +hset +pexpire +persist +unlink +get +set +rename +multi +exec +evalsha +eval \
+                        +time +ping";
 
 fn rights(commands: &str) -> String {
     format!("ACL SETUSER app reset on >secret ~p:* -@all {commands}")
 }
 
-fn open(server: &Server) -> Result<Arc<Cache>> {
-    let members = json!({
+fn open(server: &Server, url: Option<String>) -> Result<Arc<Cache>> {
+    let mut members = json!({
         "l1": {"enabled": false},
-        "l2": {"username": "app", "password": "secret"},
-        "resilience": {"deadline_ms": 20_000, "max_attempts": 1},
+        "l2": {"username": "app", "password": "secret", "require_at_open": true},
+        "resilience": {"deadline_ms": 3_000, "max_attempts": 1},
     });
+    if let Some(url) = url {
+        members["l2"]["url"] = url.into();
+    }
     Cache::open(server.document(members).as_bytes())
 }
 
@@ -47,7 +51,7 @@ fn stored_version(outcome: SetOutcome) -> u64 {
 
 /// Every kind of call, on keys of every kind.
 fn suite(server: &Server) -> Result<()> {
-    let cache = open(server)?;
+    let cache = open(server, None)?;
     let kinds = [
         Asked { ttl_ms: NEVER, ..Asked::default() },
         Asked { ttl_ms: 60_000, ..Asked::default() },
@@ -72,6 +76,14 @@ fn suite(server: &Server) -> Result<()> {
             stored_version(cache.set(key, b"4", absent)?);
         }
         let past = lasting(Asked { expires_at_ms: clock::unix_ms() - 1, ..Asked::default() });
+        let seen = cache.get(key)?.expect("an entry").version();
+        assert_eq!(
+            cache.set(key, b"5", SetOptions { expected_version: seen ^ 2, ..past })?,
+            SetOutcome::Conflict
+        );
+        cache.set(key, b"5", SetOptions { expected_version: seen, ..past })?;
+        let gone = cache.set(key, b"5", SetOptions { expected_version: seen, ..past })?;
+        assert_eq!(gone, SetOutcome::Conflict);
         cache.set(key, b"5", past)?;
         assert!(cache.get(key)?.is_none());
     }
@@ -113,6 +125,17 @@ fn none_of_the_least_rights_could_be_left_out() {
             assert_eq!(kind.name(), "TC_L2_DENIED", "without {left_out}: {message}");
         }
     }
+}
+
+#[test]
+fn another_database_needs_one_more() {
+    let Some(server) = Server::start() else { return };
+    let url = format!("redis://127.0.0.1:{}/3", server.port());
+    server.ask::<()>(&rights(COMMANDS));
+    let refused = open(&server, Some(url.clone())).map(drop);
+    assert_eq!(support::status(refused), "TC_L2_DENIED");
+    server.ask::<()>(&rights(&format!("{COMMANDS} +select")));
+    assert_eq!(support::status(open(&server, Some(url)).map(drop)), "TC_OK");
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
     let (mut cut, mut whole) = (0, 0);
     for bytes in (0..60).chain((60..30_000).step_by(1_200)) {
         let proxy = Proxy::before(server.port());
-        let cache = open(&proxy.url(), deadline(20_000, 1));
+        let cache = open(&proxy.url(), deadline(3_000, 1));
         assert_eq!(get(&cache, &[0]), Some(value(0)));
         proxy.cut_after(bytes);
         let answers: Vec<_> = std::thread::scope(|scope| {
@@ -309,11 +309,11 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
 fn a_link_that_is_cut_in_the_middle_of_a_request_stores_all_or_nothing_and_leaves_nothing_for_long() {
     let Some(server) = Server::start() else { return };
     let (mut lost, mut stored_whole) = (0, 0);
-    let cuts = (0..600).step_by(23).chain((600..8_000).step_by(700));
+    let cuts = (0..600).step_by(23).chain((600..9_000).step_by(700));
     for (bytes, is_swap) in cuts.flat_map(|bytes| [(bytes, false), (bytes, true)]) {
         server.ask::<()>("FLUSHALL");
         let proxy = Proxy::before(server.port());
-        let cache = open(&proxy.url(), deadline(20_000, 1));
+        let cache = open(&proxy.url(), deadline(3_000, 1));
         assert_eq!(set(&cache, &[1], &value(1)), "TC_OK");
         let seen = cache.get(&[1]).expect("a read").expect("an entry").version();
         proxy.cut_request_after(bytes);

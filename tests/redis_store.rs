@@ -384,7 +384,9 @@ fn a_key_of_another_type_is_left_as_it_is() {
         }
         assert_ne!(server.run::<String>(cmd("TYPE").arg(stored(key))), "hash");
     }
-    assert_eq!(staged(&server), 0);
+    for key in server.keys().iter().filter(|key| key.starts_with(b"p:__tokencache:")) {
+        assert!((0..=60_000).contains(&server.pttl(key)), "what is left on the stage goes by itself");
+    }
     let refused = cache.get(b"list").expect_err("no entry");
     assert!(!refused.message.contains("list"), "{}", refused.message);
     cache.remove(b"list").expect("UNLINK asks for no type");

@@ -66,7 +66,7 @@ fn trusting(authority: &str) -> Value {
 
 /// What a set through such a link comes to.
 fn try_set(url: &str, l2: Value) -> Result<(), Error> {
-    let members = json!({"l2": l2, "resilience": {"deadline_ms": 20_000, "max_attempts": 1}});
+    let members = json!({"l2": l2, "resilience": {"deadline_ms": 3_000, "max_attempts": 1}});
     let cache = Cache::open(document(url, members).as_bytes())?;
     cache.set(b"k", b"1", SetOptions::default()).map(drop)
 }
