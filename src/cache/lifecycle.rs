@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::{Cache, Flights, HookHolder};
+use super::{Cache, HookHolder};
 use crate::clock::HybridClock;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::epoch::EpochTable;
@@ -61,7 +61,7 @@ impl Cache {
             store,
             config: ArcSwap::new(config),
             configuring: Mutex::default(),
-            flights: Flights::default(),
+            flights: Arc::default(),
             versions: HybridClock::new(),
             hook,
             log,

@@ -57,6 +57,9 @@ pub struct Attempt<'a> {
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// Takes the answer to a read, or `None` when it was not tried.
+pub type Answered = Box<dyn FnOnce(Option<Result<Option<Stored>, Failure>>) + Send>;
+
 /// A second tier. Any method may be called from any thread at any time.
 pub trait Store: Send + Sync {
     /// Waits until L2 can be used, or says why not. Idempotent.
@@ -64,6 +67,12 @@ pub trait Store: Send + Sync {
 
     /// The live entry of `key`. What has expired is absent.
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure>;
+
+    /// Begins a read and gives its answer, due at `deadline`, to `done` on a thread of the library, where that can be
+    /// done without keeping a thread waiting. Else `done` gets `None`, at once.
+    fn begin_get(&self, _key: &[u8], _deadline: Instant, done: Answered) {
+        done(None);
+    }
 
     /// Stores `bytes` with `lifetime`, written at `written_at_ms`, if what is there is `expected`. `version` is a
     /// proposal: where the entry had a later one, the next after that is taken, so that versions of a key never

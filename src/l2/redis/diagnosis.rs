@@ -64,6 +64,10 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
         let message = format!("Redis at {address} has as many clients as its maxclients allows.");
         return Failure::new(Class::Busy, message);
     }
+    if details.contains("DB index") {
+        let message = format!("Redis at {address} has no database of this number; change the end of l2.url.");
+        return Failure::new(Class::Protocol, message);
+    }
     if details.starts_with("unknown command") || details.starts_with("Unknown subcommand") {
         // What follows are the arguments, and with them the key.
         let command: String = details.chars().take_while(|c| *c != ',').take(60).collect();

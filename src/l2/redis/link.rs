@@ -22,7 +22,8 @@ const PACE: Duration = Duration::from_secs(1);
 /// How long one attempt may take.
 const CONNECTING: Duration = Duration::from_secs(2);
 
-/// The link of one store.
+/// The link of one store; clones share it.
+#[derive(Clone)]
 pub(super) struct Link {
     shared: Arc<Shared>,
     io: Handle,
@@ -102,23 +103,34 @@ impl Link {
         Link { shared: Arc::new(shared), io }
     }
 
-    /// The link, as soon as it stands. Where the next attempt would begin too late, the last failure is the answer.
+    /// The thread that drives it.
+    pub fn io(&self) -> &Handle {
+        &self.io
+    }
+
+    /// The link, as soon as it stands. Its failure is the answer when this caller saw it fail, and when the next
+    /// attempt would begin too late.
     pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
         let mut state = lock(&self.shared.state);
+        let mut has_tried = false;
         loop {
             let now = Instant::now();
             let news_at = match &state.phase {
                 Phase::Up(up) => return Ok(up.clone()),
                 Phase::Closed => return Err(wait::closed()),
-                Phase::Down(failure) if state.not_before > now && state.not_before >= attempt.deadline => {
+                Phase::Down(failure) if has_tried || state.not_before >= attempt.deadline.max(now) => {
                     return Err(failure.clone());
                 }
                 Phase::Down(_) if state.not_before > now => Some(state.not_before - now),
                 Phase::Idle | Phase::Down(_) => {
-                    self.begin(&mut state);
+                    self.connect(&mut state);
+                    has_tried = true;
                     None
                 }
-                Phase::Connecting => None,
+                Phase::Connecting => {
+                    has_tried = true;
+                    None
+                }
             };
             let Some(patience) = wait::patience(attempt)? else {
                 let message = format!("No link to Redis at {} was made in time.", state.redis.address);
@@ -141,11 +153,11 @@ impl Link {
     pub fn restore(&self) {
         let mut state = lock(&self.shared.state);
         if matches!(state.phase, Phase::Idle | Phase::Down(_)) && state.not_before <= Instant::now() {
-            self.begin(&mut state);
+            self.connect(&mut state);
         }
     }
 
-    fn begin(&self, state: &mut State) {
+    fn connect(&self, state: &mut State) {
         let jitter = PACE.mul_f64(fastrand::f64() / 4.0);
         state.attempt += 1;
         state.not_before = Instant::now() + PACE + jitter;

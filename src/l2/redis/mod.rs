@@ -4,6 +4,7 @@
 
 mod connect;
 mod diagnosis;
+mod exchange;
 mod layout;
 mod link;
 mod names;
@@ -11,14 +12,14 @@ mod scripts;
 mod tls;
 mod wait;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::{Link, Up};
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, RENEW, Script};
-use super::{Attempt, Class, Expected, Failure, Store, Stored, Written};
+use super::{Answered, Attempt, Expected, Failure, Store, Stored, Written};
 use crate::clock;
 use crate::config;
 use crate::entry::Lifetime;
@@ -55,35 +56,12 @@ impl RedisStore {
         Ok(RedisStore { link: Link::new(redis, runtime.io()?), prefix_len })
     }
 
-    /// Sends `requests` in one piece and waits for all answers, refusals of the server among them.
-    fn ask(&self, up: &Up, requests: &Pipeline, attempt: Attempt<'_>) -> Result<Vec<Value>, Failure> {
-        let mut connection = up.connection.clone();
-        let answers = connection.send_packed_commands(requests, 0, requests.len());
-        match wait::until(attempt, answers)? {
-            Some(Ok(answers)) if answers.len() == requests.len() => Ok(answers),
-            Some(Ok(_)) => Err(unexpected()),
-            Some(Err(error)) => {
-                let failure = diagnosis::of_error(&up.redis.address, &error);
-                self.link.lose(up, failure.clone());
-                Err(failure)
-            }
-            None => {
-                up.doubt();
-                let message = format!("Redis at {} did not answer in time.", up.redis.address);
-                Err(Failure::new(Class::Timeout, message))
-            }
-        }
-    }
-
-    /// The first refusal among `answers` as a failure.
-    fn check(&self, up: &Up, answers: &[Value]) -> Result<(), Failure> {
-        let Some(refusal) = diagnosis::refusal(answers) else { return Ok(()) };
-        let failure = diagnosis::of_server(&up.redis.address, refusal);
-        if refusal.code() == "NOAUTH" {
-            // The server has forgotten who we are; the next link introduces itself again.
-            self.link.lose(up, failure.clone());
-        }
-        Err(failure)
+    /// The live entry that the answers to [`reading`] hold.
+    fn entry(link: &Link, up: &Up, answers: Vec<Value>) -> Result<Option<Stored>, Failure> {
+        link.check(up, &answers)?;
+        let Ok([fields, pttl]) = <[Value; 2]>::try_from(answers) else { return Err(unexpected()) };
+        let clock_lead_ms = up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms();
+        layout::read(fields, &pttl, clock_lead_ms)
     }
 
     /// Runs `script` after `before`, in one trip, and answers the number that it answers.
@@ -98,14 +76,14 @@ impl RedisStore {
         let up = self.link.up(attempt)?;
         let mut requests = before;
         requests.add_command(script.by_name(keys, arguments));
-        let mut answers = self.ask(&up, &requests, attempt)?;
+        let mut answers = self.link.ask(&up, &requests, attempt)?;
         let is_unknown =
             matches!(answers.last(), Some(Value::ServerError(error)) if error.code() == "NOSCRIPT");
         if is_unknown {
             answers.pop();
-            answers.extend(self.ask(&up, &single(script.by_text(keys, arguments)), attempt)?);
+            answers.extend(self.link.ask(&up, &single(script.by_text(keys, arguments)), attempt)?);
         }
-        self.check(&up, &answers)?;
+        self.link.check(&up, &answers)?;
         match answers.last() {
             Some(Value::Int(answer)) => Ok(*answer),
             _ => Err(unexpected()),
@@ -117,8 +95,8 @@ impl RedisStore {
         let mut requests = pipe();
         requests.cmd("MULTI").cmd("PTTL").arg(set.key).add_command(set.store_at(set.key));
         requests.add_command(set.end_of(set.key)).cmd("EXEC");
-        let answers = self.ask(&up, &requests, attempt)?;
-        let refused = self.check(&up, &answers);
+        let answers = self.link.ask(&up, &requests, attempt)?;
+        let refused = self.link.check(&up, &answers);
         if refused.is_err() {
             self.restore_end(&up, set.key, answers.last(), attempt);
         }
@@ -130,7 +108,7 @@ impl RedisStore {
         let Some(Value::Array(done)) = done else { return };
         if let [Value::Int(pttl_ms), Value::ServerError(_), Value::Int(1)] = done[..] {
             let end = if pttl_ms < 0 { persist(key) } else { expire(key, pttl_ms.max(1)) };
-            let _ = self.ask(up, &single(end), attempt);
+            let _ = self.link.ask(up, &single(end), attempt);
         }
     }
 
@@ -171,19 +149,21 @@ impl Set<'_> {
 impl Store for RedisStore {
     fn connect(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
         let up = self.link.up(attempt)?;
-        let answers = self.ask(&up, &single(cmd("PING")), attempt)?;
-        self.check(&up, &answers)
+        let answers = self.link.ask(&up, &single(cmd("PING")), attempt)?;
+        self.link.check(&up, &answers)
     }
 
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure> {
         let up = self.link.up(attempt)?;
-        let mut requests = pipe();
-        requests.cmd("HMGET").arg(key).arg(&FIELDS).cmd("PTTL").arg(key);
-        let answers = self.ask(&up, &requests, attempt)?;
-        self.check(&up, &answers)?;
-        let Ok([fields, pttl]) = <[Value; 2]>::try_from(answers) else { return Err(unexpected()) };
-        let clock_lead_ms = up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms();
-        layout::read(fields, &pttl, clock_lead_ms)
+        Self::entry(&self.link, &up, self.link.ask(&up, &reading(key), attempt)?)
+    }
+
+    fn begin_get(&self, key: &[u8], deadline: Instant, done: Answered) {
+        let Some(up) = self.link.up_now() else { return done(None) };
+        let link = self.link.clone();
+        self.link.begin(up, reading(key), deadline, move |up, answers| {
+            done(Some(answers.and_then(|answers| Self::entry(&link, up, answers))));
+        });
     }
 
     fn set(
@@ -219,8 +199,8 @@ impl Store for RedisStore {
                 let mut requests = pipe();
                 requests.cmd("MULTI").cmd("UNLINK").arg(key);
                 requests.cmd("SET").arg(&tombstone).arg(&clock).arg("PX").arg(TOMBSTONE_MS).cmd("EXEC");
-                let answers = self.ask(&up, &requests, attempt)?;
-                self.check(&up, &answers)?;
+                let answers = self.link.ask(&up, &requests, attempt)?;
+                self.link.check(&up, &answers)?;
                 return Ok(Written::Stored(version));
             }
             Expected::Absent => String::new(),
@@ -252,8 +232,8 @@ impl Store for RedisStore {
             return Ok(());
         };
         if up.take_doubt() {
-            let deadline = attempt.deadline.min(std::time::Instant::now() + PING);
-            let answered = self.ask(&up, &single(cmd("PING")), Attempt { deadline, ..attempt });
+            let deadline = attempt.deadline.min(Instant::now() + PING);
+            let answered = self.link.ask(&up, &single(cmd("PING")), Attempt { deadline, ..attempt });
             if let Err(failure) = answered {
                 self.link.lose(&up, failure.clone());
                 return Err(failure);
@@ -269,6 +249,12 @@ impl Store for RedisStore {
     fn close(&self) {
         self.link.close();
     }
+}
+
+fn reading(key: &[u8]) -> Pipeline {
+    let mut requests = Pipeline::with_capacity(2);
+    requests.cmd("HMGET").arg(key).arg(&FIELDS).cmd("PTTL").arg(key);
+    requests
 }
 
 fn single(request: Cmd) -> Pipeline {
