@@ -93,9 +93,4 @@ public class ArgumentTests
         static (string Name, int Value)[] Pairs<T>()
             where T : struct, Enum => [.. Enum.GetValues<T>().Select(it => (it.ToString(), (int)(object)it))];
     }
-
-#if !NETSTANDARD_LIBRARY
-    [Fact]
-    public void The_version_of_the_library_is_said() => Assert.Matches(@"^\d+\.\d+\.\d+", TokenCache.LibraryVersion);
-#endif
 }

@@ -48,18 +48,27 @@ internal static class Library
     }
 
 #if NET
-    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? path)
+    /// <summary>Loads the library that was chosen, or else the first of these names that is found.</summary>
+    internal static IntPtr Find(string? chosen, string[] names, Assembly assembly, DllImportSearchPath? path)
     {
-        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen)
+        IntPtr library;
+        if (!string.IsNullOrEmpty(chosen))
         {
-            return NativeLibrary.TryLoad(chosen, out IntPtr named)
-                ? named
+            return NativeLibrary.TryLoad(chosen, out library)
+                ? library
                 : throw new DllNotFoundException($"{Variable} is \"{chosen}\", which cannot be loaded.");
         }
-        return NativeLibrary.TryLoad(name, assembly, path, out IntPtr library)
-            || NativeLibrary.TryLoad("libtokencache.so.1", assembly, path, out library)
-            ? library
-            : throw new DllNotFoundException(NotFound);
+        foreach (string name in names)
+        {
+            if (NativeLibrary.TryLoad(name, assembly, path, out library))
+            {
+                return library;
+            }
+        }
+        throw new DllNotFoundException(NotFound);
     }
+
+    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? path) =>
+        Find(Environment.GetEnvironmentVariable(Variable), [name, "libtokencache.so.1"], assembly, path);
 #endif
 }
