@@ -41,6 +41,9 @@ public sealed unsafe partial class TokenCache : IDisposable
         }
     }
 
+    /// <summary>For tests of what this class has no words for.</summary>
+    internal IntPtr Handle => _cache;
+
     /// <summary>
     /// Opens a cache. Does not wait for an L2 that is busy or away, unless <c>l2.require_at_open</c> says so.
     /// </summary>
