@@ -126,6 +126,21 @@ public class CallbackTests
         folder.PutBack();
     }
 
+    [Fact]
+    public void A_handler_and_everybody_told_of_it_may_throw()
+    {
+        using Folder folder = new();
+        using TokenCache cache = Broken(folder);
+        using Thrower thrower = new();
+        Trace.Listeners.Add(thrower);
+        cache.CallbackFailed += (_, _) => throw new TimeZoneNotFoundException("the listener");
+        cache.OnRetry(_ => throw new TimeZoneNotFoundException("the handler"));
+        Assert.Equal(TokenCacheStatus.L2Unreachable, Fails(cache));
+        Trace.Listeners.Remove(thrower);
+        Assert.NotEqual(0, thrower.Told);
+        folder.PutBack();
+    }
+
     // Row 28.
     [Fact]
     public void A_log_handler_that_throws_is_reported_and_called_again()
@@ -182,7 +197,8 @@ public class CallbackTests
     [Fact]
     public void A_decision_has_no_pause_below_zero_and_the_empty_one_is_the_default()
     {
-        Assert.Throws<ArgumentOutOfRangeException>(() => RetryDecision.Retry(TimeSpan.FromMilliseconds(-2)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => RetryDecision.Retry(TimeSpan.FromMilliseconds(-1)));
+        Assert.NotEqual(default, RetryDecision.Retry(TimeSpan.MaxValue));
         Assert.Equal(RetryDecision.Default, default);
         Assert.NotEqual(RetryDecision.GiveUp, RetryDecision.Retry());
         Assert.Equal(RetryDecision.Retry(TimeSpan.FromSeconds(1)), RetryDecision.Retry(TimeSpan.FromSeconds(1)));
@@ -212,6 +228,19 @@ public class CallbackTests
         {
             return true;
         }
+    }
+
+    private sealed class Thrower : TraceListener
+    {
+        public int Told { get; private set; }
+
+        public override void Write(string? message)
+        {
+            Told++;
+            throw new TimeZoneNotFoundException("the trace");
+        }
+
+        public override void WriteLine(string? message) => Write(message);
     }
 
     private sealed class Listener : TraceListener

@@ -100,6 +100,18 @@ public class ExpiryTests
     }
 
     [Fact]
+    public void A_thousand_years_are_possible_and_more_is_not()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        cache.Set("alice", "token"u8, new SetOptions { TimeToLive = TimeSpan.FromDays(365_000) });
+        Assert.Equal("token", Read(cache, "alice"));
+        TokenCacheException refused = Assert.Throws<TokenCacheException>(
+            () => cache.Set("alice", "token"u8, new SetOptions { TimeToLive = TimeSpan.MaxValue }));
+        Assert.Equal(TokenCacheStatus.InvalidArgument, refused.Status);
+        Assert.True(cache.Flush(TimeSpan.MaxValue));
+    }
+
+    [Fact]
     public void Less_than_a_millisecond_is_one()
     {
         using TokenCache cache = TokenCache.Open(Memory);

@@ -13,10 +13,19 @@ internal sealed class CallbackFailures(TokenCache cache)
 
     public event EventHandler<CallbackFailedEventArgs>? Failed;
 
-    public static void Trace(string what, Exception reason) =>
-        System.Diagnostics.Trace.TraceError("{0} of Tokencache threw: {1}", what, reason);
+    public static void Trace(string what, Exception reason)
+    {
+        try
+        {
+            System.Diagnostics.Trace.TraceError("{0} of Tokencache threw: {1}", what, reason);
+        }
+        catch (Exception)
+        {
+            // A listener of the trace, and there is nobody left to tell.
+        }
+    }
 
-    /// <summary>Never throws for a listener of the event; a listener of the trace that throws is its own affair.</summary>
+    /// <summary>Never throws, whatever the listeners do.</summary>
     public void Report(Delegate handler, Exception reason)
     {
         if (Failed is not { } told)

@@ -26,7 +26,17 @@ internal static class Library
 
 #if NET
     /// <summary>Runs once, before the first call, since every call needs a cache and opening one asks for this.</summary>
-    static Library() => NativeLibrary.SetDllImportResolver(typeof(Library).Assembly, Resolve);
+    static Library()
+    {
+        try
+        {
+            NativeLibrary.SetDllImportResolver(typeof(Library).Assembly, Resolve);
+        }
+        catch (InvalidOperationException)
+        {
+            // There can be one alone, and the program has set its own: it knows better.
+        }
+    }
 #endif
 
     /// <summary>Makes sure that the library is loaded.</summary>

@@ -35,15 +35,8 @@ internal static class Times
     public static DateTimeOffset? Moment(long unixMs) =>
         unixMs == 0 ? null : DateTimeOffset.FromUnixTimeMilliseconds(Math.Min(unixMs, s_last));
 
-    /// <summary>A wait, within what the library can count.</summary>
-    public static uint Wait(TimeSpan wait, string name)
-    {
-        if (wait == Timeout.InfiniteTimeSpan)
-        {
-            return uint.MaxValue;
-        }
-        return wait < TimeSpan.Zero
-            ? throw new ArgumentOutOfRangeException(name, wait, $"{name} must not be below zero.")
-            : (uint)Math.Min(wait.Ticks / TimeSpan.TicksPerMillisecond, uint.MaxValue);
-    }
+    /// <summary>A wait, within what the library can count, which is 49 days.</summary>
+    public static uint Wait(TimeSpan wait, string name) => wait < TimeSpan.Zero
+        ? throw new ArgumentOutOfRangeException(name, wait, $"{name} must not be below zero.")
+        : (uint)Math.Min(wait.Ticks / TimeSpan.TicksPerMillisecond, uint.MaxValue);
 }

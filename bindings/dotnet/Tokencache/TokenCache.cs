@@ -6,7 +6,8 @@ namespace Tokencache;
 /// <summary>A token cache: memory in front (L1), and behind it a store that processes share (L2).</summary>
 /// <remarks>
 /// Any method may be called from any thread at any time. A key is its UTF-8: 1 to <c>limits.max_key_bytes</c> bytes of
-/// any value, but not beginning with <c>__tokencache:</c>. Bytes that are passed in are copied before a method returns.
+/// any value, but not beginning with <c>__tokencache:</c>; a text with half of a surrogate pair, which has no UTF-8, is
+/// an <see cref="ArgumentException"/>. Bytes that are passed in are copied before a method returns.
 /// After <see cref="Dispose"/> methods throw <see cref="ObjectDisposedException"/>; every other failure is a
 /// <see cref="TokenCacheException"/>, whose message never holds a token or a raw key.
 /// </remarks>
@@ -101,7 +102,7 @@ public sealed unsafe partial class TokenCache : IDisposable
     }
 
     /// <summary>Waits until nothing is owed to L2.</summary>
-    /// <param name="timeout">How long at most, in whole milliseconds.</param>
+    /// <param name="timeout">How long at most, in whole milliseconds; more than 49 days are 49 days.</param>
     /// <returns>Whether everything is in L2; false while something is still owed.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is below zero.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>

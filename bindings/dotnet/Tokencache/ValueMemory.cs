@@ -25,6 +25,10 @@ internal sealed unsafe class ValueMemory : MemoryManager<byte>
 
     public override MemoryHandle Pin(int elementIndex = 0)
     {
+        if ((uint)elementIndex > (uint)_value.Length)
+        {
+            throw new ArgumentOutOfRangeException(nameof(elementIndex));
+        }
         IntPtr value = _value.Retain();
         Volatile.Write(ref _pinned, value);
         Interlocked.Increment(ref _pins);
