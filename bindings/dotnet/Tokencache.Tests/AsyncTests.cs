@@ -61,7 +61,7 @@ public class AsyncTests
     public async Task Thousands_of_calls_are_each_answered_once()
     {
         using Folder folder = new();
-        using TokenCache cache = folder.Open(""", "resilience": {"deadline_ms": 60000}""");
+        using TokenCache cache = folder.Open();
         Task[] calls = [.. Enumerable.Range(0, 2000).Select(i => RoundTrip(cache, $"key-{i % 100}", i))];
         await Task.WhenAll(calls);
 
@@ -119,7 +119,7 @@ public class AsyncTests
     public async Task Cancelling_ends_the_wait_and_not_the_work()
     {
         using Folder folder = new();
-        using TokenCache cache = folder.Open(""", "resilience": {"deadline_ms": 60000}""");
+        using TokenCache cache = folder.Open();
         cache.Set("alice", "token"u8);
         using ManualResetEventSlim asked = new(), answer = new();
         cache.OnRetry(_ =>
@@ -145,7 +145,7 @@ public class AsyncTests
     public async Task Closing_answers_what_is_under_way()
     {
         using Folder folder = new();
-        TokenCache cache = folder.Open(""", "resilience": {"deadline_ms": 60000, "close_ms": 1}""");
+        TokenCache cache = folder.Open(closeMs: 1);
         cache.Set("alice", "token"u8);
         using ManualResetEventSlim asked = new(), answer = new();
         cache.OnRetry(_ =>

@@ -10,13 +10,11 @@ namespace Tokencache.Tests;
 
 public class CallbackTests
 {
-    private const string ThreeAttempts = """, "resilience": {"max_attempts": 3, "deadline_ms": 10000}""";
-
     [Fact]
     public void A_retry_handler_is_told_what_failed()
     {
         using Folder folder = new();
-        using TokenCache cache = Broken(folder, ThreeAttempts);
+        using TokenCache cache = Broken(folder, attempts: 3);
         ConcurrentQueue<RetryContext> asked = new();
         cache.OnRetry(context =>
         {
@@ -31,8 +29,8 @@ public class CallbackTests
             Assert.Equal(TokenCacheStatus.L2Unreachable, it.Status);
             Assert.Equal("alice"u8, it.Key.Span);
             Assert.Equal(3, it.MaxAttempts);
-            Assert.True(it.Elapsed >= TimeSpan.Zero && it.Elapsed < TimeSpan.FromSeconds(10));
-            Assert.True(it.Remaining > TimeSpan.Zero && it.Remaining <= TimeSpan.FromSeconds(10));
+            Assert.True(it.Elapsed >= TimeSpan.Zero && it.Elapsed < TimeSpan.FromMinutes(1));
+            Assert.True(it.Remaining > TimeSpan.Zero && it.Remaining <= TimeSpan.FromMinutes(1));
             Assert.True(it.Delay >= TimeSpan.Zero);
             Assert.NotEmpty(it.Message);
         });
@@ -43,7 +41,7 @@ public class CallbackTests
     public void Giving_up_ends_the_call_and_null_goes_back_to_the_configuration()
     {
         using Folder folder = new();
-        using TokenCache cache = Broken(folder, ThreeAttempts);
+        using TokenCache cache = Broken(folder, attempts: 3);
         int asked = 0;
         cache.OnRetry(_ =>
         {
@@ -62,7 +60,7 @@ public class CallbackTests
     public void A_handler_may_repair_what_failed_and_use_the_cache()
     {
         using Folder folder = new();
-        using TokenCache cache = Broken(folder, ThreeAttempts);
+        using TokenCache cache = Broken(folder, attempts: 3);
         cache.OnRetry(_ =>
         {
             folder.PutBack();
@@ -77,7 +75,7 @@ public class CallbackTests
     public void A_handler_may_close_the_cache()
     {
         using Folder folder = new();
-        TokenCache cache = Broken(folder, ThreeAttempts);
+        TokenCache cache = Broken(folder, attempts: 3);
         cache.OnRetry(_ =>
         {
             cache.Dispose();
@@ -93,7 +91,7 @@ public class CallbackTests
     public void A_retry_handler_that_throws_is_reported_and_the_configuration_decides()
     {
         using Folder folder = new();
-        using TokenCache cache = Broken(folder, ThreeAttempts);
+        using TokenCache cache = Broken(folder, attempts: 3);
         ConcurrentQueue<CallbackFailedEventArgs> reported = new();
         object? sender = null;
         cache.CallbackFailed += (from, failed) =>
@@ -205,9 +203,9 @@ public class CallbackTests
     }
 
     /// <summary>A cache whose database holds alice's token and has gone away.</summary>
-    internal static TokenCache Broken(Folder folder, string more = "")
+    internal static TokenCache Broken(Folder folder, int attempts = 2)
     {
-        TokenCache cache = folder.Open(more);
+        TokenCache cache = folder.Open(attempts);
         cache.Set("alice", "token"u8);
         cache.Clear();
         folder.TakeAway();

@@ -21,7 +21,7 @@ public class KeptTests
     {
         using Folder folder = new();
         using Collector collector = new();
-        TokenCache cache = Broken(folder, """, "resilience": {"max_attempts": 1}""");
+        TokenCache cache = Broken(folder, attempts: 1);
         Counter counter = new();
         WeakReference retry = Register(cache, counter), log = RegisterLog(cache, counter);
         for (int round = 1; round <= Rounds; round++)
@@ -65,7 +65,7 @@ public class KeptTests
     {
         using Folder folder = new();
         using Collector collector = new();
-        using TokenCache cache = folder.Open(""", "resilience": {"deadline_ms": 60000}""");
+        using TokenCache cache = folder.Open();
         for (int round = 0; round < Rounds; round++)
         {
             await cache.SetAsync("alice", Bytes($"token {round}"));

@@ -20,14 +20,13 @@ public sealed class Folder : IDisposable
 
     private string Elsewhere => Path.Combine(_folder.FullName, "away");
 
-    /// <summary>A document with L2 here; what else it says stands in <paramref name="more"/>.</summary>
-    public string Config(string more = "") =>
+    /// <summary>Opens a cache with L2 here, which waits long for a machine that has much to do.</summary>
+    public TokenCache Open(int attempts = 2, int closeMs = 5000) => TokenCache.Open(
         $$$"""
         {"version": 1, "l2": {"kind": "sqlite", "path": "{{{Path.Combine(Home, "tokens.db")}}}"},
-         "encryption": {"algorithm": "none"}, "logging": {"to": "none"}{{{more}}}}
-        """;
-
-    public TokenCache Open(string more = "") => TokenCache.Open(Config(more));
+         "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
+         "resilience": {"deadline_ms": 60000, "max_attempts": {{{attempts}}}, "close_ms": {{{closeMs}}}}}
+        """);
 
     /// <summary>Takes the database away: L2 is unreachable.</summary>
     public void TakeAway() => Directory.Move(Home, Elsewhere);
