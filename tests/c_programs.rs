@@ -5,10 +5,10 @@ mod library;
 #[path = "support/program.rs"]
 mod program;
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use std::{env, fs};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Of a program in which every instruction costs fifty.
@@ -54,7 +54,7 @@ fn passes(name: &str) {
             own
         };
         run(Command::new(&program), &own("plain"), tier, DEADLINE);
-        if has_valgrind() {
+        if program::is_installed("valgrind") {
             let mut valgrind = Command::new("valgrind");
             valgrind.args([
                 "-q",
@@ -68,7 +68,7 @@ fn passes(name: &str) {
             run(valgrind, &own("valgrind"), tier, SLOW_DEADLINE);
         }
     }
-    if !has_valgrind() {
+    if !program::is_installed("valgrind") {
         println!("skipped: valgrind is not installed");
     }
 }
@@ -77,8 +77,4 @@ fn run(mut command: Command, folder: &Path, tier: &str, deadline: Duration) {
     if let Err(why) = program::run(command.arg(folder).arg(tier), folder, deadline) {
         panic!("{why}");
     }
-}
-
-fn has_valgrind() -> bool {
-    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join("valgrind").is_file())
 }
