@@ -14,11 +14,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use library::library;
+use program::ROOT;
 use script::Script;
 use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_secs(120);
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A second tier of its own for one runner.
 struct Backend {
@@ -70,7 +70,7 @@ fn cpp_answers_as_the_script_says() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let runner = program::link(program::cpp("c++17").arg(source("runner.cpp")), folder.path());
+    let runner = program::link(program::cpp("c++", "c++17").arg(source("runner.cpp")), folder.path());
     conforms("C++", || Command::new(&runner));
 }
 

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::library::library;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Of the project.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Compiles `sources`, names below tests/c, into `folder`.
 pub fn compile(sources: &[&str], folder: &Path) -> PathBuf {
@@ -29,9 +30,9 @@ pub fn c() -> Command {
     compiler
 }
 
-/// A compiler of C++ of `standard`, such as `c++17`.
-pub fn cpp(standard: &str) -> Command {
-    let mut compiler = Command::new("c++");
+/// A compiler of C++, of a `standard` such as `c++17`.
+pub fn cpp(compiler: &str, standard: &str) -> Command {
+    let mut compiler = Command::new(compiler);
     compiler.arg(format!("-std={standard}")).args(["-g", "-O1", "-Wall", "-Wextra", "-pedantic"]);
     compiler.args([
         "-Wshadow",
