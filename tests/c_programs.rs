@@ -78,6 +78,22 @@ mod cpp {
 }
 
 #[test]
+fn the_first_programs_say_hello() {
+    let mut compilers = vec![(program::c(), "examples/c/hello.c")];
+    if program::is_installed("c++") {
+        compilers.push((program::cpp("c++", "c++17"), "examples/cpp/hello.cpp"));
+    }
+    for (mut compiler, source) in compilers {
+        let folder = tempfile::tempdir().unwrap();
+        let program = program::link(compiler.arg(Path::new(program::ROOT).join(source)), folder.path());
+        let mut hello = Command::new(program);
+        let ended = program::run_to_end(hello.current_dir(folder.path()), folder.path(), DEADLINE);
+        assert!(ended.is_success(), "{source}: {}\n{}", ended.status, ended.errors);
+        assert_eq!(ended.output, "alice: made-up-token, from L1\n", "{source}");
+    }
+}
+
+#[test]
 fn the_cpp_header_compiles_without_a_warning_in_each_standard() {
     for compiler in ["c++", "clang++"] {
         if !program::is_installed(compiler) {

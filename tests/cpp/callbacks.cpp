@@ -52,6 +52,21 @@ static void the_say_of_the_application(cache& cache) {
   l2_comes_back();
 }
 
+static void the_pause_of_the_application() {
+  cache cache = open_cache(R"(, "resilience": {"deadline_ms": 60000, "max_attempts": 10, "backoff_ms": 60000,
+                                               "max_backoff_ms": 60000})");
+  int last = 0;
+  cache.on_retry([&last](const failure& failed) {
+    last = static_cast<int>(failed.attempt);
+    return decision::retry(0ms);
+  });
+  l2_goes_away();
+  // With the configured pauses the deadline would end it long before.
+  FAILS(TC_L2_UNREACHABLE, cache.get("alice"));
+  CHECK(last == 10);
+  l2_comes_back();
+}
+
 static void a_callback_that_repairs(cache& cache) {
   cache.set("alice", "token");
   cache.clear();
@@ -154,6 +169,7 @@ void run() {
   cache cache = open_cache(few);
   if (has_l2()) {
     the_say_of_the_application(cache);
+    the_pause_of_the_application();
     a_callback_that_repairs(cache);
     retry_callbacks_that_throw(cache);
     log_callbacks_that_throw(cache);
