@@ -38,6 +38,8 @@ pub struct Runtime {
     /// Do what asynchronous calls ask for.
     pub workers: Arc<Pool>,
     tended: Arc<Mutex<Tending>>,
+    /// Reads and writes the links to servers. No code of the application ever runs on it.
+    io: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
 #[derive(Default)]
@@ -90,6 +92,7 @@ pub fn current() -> Arc<Runtime> {
         logs: Pool::new("tc-log", 1),
         workers: Pool::new("tc-worker", 16),
         tended: Arc::default(),
+        io: Mutex::default(),
     });
     // The parent's threads do not exist here, and its locks may be held by them for ever: it is left alone.
     std::mem::forget(current.replace((self::generation(), Arc::clone(&runtime))));
@@ -107,6 +110,19 @@ impl Runtime {
             tending.is_running = true;
         }
         Ok(())
+    }
+
+    /// The thread that reads and writes the links to servers.
+    pub fn io(&self) -> Result<tokio::runtime::Handle> {
+        let mut io = lock(&self.io);
+        if let Some(running) = &*io {
+            return Ok(running.handle().clone());
+        }
+        // One worker: a second adds contention and no speed. Its own helpers look up the names of hosts.
+        let mut thread = tokio::runtime::Builder::new_multi_thread();
+        thread.worker_threads(1).max_blocking_threads(2).thread_name("tc-io").enable_io().enable_time();
+        let running = without_signals(|| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
+        Ok(io.insert(running).handle().clone())
     }
 }
 
@@ -157,6 +173,9 @@ struct Queue {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// A thread was called and has not looked yet. It calls the next one, so that many jobs at once do not make all
+    /// threads fight for the queue.
+    is_calling: bool,
 }
 
 impl Pool {
@@ -173,16 +192,31 @@ impl Pool {
     /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
     pub fn run(self: &Arc<Self>, job: Job) -> std::result::Result<(), Refused> {
         let mut queue = lock(&self.state);
-        if queue.idle <= queue.jobs.len() && queue.threads < self.max_threads {
-            let pool = Arc::clone(self);
-            match start(self.name, move || pool.work()) {
-                Ok(()) => queue.threads += 1,
-                Err(error) if queue.threads == 0 => return Err(Refused { error, job }),
-                Err(_) => {}
-            }
-        }
         queue.jobs.push_back(job);
-        self.news.notify_one();
+        match self.call_one(&mut queue) {
+            Err(error) if queue.threads == 0 => {
+                let job = queue.jobs.pop_back().unwrap_or_else(|| Box::new(|| ()));
+                Err(Refused { error, job })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls a thread to the queue, unless one is on its way.
+    fn call_one(self: &Arc<Self>, queue: &mut Queue) -> Result<()> {
+        if queue.is_calling || queue.jobs.is_empty() {
+            return Ok(());
+        }
+        if queue.idle > 0 {
+            self.news.notify_one();
+        } else if queue.threads < self.max_threads {
+            let pool = Arc::clone(self);
+            start(self.name, move || pool.work())?;
+            queue.threads += 1;
+        } else {
+            return Ok(());
+        }
+        queue.is_calling = true;
         Ok(())
     }
 
@@ -205,10 +239,13 @@ impl Pool {
         true
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         let mut queue = lock(&self.state);
+        queue.is_calling = false;
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                // Where no further thread can be made, those that there are do it all.
+                let _ = self.call_one(&mut queue);
                 drop(queue);
                 // A job reports its own panics; one that did not must not cost a thread that others count on.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
@@ -220,6 +257,7 @@ impl Pool {
             let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             queue.idle -= 1;
+            queue.is_calling = false;
             if wait.timed_out() && queue.jobs.is_empty() {
                 queue.threads -= 1;
                 return;
@@ -229,15 +267,23 @@ impl Pool {
 }
 
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    // Inherited by the new thread from its first instruction on; blocked inside it, a signal could come before.
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    without_signals(|| thread.spawn(body)).map(drop).map_err(|error| no_thread(name, &error))
+}
+
+/// Runs `starting`, whose new threads inherit that signals are blocked from their first instruction on; blocked inside
+/// them, a signal could come before.
+fn without_signals<T>(starting: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).ok();
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    let started = starting();
     if let Some(before) = before {
         let _ = before.thread_set_mask();
     }
-    started.map(drop).map_err(|error| {
-        Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
-    })
+    started
+}
+
+fn no_thread(name: &str, error: &std::io::Error) -> Error {
+    Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
 }
 
 /// A place to wait for something rare: a decision of the application, the end of a pause, the close of the cache.

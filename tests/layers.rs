@@ -12,7 +12,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
     ("cache", &["l1", "epoch", "resilience", "l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),
-    ("l2", &["entry"]),
+    ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),
     ("epoch", &[]),
     ("config", &[]),

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use tokencache::clock;
+use tokencache::config::Kind;
 use tokencache::entry::Lifetime;
 use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Class, Expected, Store, Written};
@@ -159,7 +160,7 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
     assert!(get(&store, "long0").is_none() && get(&store, "new39").is_some());
     check_integrity(&path);
 
-    store.set_capacity_bytes(CAPACITY / 2);
+    store.configure(&Kind::Sqlite { path, capacity_bytes: CAPACITY / 2 });
     wait_until("tending shrinks it", || {
         store.tend(soon()).unwrap();
         figure("pages_bytes") <= CAPACITY / 2

@@ -13,10 +13,19 @@ use crate::runtime::lock;
 /// What a read of L2 found.
 pub type Landed = Result<Option<Entry>>;
 
+/// Is told what a read found, on the thread that found it: it must not wait.
+pub type Told = Box<dyn FnOnce(Landed) + Send>;
+
 #[derive(Default)]
 struct Flight {
-    landed: Mutex<Option<Landed>>,
+    state: Mutex<State>,
     news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    landed: Option<Landed>,
+    aboard: Vec<Told>,
 }
 
 /// A read belongs to the epochs from before it began: a caller that knows of a later change must not join it.
@@ -32,34 +41,51 @@ impl Flights {
     /// Answers what the read of `key` that began at `epoch` found: its own, made with `read`, or that of another
     /// caller, waited for until `deadline`. The flag says whether it was another's.
     pub fn join(
-        &self,
+        self: &Arc<Self>,
         key: &[u8],
         epoch: (u64, u64),
         deadline: Instant,
         read: impl FnOnce() -> Landed,
     ) -> (Landed, bool) {
+        let (flight, landing) = self.find(key, epoch, None);
+        let Some(landing) = landing else { return (flight.wait(deadline), true) };
+        let landed = read();
+        landing.land(landed.clone());
+        (landed, false)
+    }
+
+    /// As [`Flights::join`] for a caller that does not wait: it is `told`. Whoever gets the landing has to make the
+    /// read.
+    pub fn board(self: &Arc<Self>, key: &[u8], epoch: (u64, u64), told: Told) -> Option<Landing> {
+        self.find(key, epoch, Some(told)).1
+    }
+
+    fn find(
+        self: &Arc<Self>,
+        key: &[u8],
+        epoch: (u64, u64),
+        told: Option<Told>,
+    ) -> (Arc<Flight>, Option<Landing>) {
         let route = (key.to_vec(), epoch);
         let mut under_way = lock(&self.under_way);
-        if let Some(flight) = under_way.get(&route).cloned() {
-            drop(under_way);
-            return (flight.wait(deadline), true);
+        let known = under_way.get(&route).cloned();
+        let flight = known.clone().unwrap_or_default();
+        // Under the lock that every landing takes, so that none can pass by in between.
+        lock(&flight.state).aboard.extend(told);
+        if known.is_some() {
+            return (flight, None);
         }
-        let flight = Arc::new(Flight::default());
         under_way.insert(route.clone(), Arc::clone(&flight));
-        drop(under_way);
-        // Lands also when `read` panics, so that nobody waits for a read that is gone.
-        let mut landing = Landing { flights: self, route, flight, landed: None };
-        let landed = read();
-        landing.landed = Some(landed.clone());
-        (landed, false)
+        let landing = Landing { flights: Arc::clone(self), route, flight: Arc::clone(&flight), landed: None };
+        (flight, Some(landing))
     }
 }
 
 impl Flight {
     fn wait(&self, deadline: Instant) -> Landed {
-        let mut landed = lock(&self.landed);
+        let mut state = lock(&self.state);
         loop {
-            if let Some(landed) = &*landed {
+            if let Some(landed) = &state.landed {
                 return landed.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -68,25 +94,39 @@ impl Flight {
                     "The read of this key by another caller did not end within resilience.deadline_ms.";
                 return Err(Error::new(Kind::L2Timeout, message));
             }
-            landed = self.news.wait_timeout(landed, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-struct Landing<'a> {
-    flights: &'a Flights,
+/// The end of a read. It lands also when it is dropped, so that nobody waits for a read that is gone.
+pub struct Landing {
+    flights: Arc<Flights>,
     route: Route,
     flight: Arc<Flight>,
     landed: Option<Landed>,
 }
 
-impl Drop for Landing<'_> {
+impl Landing {
+    /// The read found `landed`.
+    pub fn land(mut self, landed: Landed) {
+        self.landed = Some(landed);
+    }
+}
+
+impl Drop for Landing {
     fn drop(&mut self) {
         lock(&self.flights.under_way).remove(&self.route);
         let landed = self.landed.take().unwrap_or_else(|| {
             Err(Error::new(Kind::Panic, "The read of this key by another caller was abandoned by a defect."))
         });
-        *lock(&self.flight.landed) = Some(landed);
+        let mut state = lock(&self.flight.state);
+        state.landed = Some(landed.clone());
+        let aboard = std::mem::take(&mut state.aboard);
+        drop(state);
         self.flight.news.notify_all();
+        for told in aboard {
+            told(landed.clone());
+        }
     }
 }

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::{Cache, Flights, HookHolder};
+use super::{Cache, HookHolder};
 use crate::clock::HybridClock;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::epoch::EpochTable;
 use crate::error::Result;
 use crate::l1::L1;
+use crate::l2::redis::RedisStore;
 use crate::l2::sqlite::SqliteStore;
 use crate::l2::{Attempt, Class, Store};
 use crate::log::{Level, Logger, Settings, Sink};
@@ -41,14 +42,18 @@ impl Cache {
         log: Logger,
         hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
     ) -> Result<Arc<Cache>> {
+        let runtime = runtime::current();
         let store: Option<Box<dyn Store>> = match &config.l2.kind {
             config::Kind::None => None,
             config::Kind::Sqlite { path, capacity_bytes } => {
                 Some(Box::new(SqliteStore::new(path.clone(), *capacity_bytes)))
             }
+            config::Kind::Redis(redis) => {
+                let prefix_len = config.l2.key_prefix.len();
+                Some(Box::new(RedisStore::new((**redis).clone(), prefix_len, &runtime)?))
+            }
         };
         let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
-        let runtime = runtime::current();
         let cache = Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
@@ -56,7 +61,7 @@ impl Cache {
             store,
             config: ArcSwap::new(config),
             configuring: Mutex::default(),
-            flights: Flights::default(),
+            flights: Arc::default(),
             versions: HybridClock::new(),
             hook,
             log,
@@ -84,8 +89,10 @@ impl Cache {
         };
         match connected {
             Ok(()) => Ok(()),
+            // Nobody waited for it, so that it is late says nothing.
             Err(failure) if !is_required && matches!(failure.class, Class::Busy | Class::Timeout) => {
-                self.log.write(Level::Warn, "l2", || format!("L2 is not there yet: {failure}"));
+                let level = if failure.class == Class::Busy { Level::Warn } else { Level::Debug };
+                self.log.write(level, "l2", || format!("L2 is not there yet: {failure}"));
                 Ok(())
             }
             Err(failure) => {
@@ -104,8 +111,8 @@ impl Cache {
         self.log.apply(log_settings(&next));
         self.l1.set_capacity_bytes(next.l1.capacity_bytes);
         self.l1.enable(next.l1.is_enabled);
-        if let (Some(store), config::Kind::Sqlite { capacity_bytes, .. }) = (&self.store, &next.l2.kind) {
-            store.set_capacity_bytes(*capacity_bytes);
+        if let Some(store) = &self.store {
+            store.configure(&next.l2.kind);
         }
         let before = self.config.swap(Arc::new(next));
         if before.l1.max_ttl_ms != self.config.load().l1.max_ttl_ms {

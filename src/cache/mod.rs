@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod flight;
 mod lifecycle;
 mod read;
@@ -27,6 +28,7 @@ use crate::resilience::{Call, Hook};
 use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
 use flight::Flights;
+pub use flight::{Landed, Told};
 pub use read::InProgress;
 
 /// The keys that are the library's own, in L2.
@@ -41,7 +43,7 @@ pub struct Cache {
     /// Counters are needed only where somebody else can change L2.
     epochs: Option<EpochTable>,
     store: Option<Box<dyn Store>>,
-    flights: Flights,
+    flights: Arc<Flights>,
     versions: HybridClock,
     hook: Arc<ArcSwapOption<HookHolder>>,
     log: Logger,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::l1::Arrival;
 use crate::l2::{Failure, Store, Stored};
 use crate::log::Level;
-use crate::resilience::{self, Call};
+use crate::resilience;
 use crate::stats::{Operation, count};
 
 impl Cache {
@@ -102,12 +102,28 @@ impl Cache {
         if let Some(entry) = self.peek_missed(key)? {
             return Ok(Some(entry));
         }
-        let Some(store) = &self.store else { return Ok(None) };
+        match &self.store {
+            Some(store) => self.read_through(key, started, store.as_ref()),
+            None => Ok(None),
+        }
+    }
+
+    /// The entry of `key` from L2.
+    pub(super) fn read_through(
+        &self,
+        key: &[u8],
+        started: Instant,
+        store: &dyn Store,
+    ) -> Result<Option<Entry>> {
         let config = self.config.load();
         let slot = self.slot(key);
         let call = self.call(Operation::Get, key, &config, started);
         let epoch = self.epoch(slot);
-        let read = || self.fetch(key, slot, epoch, store.as_ref(), &call);
+        let read = || {
+            let stored_key = Self::stored_key(key, &config);
+            let found = call.run(|attempt| store.get(&stored_key, attempt));
+            self.found(key, slot, epoch, found)
+        };
         // In its callback the application may repair L2 and read again: not by waiting for the read that asked it.
         let (landed, is_shared) = if resilience::is_deciding() {
             (read(), false)
@@ -117,11 +133,16 @@ impl Cache {
         if is_shared {
             count(&self.stats.shared_reads);
         }
+        self.hand_out(landed)
+    }
+
+    /// What a read of L2 found, as the caller gets it.
+    pub(super) fn hand_out(&self, landed: Landed) -> Landed {
         let Some(entry) = landed? else { return Ok(None) };
         if entry.lifetime().sliding_ms != 0 {
             self.slide(&entry, clock::coarse_ms());
         }
-        seen_from_l2(entry).map(Some)
+        entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64)).map(Some)
     }
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
@@ -137,11 +158,15 @@ impl Cache {
         Ok(entry)
     }
 
-    fn fetch(&self, key: &[u8], slot: u32, epoch: (u64, u64), store: &dyn Store, call: &Call<'_>) -> Landed {
-        let config = self.config.load();
-        let stored_key = Self::stored_key(key, &config);
-        let found = call.run(|attempt| store.get(&stored_key, attempt)).map_err(Error::from)?;
-        let Some(stored) = found else {
+    /// L2 has answered a read that began at `epoch`.
+    pub(super) fn found(
+        &self,
+        key: &[u8],
+        slot: u32,
+        epoch: (u64, u64),
+        found: std::result::Result<Option<Stored>, Failure>,
+    ) -> Landed {
+        let Some(stored) = found? else {
             count(&self.stats.l2_misses);
             self.l1.remove_shared(key);
             return Ok(None);
@@ -150,7 +175,7 @@ impl Cache {
         self.log.write(Level::Debug, "cache", || {
             format!("operation=get tier=l2 key={} size={}", self.log.key(key), stored.bytes.len())
         });
-        self.land(key, slot, epoch, &stored, &config).map(Some)
+        self.land(key, slot, epoch, &stored, &self.config.load()).map(Some)
     }
 
     /// Keeps what was read from L2, if it may still be trusted.
@@ -242,6 +267,12 @@ impl Cache {
         }
     }
 
+    /// How many asynchronous calls were accepted and have not completed.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Acquire)
+    }
+
     /// An asynchronous call was accepted; dropping the two parts says that its work, and its completion, are done.
     #[must_use]
     pub fn accept(self: &Arc<Self>) -> (InProgress, InProgress) {
@@ -252,10 +283,6 @@ impl Cache {
             InProgress { cache: Arc::clone(self), is_work: false },
         )
     }
-}
-
-fn seen_from_l2(entry: Entry) -> Result<Entry> {
-    entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64))
 }
 
 /// A part of an accepted call that has not ended.

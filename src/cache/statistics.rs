@@ -44,6 +44,7 @@ impl Cache {
         let kind = match config.l2.kind {
             config::Kind::None => "none",
             config::Kind::Sqlite { .. } => "sqlite",
+            config::Kind::Redis(_) => "redis",
         };
         l2.insert("kind".into(), kind.into());
         if let Some(store) = &self.store {

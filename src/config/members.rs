@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use self::Fallback::{Json, Words};
 use super::shape::NO_LIMIT;
-use super::shape::Shape::{self, Boolean, Lifetime, Path, Text};
+use super::shape::Shape::{self, Boolean, Lifetime, Name, Path, Text};
 
 /// What holds where the document does not say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,20 +133,33 @@ pub static MEMBERS: &[Member] = &[
     live("/l1/max_ttl_ms", integer(0, NO_LIMIT), Json("0"),
          "longest stay in L1; 0: as long as the entry lives"),
 
-    fixed("/l2/kind", Shape::Word { built: &["none", "sqlite"], later: &["redis"] }, Json("\"none\""),
+    fixed("/l2/kind", words(&["none", "sqlite", "redis"]), Json("\"none\""),
           "the tier that processes share"),
     fixed("/l2/path", Path, Words("required with sqlite"), "sqlite: the file; created with mode 0600"),
     live("/l2/capacity_bytes", integer(0, NO_LIMIT), Json("1073741824"),
          "sqlite: beyond it expired entries go first, then the longest unused; 0: no limit"),
-    later("/l2/url"),
-    later("/l2/username"), later("/l2/username_env"), later("/l2/username_file"),
-    later("/l2/password"), later("/l2/password_env"), later("/l2/password_file"),
+    live("/l2/url", Shape::Redis, Words("required with redis"),
+         "redis: `redis://host:port/db`, `rediss://` for TLS, or `unix:///path/db`; user and password are better given \
+          below"),
+    live("/l2/username", Text, Words("the default user"), "redis: the user; read again at every reconnect, as are the \
+          five below"),
+    live("/l2/username_env", Name, Words("\u{2013}"), "redis: the environment variable that holds the user"),
+    live("/l2/username_file", Path, Words("\u{2013}"), "redis: the file that holds the user; it may end with a newline"),
+    live("/l2/password", Text, Words("none"), "redis: the password; better in one of the two below"),
+    live("/l2/password_env", Name, Words("\u{2013}"), "redis: the environment variable that holds the password"),
+    live("/l2/password_file", Path, Words("\u{2013}"),
+         "redis: the file that holds the password; it may end with a newline"),
     fixed("/l2/key_prefix", Text, Json("\"\""),
           "put in front of every key, byte for byte; the same as .NET's `InstanceName`"),
-    later("/l2/ca_file"), later("/l2/client_cert_file"), later("/l2/client_key_file"),
+    live("/l2/ca_file", Path, Words("the system's roots"),
+         "redis, `rediss://`: PEM, the authorities that may vouch for the server; its host name is always checked"),
+    live("/l2/client_cert_file", Path, Words("none"), "redis, `rediss://`: PEM, our certificate and its chain"),
+    live("/l2/client_key_file", Path, Words("none"), "redis, `rediss://`: PEM, the key of our certificate"),
     moot("/l2/require_at_open", Boolean, Json("false"),
          "true: `tc_open` waits for L2, at most `deadline_ms`, and fails with its status"),
-    later("/l2/allow_plaintext"), later("/l2/write"),
+    live("/l2/allow_plaintext", Boolean, Json("false"),
+         "redis: true: an unencrypted link to another machine is allowed"),
+    later("/l2/write"),
 
     live("/expiry/default_ttl_ms", Lifetime, Json("1209600000"),
          "14 days, where the caller says nothing; -1: never"),

@@ -7,6 +7,7 @@ pub mod json;
 pub mod members;
 mod nearest;
 pub mod reader;
+pub mod redis;
 mod rules;
 pub mod schema;
 pub mod shape;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use self::members::{Live, MEMBERS};
 use self::reader::Settings;
+pub use self::redis::Redis;
 use crate::error::{self, Error, Result};
 use crate::log::Level;
 
@@ -85,6 +87,8 @@ pub enum Kind {
         /// Beyond it entries are dropped; 0 for no limit.
         capacity_bytes: u64,
     },
+    /// A Redis that servers share.
+    Redis(Box<Redis>),
 }
 
 /// How long entries live.
@@ -216,6 +220,7 @@ impl L2 {
                 path: settings.text("/l2/path").into(),
                 capacity_bytes: settings.number("/l2/capacity_bytes"),
             },
+            "redis" => Kind::Redis(Box::new(Redis::from_settings(settings))),
             _ => Kind::None,
         };
         let key_prefix = settings.text("/l2/key_prefix");

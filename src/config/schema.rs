@@ -64,6 +64,8 @@ fn property(member: &Member) -> Value {
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Text | Shape::Later => json!({ "type": "string" }),
         Shape::Path => json!({ "type": "string", "minLength": 1 }),
+        Shape::Name => json!({ "type": "string", "minLength": 1, "pattern": "^[^=]+$" }),
+        Shape::Redis => json!({ "type": "string", "pattern": "^(rediss?|unix)://" }),
         Shape::Integer { min, max: NO_LIMIT } => json!({ "type": "integer", "minimum": min }),
         Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Lifetime => json!({ "type": "integer", "minimum": -1, "not": { "const": 0 } }),

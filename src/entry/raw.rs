@@ -270,6 +270,12 @@ impl Secret {
     }
 }
 
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Secret {
+        Secret(bytes)
+    }
+}
+
 impl std::ops::Deref for Secret {
     type Target = [u8];
 

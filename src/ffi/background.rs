@@ -9,12 +9,13 @@ use std::time::Instant;
 use super::guard::{Answer, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
 use super::{arguments, callbacks, handle, value};
-use crate::cache::{Cache, InProgress, SetOutcome};
+use crate::cache::{Cache, InProgress, Landed, SetOutcome};
 use crate::entry::{Entry, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::resilience;
+use crate::runtime::Pool;
 
-/// Accepted calls that may wait for a thread.
+/// Accepted calls of one cache that have not completed.
 const MAX_WAITING: usize = 100_000;
 
 /// `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
@@ -30,14 +31,17 @@ pub unsafe extern "C" fn tc_get_async(
     guard(|| {
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?.to_vec();
-        let completion = Completion::new(cache, done, user_data)?;
-        start(cache, completion, move |cache, started| match cache.get_since(&key, started)? {
-            Some(entry) => {
-                let version = entry.version();
-                Ok(Outcome { status: tc_status::TC_OK, entry: Some(entry), version })
-            }
-            None => Ok(Outcome { status: tc_status::TC_NOT_FOUND, entry: None, version: 0 }),
-        })
+        let mut completion = Completion::new(cache, done, user_data)?;
+        let cache = accept(cache)?;
+        let working = completion.accept(&cache);
+        let callbacks = Arc::clone(&cache.runtime().callbacks);
+        let told = move |landed: Landed| {
+            completion.set_outcome(Some(landed.map(Outcome::of_read)));
+            drop(working);
+            complete(&callbacks, completion);
+        };
+        cache.get_in_background(key, Instant::now(), Box::new(told));
+        Ok(tc_status::TC_OK)
     })
 }
 
@@ -98,6 +102,13 @@ struct Outcome {
     version: u64,
 }
 
+impl Outcome {
+    fn of_read(entry: Option<Entry>) -> Outcome {
+        let status = if entry.is_some() { tc_status::TC_OK } else { tc_status::TC_NOT_FOUND };
+        Outcome { status, version: entry.as_ref().map_or(0, Entry::version), entry }
+    }
+}
+
 /// The caller's `done`: called exactly once when the call was accepted, also when the work was abandoned.
 struct Completion {
     handle: u64,
@@ -123,6 +134,14 @@ impl Completion {
             is_accepted: Arc::default(),
             accepted: None,
         })
+    }
+
+    /// From now on `done` will be called. Answers what says, when it is dropped, that the work is done.
+    fn accept(&mut self, cache: &Arc<Cache>) -> InProgress {
+        let (working, accepted) = cache.accept();
+        self.accepted = Some(accepted);
+        self.is_accepted.store(true, Ordering::Release);
+        working
     }
 
     fn set_outcome(&mut self, outcome: Option<Result<Outcome>>) {
@@ -153,22 +172,30 @@ impl Drop for Completion {
     }
 }
 
+/// The cache, if it can take one more.
+fn accept(handle: *mut tc_cache) -> Result<Arc<Cache>> {
+    let cache = handle::get(handle)?;
+    if cache.accepted() >= MAX_WAITING {
+        let message = format!("{MAX_WAITING} asynchronous calls are under way; wait for some of them first.");
+        return Err(Error::new(Kind::OutOfMemory, message));
+    }
+    Ok(cache)
+}
+
+/// Calls `done` on a callback thread. Where none can be made, dropping the job completes the call on this one.
+fn complete(callbacks: &Arc<Pool>, completion: Completion) {
+    drop(callbacks.run(Box::new(move || drop(completion))));
+}
+
 fn start(
     handle: *mut tc_cache,
     mut completion: Completion,
     work: impl FnOnce(&Cache, Instant) -> Result<Outcome> + Send + 'static,
 ) -> Answer {
-    let cache = handle::get(handle)?;
+    let cache = accept(handle)?;
     let runtime = Arc::clone(cache.runtime());
-    if runtime.workers.waiting() >= MAX_WAITING {
-        let message =
-            format!("{MAX_WAITING} asynchronous calls wait for a thread; wait for some of them first.");
-        return Err(Error::new(Kind::OutOfMemory, message));
-    }
-    let (working, accepted) = cache.accept();
-    completion.accepted = Some(accepted);
+    let working = completion.accept(&cache);
     let is_accepted = Arc::clone(&completion.is_accepted);
-    is_accepted.store(true, Ordering::Release);
     let callbacks = Arc::clone(&runtime.callbacks);
     let (started, is_deciding) = (Instant::now(), resilience::is_deciding());
     let job = move || {
@@ -176,8 +203,7 @@ fn start(
         completion.set_outcome(catch_unwind(AssertUnwindSafe(work)).ok());
         drop(cache);
         drop(working);
-        // Where no callback thread can be made, dropping the job completes the call on this one.
-        drop(callbacks.run(Box::new(move || drop(completion))));
+        complete(&callbacks, completion);
     };
     runtime.workers.run(Box::new(job)).map_err(|refused| {
         is_accepted.store(false, Ordering::Release);

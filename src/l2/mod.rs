@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 pub mod failure;
+pub mod redis;
 pub mod sqlite;
 
 use std::time::Instant;
 
+use crate::config;
 use crate::entry::{Lifetime, Secret};
 pub use failure::{Class, Failure};
 
@@ -55,6 +57,9 @@ pub struct Attempt<'a> {
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// Takes the answer to a read, or `None` when it was not tried.
+pub type Answered = Box<dyn FnOnce(Option<Result<Option<Stored>, Failure>>) + Send>;
+
 /// A second tier. Any method may be called from any thread at any time.
 pub trait Store: Send + Sync {
     /// Waits until L2 can be used, or says why not. Idempotent.
@@ -62,6 +67,12 @@ pub trait Store: Send + Sync {
 
     /// The live entry of `key`. What has expired is absent.
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure>;
+
+    /// Begins a read and gives its answer, due at `deadline`, to `done` on a thread of the library, where that can be
+    /// done without keeping a thread waiting. Else `done` gets `None`, at once.
+    fn begin_get(&self, _key: &[u8], _deadline: Instant, done: Answered) {
+        done(None);
+    }
 
     /// Stores `bytes` with `lifetime`, written at `written_at_ms`, if what is there is `expected`. `version` is a
     /// proposal: where the entry had a later one, the next after that is taken, so that versions of a key never
@@ -92,10 +103,11 @@ pub trait Store: Send + Sync {
     /// `None` when there is no live entry. An entry that does not slide keeps its end.
     fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure>;
 
-    /// Takes over what can change while open.
-    fn set_capacity_bytes(&self, capacity_bytes: u64);
+    /// Takes over what can change while open, from a configuration of the same kind.
+    fn configure(&self, kind: &config::Kind);
 
-    /// Work that no caller waits for, called about once a second: records what was used, forgets what has expired.
+    /// Work that no caller waits for, called about twice a second: records what was used, forgets what has expired,
+    /// restores what was lost.
     fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
     /// Numbers for `tc_stats`: pairs of name and value.

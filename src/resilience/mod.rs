@@ -108,7 +108,22 @@ impl Call<'_> {
     }
 
     /// Runs `operation` until it succeeds or nothing more may be tried.
-    pub fn run<T>(&self, mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub fn run<T>(&self, operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.resume(None, operation)
+    }
+
+    /// When an attempt that begins now as the first must have ended.
+    #[must_use]
+    pub fn first_deadline(&self) -> Instant {
+        Instant::now() + self.remaining() / self.policy.max_attempts.max(1)
+    }
+
+    /// As [`Call::run`], where the first attempt may have been made already.
+    pub fn resume<T>(
+        &self,
+        mut first: Option<Result<T, Failure>>,
+        mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let is_closing = || self.signal.is_closing();
         let mut attempt = 1;
         let outcome = loop {
@@ -116,7 +131,9 @@ impl Call<'_> {
                 break Err(closed());
             }
             let share = self.remaining() / (self.policy.max_attempts.max(attempt) - attempt + 1);
-            match operation(Attempt { deadline: Instant::now() + share, is_closing: &is_closing }) {
+            let mut attempt_it =
+                || operation(Attempt { deadline: Instant::now() + share, is_closing: &is_closing });
+            match first.take().unwrap_or_else(&mut attempt_it) {
                 Ok(done) => break Ok(done),
                 Err(failure) => {
                     self.note(&failure, attempt);

@@ -25,6 +25,7 @@ use usage::Usage;
 
 use super::{Attempt, Expected, Failure, Store, Stored, Written};
 use crate::clock;
+use crate::config;
 use crate::entry::Lifetime;
 
 /// How long `tend` deletes what has expired before it lets others write for a while.
@@ -137,8 +138,10 @@ impl Store for SqliteStore {
         }
     }
 
-    fn set_capacity_bytes(&self, capacity_bytes: u64) {
-        self.capacity.set(capacity_bytes);
+    fn configure(&self, kind: &config::Kind) {
+        if let config::Kind::Sqlite { capacity_bytes, .. } = kind {
+            self.capacity.set(*capacity_bytes);
+        }
     }
 
     fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure> {

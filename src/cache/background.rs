@@ -1,0 +1,123 @@
+//! Reads that answer later. While L2 does what is asked of it no thread waits for it; what fails goes on, with retries
+//! and the application's say, on a worker.
+
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::Cache;
+use super::flight::{Landing, Told};
+use crate::error::Error;
+use crate::l2::{Failure, Stored};
+use crate::resilience;
+use crate::runtime::lock;
+use crate::stats::{Operation, count};
+
+type Found = Result<Option<Stored>, Failure>;
+
+impl Cache {
+    /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it.
+    pub fn get_in_background(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
+        if let Some(entry) = self.peek(&key) {
+            count(&self.stats.l1_hits);
+            return told(Ok(Some(entry)));
+        }
+        match self.peek_missed(&key) {
+            Ok(None) if self.store.is_some() => {}
+            known => return told(known),
+        }
+        if resilience::is_deciding() {
+            return self.read_alone(key, started, told);
+        }
+        let slot = self.slot(&key);
+        let epoch = self.epoch(slot);
+        let me = Arc::clone(self);
+        let told: Told = Box::new(move |landed| told(me.hand_out(landed)));
+        match self.flights.board(&key, epoch, told) {
+            Some(landing) => Read { cache: Arc::clone(self), key, slot, epoch, started, landing }.begin(),
+            None => count(&self.stats.shared_reads),
+        }
+    }
+
+    /// For a retry callback, which must not wait for the read that asked it.
+    fn read_alone(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
+        let me = Arc::clone(self);
+        let work = move |told: Told| {
+            let read =
+                || me.store.as_ref().map_or(Ok(None), |store| me.read_through(&key, started, store.as_ref()));
+            told(resilience::as_deciding(true, read));
+        };
+        self.work_on(told, work, |told, error| told(Err(error)));
+    }
+
+    /// Does `work` with `cargo` on a worker; `refuse` takes it where there is none.
+    fn work_on<T: Send + 'static>(
+        &self,
+        cargo: T,
+        work: impl FnOnce(T) + Send + 'static,
+        refuse: impl FnOnce(T, Error),
+    ) {
+        let hold = Arc::new(Mutex::new(Some(cargo)));
+        let held = Arc::clone(&hold);
+        let job = move || {
+            let cargo = lock(&held).take();
+            if let Some(cargo) = cargo {
+                work(cargo);
+            }
+        };
+        if let Err(refused) = self.runtime.workers.run(Box::new(job)) {
+            let cargo = lock(&hold).take();
+            if let Some(cargo) = cargo {
+                refuse(cargo, refused.into());
+            }
+        }
+    }
+}
+
+/// A read of L2 that somebody was promised.
+struct Read {
+    cache: Arc<Cache>,
+    key: Vec<u8>,
+    slot: u32,
+    epoch: (u64, u64),
+    started: Instant,
+    landing: Landing,
+}
+
+impl Read {
+    fn begin(self) {
+        let cache = Arc::clone(&self.cache);
+        let config = cache.config.load();
+        let Some(store) = &cache.store else { return };
+        let deadline = cache.call(Operation::Get, &self.key, &config, self.started).first_deadline();
+        let stored_key = Cache::stored_key(&self.key, &config).into_owned();
+        store.begin_get(&stored_key, deadline, Box::new(move |found| self.heard(found)));
+    }
+
+    fn heard(self, found: Option<Found>) {
+        if matches!(found, Some(Ok(_))) {
+            return self.end(found);
+        }
+        let cache = Arc::clone(&self.cache);
+        cache.work_on(
+            (self, found),
+            |(read, found)| read.end(found),
+            |(read, _), error| read.landing.land(Err(error)),
+        );
+    }
+
+    /// Goes on until it has an answer, and lands.
+    fn end(self, first: Option<Found>) {
+        let Read { cache, key, slot, epoch, started, landing } = self;
+        let config = cache.config.load();
+        let stored_key = Cache::stored_key(&key, &config);
+        let call = cache.call(Operation::Get, &key, &config, started);
+        let read = |attempt: crate::l2::Attempt<'_>| match &cache.store {
+            Some(store) => store.get(&stored_key, attempt),
+            None => Ok(None),
+        };
+        let found = call.resume(first, read);
+        landing.land(cache.found(&key, slot, epoch, found));
+    }
+}

@@ -1,0 +1,114 @@
+//! One attempt at a link: socket, TLS, greeting.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::diagnosis::{of_error, of_io};
+use super::tls;
+use crate::clock;
+use crate::config::Redis;
+use crate::config::redis::Link;
+use crate::l2::{Class, Failure};
+
+/// After so long without an acknowledgement of what was sent, the kernel gives a link up.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Requests that wait to be written: beyond it callers wait, each until its own deadline.
+const WAITING_REQUESTS: usize = 4096;
+
+/// A link that stands.
+pub(super) struct Connected {
+    pub connection: MultiplexedConnection,
+    /// Reads and writes it; aborting it closes the socket.
+    pub driver: AbortHandle,
+    /// How far the server's clock is ahead of the monotonic clock of this process.
+    pub clock_lead_ms: i64,
+}
+
+/// Connects and greets. `pushes` hears what the server says unasked, and that the link is lost.
+pub(super) async fn connect(redis: &Redis, pushes: impl AsyncPushSender) -> Result<Connected, Failure> {
+    let address = &redis.address;
+    let failed = |error: &std::io::Error| of_io(address, error);
+    match &address.link {
+        Link::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
+            greet(redis, stream, pushes).await
+        }
+        Link::Tcp { host, port, is_tls } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
+            harden(&stream).map_err(|error| failed(&error))?;
+            if !is_tls {
+                return greet(redis, stream, pushes).await;
+            }
+            let name = ServerName::try_from(host.clone()).map_err(|_| {
+                Failure::new(
+                    Class::Denied,
+                    format!("{address} has no host name that a certificate could vouch for."),
+                )
+            })?;
+            let stream = tls::connector(redis)?.connect(name, stream).await;
+            greet(redis, stream.map_err(|error| failed(&error))?, pushes).await
+        }
+    }
+}
+
+fn harden(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
+
+async fn greet<S>(redis: &Redis, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: RedisError| of_error(&redis.address, &error);
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(WAITING_REQUESTS)
+        .set_push_sender(pushes);
+    let (mut connection, driver) =
+        MultiplexedConnection::new_with_config(&introduction(redis)?, stream, config)
+            .await
+            .map_err(failed)?;
+    let driver = tokio::spawn(driver).abort_handle();
+    let time = connection.send_packed_command(&cmd("TIME")).await.map_err(failed)?;
+    // A user who may not ask for the time is taken to share ours.
+    let clock_lead_ms = server_ms(&time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
+    Ok(Connected { connection, driver, clock_lead_ms })
+}
+
+/// Who we are. Secrets are read now, so that a changed one works at the next attempt.
+fn introduction(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
+    let denied = |message| Failure::new(Class::Denied, message);
+    let mut introduction = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_db(redis.address.database)
+        .set_lib_name("tokencache", env!("CARGO_PKG_VERSION"));
+    if let Some(username) = &redis.username {
+        introduction = introduction.set_username(username.read().map_err(denied)?.as_str());
+    }
+    if let Some(password) = &redis.password {
+        introduction = introduction.set_password(password.read().map_err(denied)?.as_str());
+    }
+    Ok(introduction)
+}
+
+fn server_ms(time: &Value) -> Option<i64> {
+    let Value::Array(parts) = time else { return None };
+    let number = |part: &Value| match part {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<i64>().ok(),
+        _ => None,
+    };
+    Some(number(parts.first()?)? * 1000 + number(parts.get(1)?)? / 1000)
+}

@@ -1,0 +1,197 @@
+//! Why Redis failed, from its own words. They are repeated where they help, and never where they could hold a key.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use redis::{RedisError, ServerError, Value};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+
+use crate::config::redis::Address;
+use crate::l2::{Class, Failure};
+
+/// What the first word of a refusal means.
+const WORDS: [(&str, Class, &str); 20] = [
+    ("READONLY", Class::Busy, "is a replica that takes no writes; point l2.url at the primary"),
+    ("LOADING", Class::Busy, "is still loading its data"),
+    ("MASTERDOWN", Class::Busy, "is a replica that has lost its primary"),
+    ("BUSY", Class::Busy, "is kept busy by a script"),
+    ("TRYAGAIN", Class::Busy, "is moving this key to another node"),
+    ("CLUSTERDOWN", Class::Busy, "belongs to a cluster that is down"),
+    ("NOREPLICAS", Class::Busy, "has fewer replicas than min-replicas-to-write asks for"),
+    (
+        "OOM",
+        Class::Full,
+        "has reached maxmemory and evicts nothing; raise it, or choose another maxmemory-policy",
+    ),
+    ("MISCONF", Class::Full, "cannot save its data to its disk, and takes no writes until it can"),
+    ("WRONGPASS", Class::Denied, "knows no such user with this password"),
+    (
+        "NOAUTH",
+        Class::Denied,
+        "wants a password; give it by l2.password, l2.password_env or l2.password_file",
+    ),
+    ("NOPERM", Class::Denied, "does not let this user do that; the README lists what its ACL must allow"),
+    ("DENIED", Class::Denied, "runs in protected mode and turns away other machines"),
+    (
+        "WRONGTYPE",
+        Class::Protocol,
+        "holds something else than an entry under this key; choose another l2.key_prefix",
+    ),
+    ("MOVED", Class::Protocol, CLUSTER),
+    ("ASK", Class::Protocol, CLUSTER),
+    ("CROSSSLOT", Class::Protocol, CLUSTER),
+    ("NOPROTO", Class::Protocol, OLD),
+    ("NOSCRIPT", Class::Busy, "forgot a script while it was called"),
+    ("EXECABORT", Class::Protocol, "refused a transaction"),
+];
+
+const CLUSTER: &str =
+    "is a node of a cluster, which this version does not speak with; point l2.url at a single server";
+const OLD: &str = "does not speak RESP3; this version needs Redis 6 or later";
+
+/// What a refusal of the server means.
+pub(super) fn of_server(address: &Address, error: &ServerError) -> Failure {
+    of_words(address, error.code(), error.details().unwrap_or_default())
+}
+
+fn of_words(address: &Address, code: &str, details: &str) -> Failure {
+    if let Some((_, class, meaning)) = WORDS.iter().find(|(word, ..)| *word == code) {
+        return Failure::new(*class, format!("Redis at {address} {meaning} ({code})."));
+    }
+    if details.contains("max number of clients") {
+        let message = format!("Redis at {address} has as many clients as its maxclients allows.");
+        return Failure::new(Class::Busy, message);
+    }
+    if details.contains("DB index") {
+        let message = format!("Redis at {address} has no database of this number; change the end of l2.url.");
+        return Failure::new(Class::Protocol, message);
+    }
+    if details.starts_with("unknown command") || details.starts_with("Unknown subcommand") {
+        // What follows are the arguments, and with them the key.
+        let command: String = details.chars().take_while(|c| *c != ',').take(60).collect();
+        let message = format!("Redis at {address} does not know what it was asked ({command}).");
+        return Failure::new(Class::Protocol, message);
+    }
+    let message = format!("Redis at {address} refused with {code}, which this version does not understand.");
+    Failure::new(Class::Protocol, message)
+}
+
+/// The cause among `answers`: the first refusal, unless it only says that another one came before.
+pub(super) fn refusal(answers: &[Value]) -> Option<&ServerError> {
+    let mut found: Option<&ServerError> = None;
+    for answer in answers {
+        let error = match answer {
+            Value::ServerError(error) => Some(error),
+            Value::Array(inner) => refusal(inner),
+            _ => None,
+        };
+        match (found, error) {
+            (None, Some(error)) => found = Some(error),
+            (Some(known), Some(error)) if known.code() == "EXECABORT" => found = Some(error),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What an error of the client means.
+pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
+    if let Some(refusals) = error.clone().into_server_errors() {
+        if let Some((_, refusal)) = refusals.first() {
+            return of_server(address, refusal);
+        }
+    }
+    match error.kind() {
+        redis::ErrorKind::AuthenticationFailed => {
+            let message = format!("Redis at {address} did not accept the user or the password.");
+            return Failure::new(Class::Denied, message);
+        }
+        redis::ErrorKind::RESP3NotSupported => {
+            return Failure::new(Class::Protocol, format!("Redis at {address} {OLD}."));
+        }
+        redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
+            let message = format!("What answers at {address} does not speak the protocol of Redis.");
+            return Failure::new(Class::Protocol, message);
+        }
+        _ => {}
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return of_io(address, error);
+        }
+        cause = error.source();
+    }
+    lost(address)
+}
+
+/// The link was closed by the other side.
+pub(super) fn lost(address: &Address) -> Failure {
+    Failure::new(Class::Unreachable, format!("The link to Redis at {address} was closed by the other side."))
+}
+
+/// What an error of the operating system, or of TLS, means.
+pub(super) fn of_io(address: &Address, error: &io::Error) -> Failure {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return of_tls(address, tls);
+    }
+    match error.kind() {
+        ErrorKind::TimedOut => {
+            let message = format!("Redis at {address} has not answered for too long ({error}).");
+            Failure::new(Class::Timeout, message)
+        }
+        ErrorKind::PermissionDenied => {
+            let message = format!("This process may not connect to Redis at {address} ({error}).");
+            Failure::new(Class::Denied, message)
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+            let message = format!("The link to Redis at {address} was cut ({error}).");
+            Failure::new(Class::Unreachable, message)
+        }
+        _ => Failure::new(Class::Unreachable, format!("Redis at {address} cannot be reached ({error}).")),
+    }
+}
+
+/// What went wrong with the certificates, by cause: each has another remedy.
+fn of_tls(address: &Address, error: &rustls::Error) -> Failure {
+    use rustls::Error as Tls;
+    let (class, cause) = match error {
+        Tls::InvalidCertificate(error) => (Class::Denied, of_certificate(error)),
+        Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => (
+            Class::Denied,
+            "the server offers no version of TLS that is safe; it must speak TLS 1.2 or 1.3".to_owned(),
+        ),
+        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => (
+            Class::Denied,
+            "the server wants a certificate of ours; name one by l2.client_cert_file and l2.client_key_file"
+                .to_owned(),
+        ),
+        Tls::AlertReceived(alert) => {
+            (Class::Denied, format!("the server turned our certificate or our offer down ({alert:?})"))
+        }
+        Tls::InvalidMessage(_) => {
+            (Class::Protocol, "what answers there does not speak TLS; is it a plain port?".to_owned())
+        }
+        other => (Class::Denied, format!("the handshake failed ({other})")),
+    };
+    Failure::new(class, format!("No TLS link to Redis at {address}: {cause}."))
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    use CertificateError as Bad;
+    match error {
+        Bad::UnknownIssuer => {
+            "its certificate was issued by an authority that we do not trust; name its CA by l2.ca_file"
+                .into()
+        }
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+            "its certificate was issued for another host name than the one in l2.url".into()
+        }
+        Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".into(),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "its certificate is not valid yet".into(),
+        Bad::Revoked => "its certificate was revoked".into(),
+        other => format!("its certificate cannot be accepted ({other:?})"),
+    }
+}

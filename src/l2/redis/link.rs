@@ -1,0 +1,286 @@
+//! The one link to Redis: made when it is needed, replaced when it is lost, tried at most once a second. Nothing above
+//! this room knows how many links there are.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{PushInfo, PushKind};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::connect::{Connected, connect};
+use super::exchange::Letter;
+use super::{diagnosis, wait};
+use crate::config::Redis;
+use crate::l2::{Attempt, Class, Failure};
+use crate::runtime::lock;
+
+/// Between the beginnings of two attempts, with up to a quarter more.
+const PACE: Duration = Duration::from_secs(1);
+/// How long one attempt may take.
+const CONNECTING: Duration = Duration::from_secs(2);
+
+/// The link of one store; clones share it.
+#[derive(Clone)]
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    io: Handle,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    news: Condvar,
+    links: AtomicU64,
+    attempts: AtomicU64,
+    losses: AtomicU64,
+}
+
+struct State {
+    redis: Arc<Redis>,
+    phase: Phase,
+    /// Which attempt the phase belongs to: what an older one reports is no news.
+    attempt: u64,
+    /// When the next attempt may begin.
+    not_before: Instant,
+}
+
+enum Phase {
+    /// Nobody has needed it yet.
+    Idle,
+    Connecting,
+    Up(Up, UnboundedSender<Letter>),
+    Down(Failure),
+    Closed,
+}
+
+/// A link that stands, for the calls that use it.
+#[derive(Clone)]
+pub(super) struct Up {
+    pub connection: MultiplexedConnection,
+    pub redis: Arc<Redis>,
+    pub clock_lead_ms: i64,
+    attempt: u64,
+    /// Somebody waited for an answer in vain: is it still there?
+    doubted: Arc<AtomicBool>,
+    _driver: Arc<Driver>,
+}
+
+/// Closes the socket when the last call that uses it has gone.
+struct Driver(tokio::task::AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Up {
+    /// An answer did not come in time.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has doubted it since it was asked last.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Link {
+    /// A link to `redis` that nobody has needed yet, driven by `io`.
+    pub fn new(redis: Redis, io: Handle) -> Link {
+        let state =
+            State { redis: Arc::new(redis), phase: Phase::Idle, attempt: 0, not_before: Instant::now() };
+        let shared = Shared {
+            state: Mutex::new(state),
+            news: Condvar::new(),
+            links: 0.into(),
+            attempts: 0.into(),
+            losses: 0.into(),
+        };
+        Link { shared: Arc::new(shared), io }
+    }
+
+    /// The link, as soon as it stands. Its failure is the answer when this caller saw it fail, and when the next
+    /// attempt would begin too late.
+    pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
+        let mut state = lock(&self.shared.state);
+        let mut has_tried = false;
+        loop {
+            let now = Instant::now();
+            let news_at = match &state.phase {
+                Phase::Up(up, _) => return Ok(up.clone()),
+                Phase::Closed => return Err(wait::closed()),
+                Phase::Down(failure) if has_tried || state.not_before >= attempt.deadline.max(now) => {
+                    return Err(failure.clone());
+                }
+                Phase::Down(_) if state.not_before > now => Some(state.not_before - now),
+                Phase::Idle | Phase::Down(_) => {
+                    self.connect(&mut state);
+                    has_tried = true;
+                    None
+                }
+                Phase::Connecting => {
+                    has_tried = true;
+                    None
+                }
+            };
+            let Some(patience) = wait::patience(attempt)? else {
+                let message = format!("No link to Redis at {} was made in time.", state.redis.address);
+                return Err(Failure::new(Class::Timeout, message));
+            };
+            let patience = news_at.map_or(patience, |news_at| news_at.min(patience));
+            state = self.shared.news.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The link if it stands now.
+    pub fn up_now(&self) -> Option<Up> {
+        match &lock(&self.shared.state).phase {
+            Phase::Up(up, _) => Some(up.clone()),
+            _ => None,
+        }
+    }
+
+    /// Gives `letter` to the link if it stands now; else gives it back.
+    pub fn send(&self, letter: Letter) -> Option<Letter> {
+        match &lock(&self.shared.state).phase {
+            Phase::Up(_, post) => post.send(letter).err().map(|returned| returned.0),
+            _ => Some(letter),
+        }
+    }
+
+    /// Begins an attempt if there is no link and one is due. Nobody waits for it.
+    pub fn restore(&self) {
+        let mut state = lock(&self.shared.state);
+        if matches!(state.phase, Phase::Idle | Phase::Down(_)) && state.not_before <= Instant::now() {
+            self.connect(&mut state);
+        }
+    }
+
+    fn connect(&self, state: &mut State) {
+        let jitter = PACE.mul_f64(fastrand::f64() / 4.0);
+        state.attempt += 1;
+        state.not_before = Instant::now() + PACE + jitter;
+        state.phase = Phase::Connecting;
+        self.shared.attempts.fetch_add(1, Ordering::Relaxed);
+        let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
+        let pushes = {
+            let shared = Arc::clone(&self.shared);
+            let redis = Arc::clone(&redis);
+            move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    shared.lose(attempt, diagnosis::lost(&redis.address));
+                }
+                Ok::<(), SendError>(())
+            }
+        };
+        // A task of its own, so that even a defect in it ends the attempt.
+        let connecting = self.io.spawn({
+            let redis = Arc::clone(&redis);
+            async move { tokio::time::timeout(CONNECTING, connect(&redis, pushes)).await }
+        });
+        self.io.spawn(async move {
+            let connected = match connecting.await {
+                Ok(Ok(connected)) => connected,
+                Ok(Err(_)) => {
+                    let message = format!("Redis at {} did not answer the greeting in time.", redis.address);
+                    Err(Failure::new(Class::Timeout, message))
+                }
+                Err(_) => Err(Failure::new(
+                    Class::Protocol,
+                    "Connecting to Redis failed by a defect in Tokencache.",
+                )),
+            };
+            link.end(attempt, connected, redis);
+        });
+    }
+
+    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
+        let connected = connected.map(|connected| Up {
+            connection: connected.connection,
+            redis,
+            clock_lead_ms: connected.clock_lead_ms,
+            attempt,
+            doubted: Arc::default(),
+            _driver: Arc::new(Driver(connected.driver)),
+        });
+        let mut state = lock(&self.shared.state);
+        // It may have been closed or configured anew since.
+        if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
+            return;
+        }
+        state.phase = match connected {
+            Ok(up) => {
+                self.shared.links.fetch_add(1, Ordering::Relaxed);
+                let (post, letters) = unbounded_channel();
+                self.io.spawn(self.clone().post(up.clone(), letters));
+                Phase::Up(up, post)
+            }
+            Err(failure) => Phase::Down(failure),
+        };
+        drop(state);
+        self.shared.news.notify_all();
+    }
+
+    /// The link of `up` is of no use any more, for the reason of `failure`.
+    pub fn lose(&self, up: &Up, failure: Failure) {
+        self.shared.lose(up.attempt, failure);
+    }
+
+    /// Takes over another address or other credentials: the next call uses them. Also where nothing changed, whoever
+    /// configures has done something about a link that is down, so that it is tried at once.
+    pub fn configure(&self, redis: Redis) {
+        let mut state = lock(&self.shared.state);
+        let is_same = *state.redis == redis;
+        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(..))) {
+            return;
+        }
+        state.redis = Arc::new(redis);
+        state.attempt += 1;
+        state.not_before = Instant::now();
+        let before = std::mem::replace(&mut state.phase, Phase::Idle);
+        drop(state);
+        drop(before);
+        self.shared.news.notify_all();
+    }
+
+    /// Closes it for good.
+    pub fn close(&self) {
+        let mut state = lock(&self.shared.state);
+        state.attempt += 1;
+        let before = std::mem::replace(&mut state.phase, Phase::Closed);
+        drop(state);
+        drop(before);
+        self.shared.news.notify_all();
+    }
+
+    /// Whether it stands, how often it was tried, made and lost.
+    pub fn figures(&self) -> [(&'static str, u64); 4] {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("link_is_up", u64::from(self.up_now().is_some())),
+            ("link_attempts", load(&self.shared.attempts)),
+            ("links_made", load(&self.shared.links)),
+            ("links_lost", load(&self.shared.losses)),
+        ]
+    }
+}
+
+impl Shared {
+    fn lose(&self, attempt: u64, failure: Failure) {
+        let mut state = lock(&self.state);
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
+            return;
+        }
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
+        drop(state);
+        drop(before);
+        self.news.notify_all();
+    }
+}

@@ -1,0 +1,281 @@
+//! The second tier as a Redis that servers share, also with the stock cache of .NET.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod diagnosis;
+mod exchange;
+mod layout;
+mod link;
+mod names;
+mod scripts;
+mod tls;
+mod wait;
+
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, Pipeline, Value, cmd, pipe};
+
+use self::exchange::{Answers, Letter};
+use self::layout::{FIELDS, Written as Fields, hex, unexpected};
+use self::link::{Link, Up};
+use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, RENEW, Script};
+use super::{Answered, Attempt, Expected, Failure, Store, Stored, Written};
+use crate::clock;
+use crate::config;
+use crate::entry::Lifetime;
+use crate::error::Result as Outcome;
+use crate::runtime::Runtime;
+
+/// How long it is remembered that an entry was removed.
+const TOMBSTONE_MS: &str = "86400000";
+/// How long a conditional write may wait for its comparison.
+const STAGED_MS: &str = "60000";
+/// How long a doubted link has to answer.
+const PING: Duration = Duration::from_millis(250);
+
+/// A store in a Redis.
+pub struct RedisStore {
+    link: Link,
+    prefix_len: usize,
+}
+
+/// What a set stores, and under which condition.
+struct Set<'a> {
+    key: &'a [u8],
+    data: &'a [u8],
+    fields: Fields,
+}
+
+impl RedisStore {
+    /// A store in `redis`, to which a link is made when it is needed. Every key begins with a prefix of `prefix_len`
+    /// bytes.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the thread of its link cannot be started.
+    pub fn new(redis: config::Redis, prefix_len: usize, runtime: &Runtime) -> Outcome<RedisStore> {
+        Ok(RedisStore { link: Link::new(redis, runtime.io()?), prefix_len })
+    }
+
+    /// The live entry that the answers to [`reading`] hold.
+    fn entry(link: &Link, up: &Up, answers: Vec<Value>) -> Result<Option<Stored>, Failure> {
+        link.check(up, &answers)?;
+        let Ok([fields, pttl]) = <[Value; 2]>::try_from(answers) else { return Err(unexpected()) };
+        let clock_lead_ms = up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms();
+        layout::read(fields, &pttl, clock_lead_ms)
+    }
+
+    /// Runs `script` after `before`, in one trip, and answers the number that it answers.
+    fn run(
+        &self,
+        script: &Script,
+        before: Pipeline,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        attempt: Attempt<'_>,
+    ) -> Result<i64, Failure> {
+        let up = self.link.up(attempt)?;
+        let mut requests = before;
+        requests.add_command(script.by_name(keys, arguments));
+        let mut answers = self.link.ask(&up, &requests, attempt)?;
+        let is_unknown =
+            matches!(answers.last(), Some(Value::ServerError(error)) if error.code() == "NOSCRIPT");
+        if is_unknown {
+            answers.pop();
+            answers.extend(self.link.ask(&up, &single(script.by_text(keys, arguments)), attempt)?);
+        }
+        self.link.check(&up, &answers)?;
+        match answers.last() {
+            Some(Value::Int(answer)) => Ok(*answer),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn set_plainly(&self, set: &Set<'_>, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let up = self.link.up(attempt)?;
+        let mut requests = pipe();
+        requests.cmd("MULTI").cmd("PTTL").arg(set.key).add_command(set.store_at(set.key));
+        requests.add_command(set.end_of(set.key)).cmd("EXEC");
+        let answers = self.link.ask(&up, &requests, attempt)?;
+        let refused = self.link.check(&up, &answers);
+        if refused.is_err() {
+            self.restore_end(&up, set.key, answers.last(), attempt);
+        }
+        refused
+    }
+
+    /// A transaction does not undo: what is no entry of ours kept its value, and gets back the end that it had.
+    fn restore_end(&self, up: &Up, key: &[u8], done: Option<&Value>, attempt: Attempt<'_>) {
+        let Some(Value::Array(done)) = done else { return };
+        if let [Value::Int(pttl_ms), Value::ServerError(_), Value::Int(1)] = done[..] {
+            let end = if pttl_ms < 0 { persist(key) } else { expire(key, pttl_ms.max(1)) };
+            let _ = self.link.ask(up, &single(end), attempt);
+        }
+    }
+
+    fn set_if(&self, set: &Set<'_>, expected: &str, attempt: Attempt<'_>) -> Result<bool, Failure> {
+        let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
+        let arguments = [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes()];
+        let done = match names::staging(set.key, self.prefix_len) {
+            Some(staging) => {
+                let mut stage = pipe();
+                stage.cmd("MULTI").add_command(set.store_at(&staging));
+                stage.cmd("PEXPIRE").arg(&staging).arg(STAGED_MS).cmd("EXEC");
+                self.run(&CONDITIONAL_SET, stage, &[set.key, &staging], &arguments, attempt)?
+            }
+            None => {
+                let (absexp, sldexp) = (set.fields.absexp.to_string(), set.fields.sldexp.to_string());
+                let arguments = [&arguments[..], &[absexp.as_bytes(), sldexp.as_bytes(), set.data]].concat();
+                self.run(&CONDITIONAL_SET, pipe(), &[set.key], &arguments, attempt)?
+            }
+        };
+        Ok(done == 1)
+    }
+}
+
+impl Set<'_> {
+    fn store_at(&self, key: &[u8]) -> Cmd {
+        let [absexp, sldexp, data, ver] = FIELDS;
+        let mut store = cmd("HSET");
+        store.arg(key).arg(absexp).arg(self.fields.absexp).arg(sldexp).arg(self.fields.sldexp);
+        store.arg(data).arg(self.data).arg(ver).arg(&self.fields.ver);
+        store
+    }
+
+    fn end_of(&self, key: &[u8]) -> Cmd {
+        self.fields.ttl_ms.map_or_else(|| persist(key), |ttl_ms| expire(key, ttl_ms))
+    }
+}
+
+impl Store for RedisStore {
+    fn connect(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let up = self.link.up(attempt)?;
+        let answers = self.link.ask(&up, &single(cmd("PING")), attempt)?;
+        self.link.check(&up, &answers)
+    }
+
+    fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure> {
+        let up = self.link.up(attempt)?;
+        Self::entry(&self.link, &up, self.link.ask(&up, &reading(key), attempt)?)
+    }
+
+    fn begin_get(&self, key: &[u8], deadline: Instant, done: Answered) {
+        let link = self.link.clone();
+        let heard = move |heard: Option<(&Up, Answers)>| {
+            let open = |(up, answers): (&Up, Answers)| Self::entry(&link, up, answers?);
+            done(heard.map(open));
+        };
+        let letter = Letter { requests: reading(key), deadline, done: Box::new(heard) };
+        if let Some(returned) = self.link.send(letter) {
+            (returned.done)(None);
+        }
+    }
+
+    fn set(
+        &self,
+        key: &[u8],
+        bytes: &[u8],
+        version: u64,
+        _written_at_ms: i64,
+        lifetime: Lifetime,
+        expected: Expected,
+        attempt: Attempt<'_>,
+    ) -> Result<Written, Failure> {
+        let set = Set { key, data: bytes, fields: Fields::new(bytes, version, lifetime) };
+        let is_stored = match expected {
+            Expected::Anything => self.set_plainly(&set, attempt).map(|()| true)?,
+            Expected::Absent => self.set_if(&set, "", attempt)?,
+            Expected::Version(expected) => self.set_if(&set, &hex(expected), attempt)?,
+        };
+        Ok(if is_stored { Written::Stored(set.fields.version) } else { Written::Conflict })
+    }
+
+    fn remove(
+        &self,
+        key: &[u8],
+        version: u64,
+        expected: Expected,
+        attempt: Attempt<'_>,
+    ) -> Result<Written, Failure> {
+        let (tombstone, clock) = (names::tombstone(key, self.prefix_len), hex(version));
+        let wanted = match expected {
+            Expected::Anything => {
+                let up = self.link.up(attempt)?;
+                let mut requests = pipe();
+                requests.cmd("MULTI").cmd("UNLINK").arg(key);
+                requests.cmd("SET").arg(&tombstone).arg(&clock).arg("PX").arg(TOMBSTONE_MS).cmd("EXEC");
+                let answers = self.link.ask(&up, &requests, attempt)?;
+                self.link.check(&up, &answers)?;
+                return Ok(Written::Stored(version));
+            }
+            Expected::Absent => String::new(),
+            Expected::Version(expected) => hex(expected),
+        };
+        let arguments = [wanted.as_bytes(), clock.as_bytes(), TOMBSTONE_MS.as_bytes()];
+        let done = self.run(&CONDITIONAL_REMOVE, pipe(), &[key, &tombstone], &arguments, attempt)?;
+        Ok(if done == 1 { Written::Stored(version) } else { Written::Conflict })
+    }
+
+    fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
+        match self.run(&RENEW, pipe(), &[key], &[], attempt)? {
+            -2 => Ok(None),
+            -1 => Ok(Some(0)),
+            left_ms => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
+        }
+    }
+
+    fn configure(&self, kind: &config::Kind) {
+        if let config::Kind::Redis(redis) = kind {
+            self.link.configure((**redis).clone());
+        }
+    }
+
+    /// Restores a lost link, and replaces one that does not answer any more: a stopped server says no goodbye.
+    fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let Some(up) = self.link.up_now() else {
+            self.link.restore();
+            return Ok(());
+        };
+        if up.take_doubt() {
+            let deadline = attempt.deadline.min(Instant::now() + PING);
+            let answered = self.link.ask(&up, &single(cmd("PING")), Attempt { deadline, ..attempt });
+            if let Err(failure) = answered {
+                self.link.lose(&up, failure.clone());
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.link.figures().into()
+    }
+
+    fn close(&self) {
+        self.link.close();
+    }
+}
+
+fn reading(key: &[u8]) -> Pipeline {
+    let mut requests = Pipeline::with_capacity(2);
+    requests.cmd("HMGET").arg(key).arg(&FIELDS).cmd("PTTL").arg(key);
+    requests
+}
+
+fn single(request: Cmd) -> Pipeline {
+    let mut requests = pipe();
+    requests.add_command(request);
+    requests
+}
+
+fn persist(key: &[u8]) -> Cmd {
+    let mut persist = cmd("PERSIST");
+    persist.arg(key);
+    persist
+}
+
+fn expire(key: &[u8], ttl_ms: i64) -> Cmd {
+    let mut expire = cmd("PEXPIRE");
+    expire.arg(key).arg(ttl_ms);
+    expire
+}
