@@ -34,10 +34,11 @@ build: ## the library in target/release, ready to link against
 	@$(CARGO) build --release --locked
 	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
 
-install: build ## library and header below PREFIX (/usr/local)
+install: build ## library and headers below PREFIX (/usr/local)
 	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
 	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
-	@install -D -m 0644 include/tokencache.h $(DESTDIR)$(PREFIX)/include/tokencache.h
+	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include include/tokencache.h bindings/cpp/tokencache.hpp
+	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include/tokencache bindings/cpp/tokencache/*.hpp
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check
