@@ -38,12 +38,9 @@ void *floor_symbol(const char *name) {
   return symbol;
 }
 
-subject open_tokencache(uint64_t capacity_bytes) {
-  char document[200] = "{\"version\": 1}";
-  if (capacity_bytes)
-    snprintf(document, sizeof document, "{\"version\": 1, \"l1\": {\"capacity_bytes\": %llu}}",
-             (unsigned long long)capacity_bytes);
+subject open_document(const char *document) {
   subject opened = {.get = tokencache_symbol("tc_get"),
+                    .get_async = tokencache_symbol("tc_get_async"),
                     .release = tokencache_symbol("tc_value_release"),
                     .get_into = tokencache_symbol("tc_get_into"),
                     .set = tokencache_symbol("tc_set"),
@@ -51,6 +48,14 @@ subject open_tokencache(uint64_t capacity_bytes) {
   tc_status (*open)(uint32_t, const char *, size_t, tc_cache **) = tokencache_symbol("tc_open");
   must(open(TC_ABI_VERSION, document, strlen(document), &opened.cache), "tc_open");
   return opened;
+}
+
+subject open_tokencache(uint64_t capacity_bytes) {
+  if (!capacity_bytes) return open_document("{\"version\": 1}");
+  char document[200];
+  snprintf(document, sizeof document, "{\"version\": 1, \"l1\": {\"capacity_bytes\": %llu}}",
+           (unsigned long long)capacity_bytes);
+  return open_document(document);
 }
 
 subject open_floor(void) {
