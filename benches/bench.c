@@ -132,11 +132,15 @@ uint32_t *zipf_draws(size_t entries, size_t count, uint64_t seed) {
   return draws;
 }
 
-double now_ns(void) {
+static double ns_of(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1e9 + now.tv_nsec;
 }
+
+double now_ns(void) { return ns_of(CLOCK_MONOTONIC); }
+
+double cpu_ns(void) { return ns_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 static int by_size(const void *a, const void *b) {
   double left = *(const double *)a, right = *(const double *)b;

@@ -42,6 +42,8 @@ uint64_t next_random(uint64_t *state);
 uint32_t *zipf_draws(size_t entries, size_t count, uint64_t seed);
 
 double now_ns(void);
+/* What all threads of this process have used, which a neighbour on the machine disturbs less than time. */
+double cpu_ns(void);
 double median(const double *values, size_t count);
 
 /* One row: its name in benches/run, its figure, and a remark. */
