@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 
+
 @contextlib.contextmanager
 def running():
     """The port of a Redis on the loopback that writes nothing to disk and goes with the block."""
