@@ -22,12 +22,12 @@ test: ## every test against real parts; ends with "N passed, N failed, N skipped
 	@tests/run
 
 acceptance: ## the long lines: millions of operations, whole; with the figures
-	@tools/prepare valgrind strace
+	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@tests/run --long
 	@benches/run
 
 bench: ## speed and memory beside the bars of the design, in one table
-	@tools/prepare valgrind strace
+	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@benches/run
 
 build: ## the library in target/release, ready to link against
