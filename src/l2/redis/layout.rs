@@ -1,11 +1,13 @@
 //! An entry as `Microsoft.Extensions.Caching.StackExchangeRedis` keeps it: a hash of `absexp` and `sldexp` (.NET ticks,
-//! -1 for none) and `data`. Our own field `ver` rides along: the hybrid clock of the write and the digest of what was
-//! written, in hex, so that a foreign write, which leaves `ver` as it was, shows.
+//! -1 for none) and `data`. Our own field `ver` rides along: the hybrid clock of the write, the version of what was
+//! written, and a quick hash of it, each as 16 digits of hex. A foreign write leaves `ver` as it was; then the hash does
+//! not fit any more, and only then a reader has to make the digest itself.
 
 #![forbid(unsafe_code)]
 
 use redis::Value;
 use sha1::{Digest, Sha1};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock;
 use crate::entry::{Lifetime, Secret};
@@ -59,7 +61,7 @@ impl Written {
                 0 => -1,
                 window_ms => window_ms.saturating_mul(TICKS_PER_MS),
             },
-            ver: hex(clock) + &hex(version),
+            ver: hex(clock) + &hex(version) + &hex(xxh3_64(data)),
             version,
             ttl_ms: (ends_at_ms != 0).then(|| ends_at_ms.saturating_sub(now_ms).clamp(1, LONGEST_MS)),
         }
@@ -87,18 +89,16 @@ pub(super) fn read(fields: Value, pttl: &Value, clock_lead_ms: i64) -> Result<Op
         (None, None) => lifetime.ends_at_ms(now_ms),
         (one, other) => one.unwrap_or(i64::MAX).min(other.unwrap_or(i64::MAX)),
     };
-    let version = version(&bytes);
-    Ok(Some(Stored { bytes, version, written_at_ms: written_at_ms(&ver, version), lifetime, ends_at_ms }))
+    let (version, written_at_ms) = own(&ver, &bytes).unwrap_or_else(|| (version(&bytes), 0));
+    Ok(Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms }))
 }
 
-/// When our own writer wrote what has `version`; 0 when another did.
-fn written_at_ms(ver: &Value, version: u64) -> i64 {
-    let Value::BulkString(ver) = ver else { return 0 };
-    let Some((clock, digest)) = std::str::from_utf8(ver).ok().and_then(|ver| ver.split_at_checked(16)) else {
-        return 0;
-    };
-    let is_ours = digest == hex(version);
-    u64::from_str_radix(clock, 16).ok().filter(|_| is_ours).map_or(0, |clock| (clock >> 16) as i64)
+/// The version of `data` and when it was written, where `ver` was written with it.
+fn own(ver: &Value, data: &[u8]) -> Option<(u64, i64)> {
+    let Value::BulkString(ver) = ver else { return None };
+    let part = |at: usize| u64::from_str_radix(std::str::from_utf8(ver.get(at..at + 16)?).ok()?, 16).ok();
+    let (clock, version, hash) = (part(0)?, part(16)?, part(32)?);
+    (ver.len() == 48 && hash == xxh3_64(data)).then_some((version, (clock >> 16) as i64))
 }
 
 /// An end in Unix time, if there is one.
@@ -167,7 +167,7 @@ mod tests {
     fn a_version_is_the_beginning_of_the_digest() {
         assert_eq!(version(b""), 0xda39_a3ee_5e6b_4b0d);
         let ver = Value::BulkString(Written::new(b"", 0x1234_0001, Lifetime::default()).ver.into_bytes());
-        assert_eq!(written_at_ms(&ver, version(b"")), 0x1234);
-        assert_eq!(written_at_ms(&ver, version(b"other")), 0);
+        assert_eq!(own(&ver, b""), Some((version(b""), 0x1234)));
+        assert_eq!(own(&ver, b"other"), None);
     }
 }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::connect::{Connected, connect};
+use super::exchange::Letter;
 use super::{diagnosis, wait};
 use crate::config::Redis;
 use crate::l2::{Attempt, Class, Failure};
@@ -50,7 +52,7 @@ enum Phase {
     /// Nobody has needed it yet.
     Idle,
     Connecting,
-    Up(Up),
+    Up(Up, UnboundedSender<Letter>),
     Down(Failure),
     Closed,
 }
@@ -103,11 +105,6 @@ impl Link {
         Link { shared: Arc::new(shared), io }
     }
 
-    /// The thread that drives it.
-    pub fn io(&self) -> &Handle {
-        &self.io
-    }
-
     /// The link, as soon as it stands. Its failure is the answer when this caller saw it fail, and when the next
     /// attempt would begin too late.
     pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
@@ -116,7 +113,7 @@ impl Link {
         loop {
             let now = Instant::now();
             let news_at = match &state.phase {
-                Phase::Up(up) => return Ok(up.clone()),
+                Phase::Up(up, _) => return Ok(up.clone()),
                 Phase::Closed => return Err(wait::closed()),
                 Phase::Down(failure) if has_tried || state.not_before >= attempt.deadline.max(now) => {
                     return Err(failure.clone());
@@ -144,8 +141,16 @@ impl Link {
     /// The link if it stands now.
     pub fn up_now(&self) -> Option<Up> {
         match &lock(&self.shared.state).phase {
-            Phase::Up(up) => Some(up.clone()),
+            Phase::Up(up, _) => Some(up.clone()),
             _ => None,
+        }
+    }
+
+    /// Gives `letter` to the link if it stands now; else gives it back.
+    pub fn send(&self, letter: Letter) -> Option<Letter> {
+        match &lock(&self.shared.state).phase {
+            Phase::Up(_, post) => post.send(letter).err().map(|returned| returned.0),
+            _ => Some(letter),
         }
     }
 
@@ -163,7 +168,7 @@ impl Link {
         state.not_before = Instant::now() + PACE + jitter;
         state.phase = Phase::Connecting;
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
-        let (shared, redis, attempt) = (Arc::clone(&self.shared), Arc::clone(&state.redis), state.attempt);
+        let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
         let pushes = {
             let shared = Arc::clone(&self.shared);
             let redis = Arc::clone(&redis);
@@ -191,8 +196,35 @@ impl Link {
                     "Connecting to Redis failed by a defect in Tokencache.",
                 )),
             };
-            shared.end(attempt, connected, redis);
+            link.end(attempt, connected, redis);
         });
+    }
+
+    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
+        let connected = connected.map(|connected| Up {
+            connection: connected.connection,
+            redis,
+            clock_lead_ms: connected.clock_lead_ms,
+            attempt,
+            doubted: Arc::default(),
+            _driver: Arc::new(Driver(connected.driver)),
+        });
+        let mut state = lock(&self.shared.state);
+        // It may have been closed or configured anew since.
+        if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
+            return;
+        }
+        state.phase = match connected {
+            Ok(up) => {
+                self.shared.links.fetch_add(1, Ordering::Relaxed);
+                let (post, letters) = unbounded_channel();
+                self.io.spawn(self.clone().post(up.clone(), letters));
+                Phase::Up(up, post)
+            }
+            Err(failure) => Phase::Down(failure),
+        };
+        drop(state);
+        self.shared.news.notify_all();
     }
 
     /// The link of `up` is of no use any more, for the reason of `failure`.
@@ -205,7 +237,7 @@ impl Link {
     pub fn configure(&self, redis: Redis) {
         let mut state = lock(&self.shared.state);
         let is_same = *state.redis == redis;
-        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(_))) {
+        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(..))) {
             return;
         }
         state.redis = Arc::new(redis);
@@ -240,34 +272,9 @@ impl Link {
 }
 
 impl Shared {
-    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
-        let mut state = lock(&self.state);
-        let connected = connected.map(|connected| Up {
-            connection: connected.connection,
-            redis,
-            clock_lead_ms: connected.clock_lead_ms,
-            attempt,
-            doubted: Arc::default(),
-            _driver: Arc::new(Driver(connected.driver)),
-        });
-        // It may have been closed, configured anew, or lost again since.
-        if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
-            return;
-        }
-        state.phase = match connected {
-            Ok(up) => {
-                self.links.fetch_add(1, Ordering::Relaxed);
-                Phase::Up(up)
-            }
-            Err(failure) => Phase::Down(failure),
-        };
-        drop(state);
-        self.news.notify_all();
-    }
-
     fn lose(&self, attempt: u64, failure: Failure) {
         let mut state = lock(&self.state);
-        if state.attempt != attempt || !matches!(state.phase, Phase::Up(_)) {
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
             return;
         }
         self.losses.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
+use self::exchange::{Answers, Letter};
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::{Link, Up};
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, RENEW, Script};
@@ -159,11 +160,15 @@ impl Store for RedisStore {
     }
 
     fn begin_get(&self, key: &[u8], deadline: Instant, done: Answered) {
-        let Some(up) = self.link.up_now() else { return done(None) };
         let link = self.link.clone();
-        self.link.begin(up, reading(key), deadline, move |up, answers| {
-            done(Some(answers.and_then(|answers| Self::entry(&link, up, answers))));
-        });
+        let heard = move |heard: Option<(&Up, Answers)>| {
+            let open = |(up, answers): (&Up, Answers)| Self::entry(&link, up, answers?);
+            done(heard.map(open));
+        };
+        let letter = Letter { requests: reading(key), deadline, done: Box::new(heard) };
+        if let Some(returned) = self.link.send(letter) {
+            (returned.done)(None);
+        }
     }
 
     fn set(

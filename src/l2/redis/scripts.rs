@@ -31,7 +31,7 @@ end
 /// A try whose answer was lost finds its own `ver`, and is no conflict.
 const SET: &str = r"
 local version, ver = live(KEYS[1])
-if ver == ARGV[2] and version == string.sub(ver, 17) then
+if ver == ARGV[2] and version == string.sub(ver, 17, 32) then
   if KEYS[2] then redis.call('UNLINK', KEYS[2]) end
   return 1
 end
