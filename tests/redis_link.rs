@@ -124,7 +124,9 @@ fn while_a_server_is_away_it_is_knocked_at_once_a_second() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while begin.elapsed() < Duration::from_secs(4) {
-                    assert_eq!(status(cache.get(b"k").map(drop)), "TC_L2_UNREACHABLE");
+                    let answer = status(cache.get(b"k").map(drop));
+                    // The link may not have been closed again within a deadline so short.
+                    assert!(["TC_L2_UNREACHABLE", "TC_L2_TIMEOUT"].contains(&answer), "{answer}");
                     calls.fetch_add(1, Ordering::SeqCst);
                 }
             });

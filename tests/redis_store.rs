@@ -94,6 +94,7 @@ fn an_entry_lies_there_as_stock_writers_leave_it_and_with_our_version() {
     assert_eq!(text(&fields["sldexp"]), "905000000");
     assert_eq!(fields["data"], b"token");
     let ver = text(&fields["ver"]);
+    // The clock of the write, the version, a hash that tells a foreign write without making a digest, and the writer.
     assert_eq!(ver.len(), 64, "{ver}");
     assert!(ver.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')), "{ver}");
     assert_eq!(ver[16..32], digest(&server, b"alice"));
