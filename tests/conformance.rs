@@ -4,6 +4,8 @@
 mod library;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/redis.rs"]
+mod redis_server;
 #[path = "conformance/script.rs"]
 mod script;
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use library::library;
 use program::ROOT;
+use redis_server::Server;
 use script::Script;
 use serde_json::json;
 
@@ -29,7 +32,7 @@ struct Backend {
 
 /// Each backend, made in a folder; `None` where this machine has none.
 type Make = fn(&Path) -> Option<Backend>;
-const BACKENDS: [(&str, Make); 2] = [("l1", l1), ("sqlite", sqlite)];
+const BACKENDS: [(&str, Make); 3] = [("l1", l1), ("sqlite", sqlite), ("redis", redis)];
 
 fn l1(_folder: &Path) -> Option<Backend> {
     let document = json!({ "version": 1, "logging": { "to": "none" } });
@@ -44,6 +47,17 @@ fn sqlite(folder: &Path) -> Option<Backend> {
         "logging": { "to": "none" },
     });
     Some(Backend { document, _alive: Box::new(()) })
+}
+
+fn redis(_folder: &Path) -> Option<Backend> {
+    let server = Server::start()?;
+    let document = json!({
+        "version": 1,
+        "l2": { "kind": "redis", "url": format!("redis://127.0.0.1:{}/0", server.port()), "key_prefix": "conf:" },
+        "encryption": { "algorithm": "none" },
+        "logging": { "to": "none" },
+    });
+    Some(Backend { document, _alive: Box::new(server) })
 }
 
 #[test]
