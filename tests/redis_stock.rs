@@ -206,10 +206,11 @@ fn answer(cache: &Cache, operation: &str, key: &[u8]) -> String {
     }
 }
 
-/// Whether a TTL is what `expected` is after at most `passed`; below zero: none, or no key.
+/// Whether a TTL is what `expected` is after at most `passed`; below zero: none, or no key. A recorded one was itself
+/// read a moment late.
 fn is_ttl(found: i64, expected: i64, passed: Duration) -> bool {
     let passed = passed.as_millis() as i64 + 2;
-    if expected < 0 { found == expected } else { (expected - passed..=expected).contains(&found) }
+    if expected < 0 { found == expected } else { (expected - passed..=expected + 10).contains(&found) }
 }
 
 #[test]
