@@ -1,7 +1,7 @@
 //! An entry as `Microsoft.Extensions.Caching.StackExchangeRedis` keeps it: a hash of `absexp` and `sldexp` (.NET ticks,
 //! -1 for none) and `data`. Our own field `ver` rides along: the hybrid clock of the write, the version of what was
-//! written, and a quick hash of it, each as 16 digits of hex. A foreign write leaves `ver` as it was; then the hash does
-//! not fit any more, and only then a reader has to make the digest itself.
+//! written, a quick hash of it, and the writer, each as 16 digits of hex. A foreign write leaves `ver` as it was; then
+//! the hash does not fit any more, and only then a reader has to make the digest itself.
 
 #![forbid(unsafe_code)]
 
@@ -47,8 +47,8 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// `data`, written at hybrid time `clock`, that lives for `lifetime` from now.
-    pub fn new(data: &[u8], clock: u64, lifetime: Lifetime) -> Written {
+    /// `data`, written by `writer` at hybrid time `clock`, that lives for `lifetime` from now.
+    pub fn new(data: &[u8], clock: u64, writer: u64, lifetime: Lifetime) -> Written {
         let version = version(data);
         let now_ms = clock::unix_ms();
         let ends_at_ms = lifetime.ends_at_ms(now_ms);
@@ -61,7 +61,7 @@ impl Written {
                 0 => -1,
                 window_ms => window_ms.saturating_mul(TICKS_PER_MS),
             },
-            ver: hex(clock) + &hex(version) + &hex(xxh3_64(data)),
+            ver: [clock, version, xxh3_64(data), writer].map(hex).concat(),
             version,
             ttl_ms: (ends_at_ms != 0).then(|| ends_at_ms.saturating_sub(now_ms).clamp(1, LONGEST_MS)),
         }
@@ -98,7 +98,7 @@ fn own(ver: &Value, data: &[u8]) -> Option<(u64, i64)> {
     let Value::BulkString(ver) = ver else { return None };
     let part = |at: usize| u64::from_str_radix(std::str::from_utf8(ver.get(at..at + 16)?).ok()?, 16).ok();
     let (clock, version, hash) = (part(0)?, part(16)?, part(32)?);
-    (ver.len() == 48 && hash == xxh3_64(data)).then_some((version, (clock >> 16) as i64))
+    (ver.len() == 64 && hash == xxh3_64(data)).then_some((version, (clock >> 16) as i64))
 }
 
 /// An end in Unix time, if there is one.
@@ -132,7 +132,7 @@ fn ticks(field: &'static str, value: &Value) -> Result<i64, Failure> {
     text.parse().ok().or_else(|| float().map(|number| number as i64)).ok_or_else(|| malformed(field))
 }
 
-fn malformed(field: &'static str) -> Failure {
+pub(super) fn malformed(field: &'static str) -> Failure {
     let message = format!(
         "The entry's field {field} in Redis is no number of .NET ticks that can be read, and was not written by this \
          library; a set or a remove of the key mends it."
@@ -154,19 +154,19 @@ mod tests {
     #[test]
     fn ticks_are_those_of_the_stock_writer() {
         let lifetime = Lifetime { expires_at_ms: 4_070_908_800_000, sliding_ms: 1_200_000 };
-        let written = Written::new(b"value", 7, lifetime);
+        let written = Written::new(b"value", 7, 1, lifetime);
         assert_eq!((written.absexp, written.sldexp), (662_065_056_000_000_000, 12_000_000_000));
         assert!(written.ttl_ms.is_some_and(|ttl_ms| (1_199_000..=1_200_000).contains(&ttl_ms)));
-        let never = Written::new(b"", 7, Lifetime::default());
+        let never = Written::new(b"", 7, 1, Lifetime::default());
         assert_eq!((never.absexp, never.sldexp, never.ttl_ms), (-1, -1, None));
-        let far = Written::new(b"", 7, Lifetime { expires_at_ms: i64::MAX, sliding_ms: i64::MAX });
+        let far = Written::new(b"", 7, 1, Lifetime { expires_at_ms: i64::MAX, sliding_ms: i64::MAX });
         assert_eq!((far.absexp, far.sldexp, far.ttl_ms), (LAST, i64::MAX, Some(LONGEST_MS)));
     }
 
     #[test]
     fn a_version_is_the_beginning_of_the_digest() {
         assert_eq!(version(b""), 0xda39_a3ee_5e6b_4b0d);
-        let ver = Value::BulkString(Written::new(b"", 0x1234_0001, Lifetime::default()).ver.into_bytes());
+        let ver = Value::BulkString(Written::new(b"", 0x1234_0001, 1, Lifetime::default()).ver.into_bytes());
         assert_eq!(own(&ver, b""), Some((version(b""), 0x1234)));
         assert_eq!(own(&ver, b"other"), None);
     }

@@ -46,6 +46,8 @@ struct State {
     attempt: u64,
     /// When the next attempt may begin.
     not_before: Instant,
+    /// Why there is no link, as far as it is known while the next attempt is under way.
+    last: Option<Failure>,
 }
 
 enum Phase {
@@ -93,8 +95,13 @@ impl Up {
 impl Link {
     /// A link to `redis` that nobody has needed yet, driven by `io`.
     pub fn new(redis: Redis, io: Handle) -> Link {
-        let state =
-            State { redis: Arc::new(redis), phase: Phase::Idle, attempt: 0, not_before: Instant::now() };
+        let state = State {
+            redis: Arc::new(redis),
+            phase: Phase::Idle,
+            attempt: 0,
+            not_before: Instant::now(),
+            last: None,
+        };
         let shared = Shared {
             state: Mutex::new(state),
             news: Condvar::new(),
@@ -131,7 +138,7 @@ impl Link {
             };
             let Some(patience) = wait::patience(attempt)? else {
                 let message = format!("No link to Redis at {} was made in time.", state.redis.address);
-                return Err(Failure::new(Class::Timeout, message));
+                return Err(state.last.clone().unwrap_or_else(|| Failure::new(Class::Timeout, message)));
             };
             let patience = news_at.map_or(patience, |news_at| news_at.min(patience));
             state = self.shared.news.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
@@ -219,9 +226,13 @@ impl Link {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
+                state.last = None;
                 Phase::Up(up, post)
             }
-            Err(failure) => Phase::Down(failure),
+            Err(failure) => {
+                state.last = Some(failure.clone());
+                Phase::Down(failure)
+            }
         };
         drop(state);
         self.shared.news.notify_all();
@@ -243,6 +254,7 @@ impl Link {
         state.redis = Arc::new(redis);
         state.attempt += 1;
         state.not_before = Instant::now();
+        state.last = None;
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
         drop(state);
         drop(before);
@@ -278,6 +290,7 @@ impl Shared {
             return;
         }
         self.losses.fetch_add(1, Ordering::Relaxed);
+        state.last = Some(failure.clone());
         let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
         drop(state);
         drop(before);
