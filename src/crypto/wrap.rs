@@ -99,7 +99,7 @@ impl Wrapper {
                 )));
             }
         };
-        let wanted = "holds a key that is not RSA; give one of RSA with 2048 to 4096 bits";
+        let wanted = "holds no RSA key of 2048 to 4096 bits, and that is what wraps";
         let key = PublicEncryptingKey::from_der(&spki).map_err(|_| refused(wanted))?;
         check_size(key.key_size_bits()).map_err(|complaint| refused(&complaint))?;
         let to = recipient(&key).ok_or_else(|| refused(wanted))?;
@@ -152,7 +152,7 @@ impl UnwrapKeys {
                 return Err(refused(&format!("begins with \"{label}\"; give the private key alone, in PEM")));
             }
         };
-        let wanted = "holds a key that is not RSA; give one of RSA with 2048 to 4096 bits";
+        let wanted = "holds no RSA key of 2048 to 4096 bits, and that is what wraps";
         let key = PrivateDecryptingKey::from_pkcs8(&pkcs8).map_err(|_| refused(wanted))?;
         check_size(key.key_size_bits()).map_err(|complaint| refused(&complaint))?;
         let to = recipient(&key.public_key()).ok_or_else(|| refused(wanted))?;

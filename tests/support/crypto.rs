@@ -58,3 +58,8 @@ pub fn opened(ring: &Ring, bytes: &[u8]) -> Opened {
 pub fn refusal(ring: &Ring, bytes: &[u8]) -> Refusal {
     crypto::open(ring, &HERE, bytes).err().expect("refused")
 }
+
+/// The bytes that `text`, base64, holds.
+pub fn bytes(text: &str) -> Vec<u8> {
+    Base64::decode_vec(text).expect("base64")
+}
