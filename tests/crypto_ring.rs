@@ -155,3 +155,24 @@ fn what_stands_at_the_wrong_place_is_not_repeated() {
         refusal(&text);
     }
 }
+
+#[test]
+fn whatever_happens_to_a_ring_it_is_read_or_refused_in_a_sentence() {
+    let whole = ring_of(&[member("active", 1), member("retired", 2)]).into_bytes();
+    for _ in 0..20_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..fastrand::usize(1..4) {
+            let at = fastrand::usize(..bytes.len());
+            match fastrand::u8(0..3) {
+                0 => bytes[at] = fastrand::u8(32..127),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, *fastrand::choice(br#"{}[]",:\0"#).expect("some")),
+            }
+        }
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if let Err(error) = parse(&text) {
+            assert!(error.message.ends_with(['.', '?']) && error.message.len() < 400, "{text}: {error}");
+            assert!(!error.message.contains(&base64(&key(1))[..8]), "{text}: {error}");
+        }
+    }
+}

@@ -151,7 +151,7 @@ fn plain_text_is_refused_unless_the_caller_accepts_it() {
 #[test]
 fn whoever_accepts_plain_text_still_takes_nothing_that_was_sealed_moved_or_damaged() {
     let digest = Sha256::digest(b"\0\0\0\x07orders:\0\0\0\x06user-a").into();
-    let kind = |bytes: &[u8]| crypto::open_plain(&HERE, bytes).err().expect("refused").kind();
+    let kind = |bytes: &[u8]| crypto::open_plain(&HERE, bytes).expect_err("refused").kind();
     assert_eq!(kind(&clear([7; 32], 0, b"token")), Kind::SealWrongContext);
     assert_eq!(kind(&clear(digest, 2, b"token")), Kind::SealUnsupported);
     let mut damaged = clear(digest, 0, b"token");

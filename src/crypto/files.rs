@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -34,7 +34,8 @@ pub fn read(path: &Path, is_strict: bool) -> Result<Private> {
     let refused =
         |complaint: String| Error::new(Kind::InvalidConfig, format!("The file {shown} {complaint}"));
     let unreadable = |error: std::io::Error| refused(format!("cannot be read ({error})."));
-    let file = File::open(path).map_err(unreadable)?;
+    // A pipe without a writer would keep us waiting for ever.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     // Of the open file, because the one at its path may be another by now.
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
@@ -153,6 +154,9 @@ mod tests {
     fn what_is_no_such_file_is_named() {
         let (folder, path) = with_mode(0o600, b"\xFF");
         assert!(refusal(&path, false).ends_with("ring.json is not UTF-8."));
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        assert!(refusal(&pipe, false).ends_with("is not a regular file; name one that is."));
         assert!(refusal(folder.path(), false).ends_with("is not a regular file; name one that is."));
         assert!(refusal(&folder.path().join("none"), false).contains("none cannot be read (No such file"));
         std::fs::write(&path, vec![b' '; MAX_BYTES + 1]).expect("written");
