@@ -128,6 +128,29 @@ fn what_the_other_one_seals_opens_here() {
     }
 }
 
+#[test]
+fn the_other_one_agrees_with_the_committed_vectors() {
+    let Some(python) = python() else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/tkc1.json");
+    let vectors: Value = serde_json::from_slice(&std::fs::read(path).expect("committed")).expect("JSON");
+    let entries = vectors["entries"].as_array().expect("a list");
+    let request = |entry: &Value, action: &str| {
+        let mut request = entry.clone();
+        request["key"] = vectors["key"].clone();
+        request["do"] = action.into();
+        request
+    };
+    let requests: Vec<Value> =
+        entries.iter().flat_map(|entry| [request(entry, "seal"), request(entry, "open")]).collect();
+    let answers = ask(python, &requests);
+    for (entry, answers) in entries.iter().zip(answers.chunks(2)) {
+        assert_eq!(answers[0]["envelope"], entry["envelope"]);
+        for name in ["value", "version", "created_at_ms", "expires_at_ms", "flags"] {
+            assert_eq!(answers[1][name], entry[name]);
+        }
+    }
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }

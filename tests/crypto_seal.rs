@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 use tokencache::crypto::envelope::OVERHEAD;
-use tokencache::crypto::{self, Context, Foreign, Novelty, Refusal, Stamp, TOMBSTONE};
+use tokencache::crypto::wrap::UnwrapKeys;
+use tokencache::crypto::{self, Context, Foreign, Novelty, Refusal, Ring, Stamp, TOMBSTONE};
 use tokencache::error::{Error, Kind};
 
 #[path = "support/crypto.rs"]
@@ -157,7 +158,7 @@ fn whoever_accepts_plain_text_still_takes_nothing_that_was_sealed_moved_or_damag
     let mut damaged = clear(digest, 0, b"token");
     damaged[112] ^= 1;
     assert_eq!(kind(&damaged), Kind::SealBroken);
-    assert_eq!(kind(&seal(&ring(&[("active", 1)]), b"token")), Kind::SealBroken);
+    assert_eq!(kind(&seal(&ring(&[("active", 1)]), b"token")), Kind::SealUnknownKey);
     for sealed in [&b"\x09\xF0\xC9\xF0 and more"[..], b"gAAAAAB", b"age-encryption.org/v1\n", b"\x1F\x8B\x08"]
     {
         assert_eq!(kind(sealed), Kind::SealForeign);
@@ -172,4 +173,25 @@ fn a_ring_says_what_it_holds_by_name_alone() {
     ring.relock();
     assert_eq!(&opened(&ring, &seal(&ring, b"token")).bytes[..], b"token");
     assert!(parse("{}").is_err());
+}
+
+#[test]
+fn without_a_ring_anything_is_a_value_except_what_was_sealed() {
+    let sealed = seal(&ring(&[("active", 1)]), b"token");
+    let refused = crypto::refuse_sealed(&sealed).expect_err("refused");
+    assert_eq!(refused.kind(), Kind::SealUnknownKey);
+    let sentence = refused.to_string();
+    assert!(sentence.contains(&key_id(1).to_string()) && sentence.contains("no key ring"), "{sentence}");
+    assert_eq!(crypto::refuse_sealed(&sealed[..60]).expect_err("refused").kind(), Kind::SealBroken);
+    assert_eq!(crypto::refuse_sealed(&clear([0; 32], 0, b"")), Err(Refusal::Foreign(Foreign::Clear)));
+    for value in [&b"{}"[..], b"", b"anything", b"\x1F\x8B\x08", b"\x09\xF0\xC9\xF0"] {
+        assert_eq!(crypto::refuse_sealed(value), Ok(()));
+    }
+}
+
+#[test]
+fn a_ring_may_be_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Ring>();
+    shared::<UnwrapKeys>();
 }

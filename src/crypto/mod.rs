@@ -140,7 +140,7 @@ pub fn open_plain(
     };
     let (id, written_at_ms) = (envelope.key, envelope.stamp.created_at_ms);
     if envelope.suite != CLEAR {
-        return Err(Refusal::Broken { what: "it is sealed, and was to be read as plain text", id: Some(id) });
+        return Err(Refusal::NoRing { id, written_at_ms });
     }
     if cipher::checksum(envelope.header, envelope.body) != *envelope.tag {
         return Err(Refusal::Broken { what: "its value does not match its checksum", id: None });
@@ -150,6 +150,21 @@ pub fn open_plain(
     }
     check_flags(&envelope)?;
     Ok((copy(envelope.body)?, Some(envelope.stamp)))
+}
+
+/// Whether a cache without a ring may hand out `bytes`: anything may be a value there, except what this library sealed.
+///
+/// # Errors
+/// Why they stay shut.
+pub fn refuse_sealed(bytes: &[u8]) -> std::result::Result<(), Refusal> {
+    match take_apart(bytes) {
+        Err(Refusal::Foreign(_)) => Ok(()),
+        Ok(envelope) if envelope.suite == CLEAR => Err(Refusal::Foreign(Foreign::Clear)),
+        Ok(envelope) => {
+            Err(Refusal::NoRing { id: envelope.key, written_at_ms: envelope.stamp.created_at_ms })
+        }
+        Err(refusal) => Err(refusal),
+    }
 }
 
 fn take_apart(bytes: &[u8]) -> std::result::Result<Envelope<'_>, Refusal> {

@@ -49,6 +49,13 @@ pub enum Refusal {
         /// For whom it is wrapped.
         wanted: Vec<Recipient>,
     },
+    /// It is sealed, and there is no ring here.
+    NoRing {
+        /// The key.
+        id: KeyId,
+        /// When its header says that it was written.
+        written_at_ms: i64,
+    },
     /// Its key is revoked.
     RevokedKey {
         /// The key.
@@ -85,7 +92,9 @@ impl Refusal {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. } => Kind::SealUnknownKey,
+            Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. } | Refusal::NoRing { .. } => {
+                Kind::SealUnknownKey
+            }
             Refusal::RevokedKey { .. } => Kind::SealRevokedKey,
             Refusal::Broken { .. } => Kind::SealBroken,
             Refusal::WrongContext { .. } => Kind::SealWrongContext,
@@ -122,6 +131,13 @@ impl fmt::Display for Refusal {
                  are not here (SHA-256 of the public key: {}); its header says that it was written {}. Name one of \
                  them in /encryption/unwrap_key_files; {HEADING}",
                 list(wanted.iter().map(Recipient::short)),
+                timestamp::minute(*written_at_ms)
+            ),
+            Refusal::NoRing { id, written_at_ms } => write!(
+                formatter,
+                "The entry was sealed under the key {id}, and this cache has no key ring; its header says that it was \
+                 written {}. Set /encryption/algorithm to \"aes-256-gcm\" and give this process the ring of the one \
+                 that wrote it; {HEADING}",
                 timestamp::minute(*written_at_ms)
             ),
             Refusal::RevokedKey { id, written_at_ms, known } => write!(
