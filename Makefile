@@ -18,26 +18,27 @@ demo: ## a narrated tour: two languages, one cache, an outage, figures measured 
 	@python3 examples/demo/tour
 
 test: ## every test against real parts; ends with "N passed, N failed, N skipped"
-	@tools/prepare valgrind strace
+	@tools/prepare valgrind strace redis-server openssl
 	@tests/run
 
 acceptance: ## the long lines: millions of operations, whole; with the figures
-	@tools/prepare valgrind strace
+	@tools/prepare valgrind strace redis-server openssl libhiredis-dev
 	@tests/run --long
 	@benches/run
 
 bench: ## speed and memory beside the bars of the design, in one table
-	@tools/prepare valgrind strace
+	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@benches/run
 
 build: ## the library in target/release, ready to link against
 	@$(CARGO) build --release --locked
 	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
 
-install: build ## library and header below PREFIX (/usr/local)
+install: build ## library and headers below PREFIX (/usr/local)
 	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
 	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
-	@install -D -m 0644 include/tokencache.h $(DESTDIR)$(PREFIX)/include/tokencache.h
+	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include include/tokencache.h bindings/cpp/tokencache.hpp
+	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include/tokencache bindings/cpp/tokencache/*.hpp
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -38,12 +38,9 @@ void *floor_symbol(const char *name) {
   return symbol;
 }
 
-subject open_tokencache(uint64_t capacity_bytes) {
-  char document[200] = "{\"version\": 1}";
-  if (capacity_bytes)
-    snprintf(document, sizeof document, "{\"version\": 1, \"l1\": {\"capacity_bytes\": %llu}}",
-             (unsigned long long)capacity_bytes);
+subject open_document(const char *document) {
   subject opened = {.get = tokencache_symbol("tc_get"),
+                    .get_async = tokencache_symbol("tc_get_async"),
                     .release = tokencache_symbol("tc_value_release"),
                     .get_into = tokencache_symbol("tc_get_into"),
                     .set = tokencache_symbol("tc_set"),
@@ -51,6 +48,14 @@ subject open_tokencache(uint64_t capacity_bytes) {
   tc_status (*open)(uint32_t, const char *, size_t, tc_cache **) = tokencache_symbol("tc_open");
   must(open(TC_ABI_VERSION, document, strlen(document), &opened.cache), "tc_open");
   return opened;
+}
+
+subject open_tokencache(uint64_t capacity_bytes) {
+  if (!capacity_bytes) return open_document("{\"version\": 1}");
+  char document[200];
+  snprintf(document, sizeof document, "{\"version\": 1, \"l1\": {\"capacity_bytes\": %llu}}",
+           (unsigned long long)capacity_bytes);
+  return open_document(document);
 }
 
 subject open_floor(void) {
@@ -127,11 +132,15 @@ uint32_t *zipf_draws(size_t entries, size_t count, uint64_t seed) {
   return draws;
 }
 
-double now_ns(void) {
+static double ns_of(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1e9 + now.tv_nsec;
 }
+
+double now_ns(void) { return ns_of(CLOCK_MONOTONIC); }
+
+double cpu_ns(void) { return ns_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 static int by_size(const void *a, const void *b) {
   double left = *(const double *)a, right = *(const double *)b;

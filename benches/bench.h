@@ -13,12 +13,15 @@ enum { KEY_LENGTH = 73, KEY_STRIDE = 80 };
 typedef struct {
   tc_cache *cache;
   tc_status (*get)(tc_cache *, const char *, size_t, const tc_value **);
+  tc_status (*get_async)(tc_cache *, const char *, size_t, tc_done_fn, void *);
   void (*release)(const tc_value *);
   tc_status (*get_into)(tc_cache *, const char *, size_t, void *, size_t, size_t *);
   tc_status (*set)(tc_cache *, const char *, size_t, const void *, size_t, const tc_set_options *, uint64_t *);
   tc_status (*close)(tc_cache *);
 } subject;
 
+/* A cache with this configuration. */
+subject open_document(const char *document);
 /* A cache with L1 alone and this capacity; 0 for the document's default. */
 subject open_tokencache(uint64_t capacity_bytes);
 subject open_floor(void);
@@ -39,6 +42,8 @@ uint64_t next_random(uint64_t *state);
 uint32_t *zipf_draws(size_t entries, size_t count, uint64_t seed);
 
 double now_ns(void);
+/* What all threads of this process have used, which a neighbour on the machine disturbs less than time. */
+double cpu_ns(void);
 double median(const double *values, size_t count);
 
 /* One row: its name in benches/run, its figure, and a remark. */

@@ -173,6 +173,9 @@ struct Queue {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// A thread was called and has not looked yet. It calls the next one, so that many jobs at once do not make all
+    /// threads fight for the queue.
+    is_calling: bool,
 }
 
 impl Pool {
@@ -189,16 +192,31 @@ impl Pool {
     /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
     pub fn run(self: &Arc<Self>, job: Job) -> std::result::Result<(), Refused> {
         let mut queue = lock(&self.state);
-        if queue.idle <= queue.jobs.len() && queue.threads < self.max_threads {
-            let pool = Arc::clone(self);
-            match start(self.name, move || pool.work()) {
-                Ok(()) => queue.threads += 1,
-                Err(error) if queue.threads == 0 => return Err(Refused { error, job }),
-                Err(_) => {}
-            }
-        }
         queue.jobs.push_back(job);
-        self.news.notify_one();
+        match self.call_one(&mut queue) {
+            Err(error) if queue.threads == 0 => {
+                let job = queue.jobs.pop_back().unwrap_or_else(|| Box::new(|| ()));
+                Err(Refused { error, job })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls a thread to the queue, unless one is on its way.
+    fn call_one(self: &Arc<Self>, queue: &mut Queue) -> Result<()> {
+        if queue.is_calling || queue.jobs.is_empty() {
+            return Ok(());
+        }
+        if queue.idle > 0 {
+            self.news.notify_one();
+        } else if queue.threads < self.max_threads {
+            let pool = Arc::clone(self);
+            start(self.name, move || pool.work())?;
+            queue.threads += 1;
+        } else {
+            return Ok(());
+        }
+        queue.is_calling = true;
         Ok(())
     }
 
@@ -221,10 +239,13 @@ impl Pool {
         true
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         let mut queue = lock(&self.state);
+        queue.is_calling = false;
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                // Where no further thread can be made, those that there are do it all.
+                let _ = self.call_one(&mut queue);
                 drop(queue);
                 // A job reports its own panics; one that did not must not cost a thread that others count on.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
@@ -236,6 +257,7 @@ impl Pool {
             let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             queue.idle -= 1;
+            queue.is_calling = false;
             if wait.timed_out() && queue.jobs.is_empty() {
                 queue.threads -= 1;
                 return;

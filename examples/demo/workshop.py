@@ -50,14 +50,3 @@ def compile_issuer(library: Path, workbench: Path) -> Path:
         raise Broken(f"The C program did not compile: {done.stderr.strip()}")
     return program
 
-
-def config(directory: Path, **resilience: int) -> dict:
-    """The document of the tour's caches: a SQLite file that processes share."""
-    return {
-        "version": 1,
-        "name": "tour",
-        "l2": {"kind": "sqlite", "path": str(directory / "tokens.db")},
-        "encryption": {"algorithm": "none"},  # The tokens are made up; real ones deserve better.
-        "resilience": resilience,
-        "logging": {"to": "none"},  # The tour tells what happens itself.
-    }

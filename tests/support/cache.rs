@@ -63,7 +63,8 @@ pub fn is_long() -> bool {
     std::env::var_os("TOKENCACHE_TEST_LONG").is_some()
 }
 
-fn merge(into: &mut Value, more: Value) {
+/// Puts the members of `more` over those of `into`.
+pub fn merge(into: &mut Value, more: Value) {
     match (into, more) {
         (Value::Object(into), Value::Object(more)) => {
             for (name, value) in more {

@@ -7,7 +7,7 @@ using System.Runtime.InteropServices;
 namespace Tokencache
 {
     /// <summary>The C ABI of Tokencache.</summary>
-    internal static class Native
+    internal static unsafe class Native
     {
         private const string Library = "tokencache";
 
@@ -264,7 +264,7 @@ namespace Tokencache
         /// document, and for a database file that cannot be used on this machine.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern Status tc_open(uint abiVersion, IntPtr config, UIntPtr configLen, out IntPtr outCache);
+        public static extern Status tc_open(uint abiVersion, IntPtr config, UIntPtr configLen, IntPtr* outCache);
 
         /// <summary>
         /// Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
@@ -294,14 +294,14 @@ namespace Tokencache
         /// `__tokencache:`.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern Status tc_get(IntPtr cache, IntPtr key, UIntPtr keyLen, out IntPtr outValue);
+        public static extern Status tc_get(IntPtr cache, IntPtr key, UIntPtr keyLen, IntPtr* outValue);
 
         /// <summary>
         /// Reads from L1 alone: never waits for L2, a callback or another call. `TC_NOT_FOUND` also when the entry must be
         /// checked against L2 first.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern Status tc_peek(IntPtr cache, IntPtr key, UIntPtr keyLen, out IntPtr outValue);
+        public static extern Status tc_peek(IntPtr cache, IntPtr key, UIntPtr keyLen, IntPtr* outValue);
 
         /// <summary>
         /// Reads into the caller's buffer, as `tc_get`. `*out_len` is the length of the value, also with
@@ -314,7 +314,7 @@ namespace Tokencache
             UIntPtr keyLen,
             IntPtr buffer,
             UIntPtr bufferLen,
-            out UIntPtr outLen);
+            UIntPtr* outLen);
 
         /// <summary>
         /// Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
@@ -328,7 +328,7 @@ namespace Tokencache
             IntPtr data,
             UIntPtr len,
             IntPtr options,
-            out ulong outVersion);
+            ulong* outVersion);
 
         /// <summary>Removes from both tiers. `TC_OK` also when there was nothing.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -408,7 +408,7 @@ namespace Tokencache
 
         /// <summary>Counters and health as a JSON document. Release `*out_json`.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern Status tc_stats(IntPtr cache, out IntPtr outJson);
+        public static extern Status tc_stats(IntPtr cache, IntPtr* outJson);
 
         /// <summary>
         /// Explains the last failure on this thread; the text stays until the next one there. Never null.

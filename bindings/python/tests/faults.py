@@ -14,6 +14,8 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+from support import shared, wait_until
+
 _HOLD = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -40,6 +42,25 @@ class Fault(contextlib.ExitStack):
         self.database = self.home / "tokens.db"
         self._undo = contextlib.ExitStack()
         self.callback(self.repair)
+
+    def document(self, **members: Any) -> dict[str, Any]:
+        """What a cache is opened with whose L2 the fault happens to."""
+        return shared(self.database, **members)
+
+    #: What a callback reconfigures the cache to.
+    remedy = document
+
+    def prepare_remedy(self) -> None:
+        """Make ready what the callback will need."""
+
+    def settle(self) -> None:
+        """Wait until the library has tidied up; else the log would stay, and the fault would find another database."""
+        log = self.database.with_name(f"{self.database.name}-wal")
+        wait_until(lambda: not log.exists())
+
+    def strike(self, cache: Any) -> None:
+        """Let it come while the cache is open."""
+        self.inject()
 
     def furnish(self) -> None:
         """Put the disk at ``home`` on which the fault can happen; it goes when everything else has gone."""

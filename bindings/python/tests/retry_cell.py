@@ -7,13 +7,14 @@ import logging
 import tempfile
 import threading
 import time
+import unittest
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import tokencache
 from faults import Fault
-from support import shared, wait_until
+from support import wait_until
 from tokencache import GIVE_UP, Cache, Failure, Retry, TokencacheError, _native
 from tokencache.library import lib
 
@@ -51,9 +52,9 @@ class Measured:
 class Witness:
     """A callback of some kind, and what it was told."""
 
-    def __init__(self, cache: Cache, database: Path) -> None:
+    def __init__(self, cache: Cache, fault: Any) -> None:
         self.cache = cache
-        self.database = database
+        self.fault = fault
         self.failures: list[Failure] = []
         self.released = threading.Event()
 
@@ -82,7 +83,7 @@ class Witness:
 
     def _reconfigures(self, failure: Failure) -> Any:
         self.failures.append(failure)
-        self.cache.configure(shared(self.database, resilience=MORE))
+        self.cache.configure(self.fault.remedy(resilience=MORE))
         return Retry()
 
     def _answer_nonsense(self) -> None:
@@ -100,12 +101,10 @@ class Witness:
 def before(kind_of_fault: type[Fault], **resilience: int) -> Iterator[tuple[Fault, Cache]]:
     """A fault to come, and a cache whose L1 is empty and whose L2 holds an entry."""
     with tempfile.TemporaryDirectory() as folder, kind_of_fault(Path(folder)) as fault:
-        document = shared(fault.database, resilience={**RESILIENCE, **resilience})
+        document = fault.document(resilience={**RESILIENCE, **resilience})
         with tokencache.open(document) as cache:
             cache.set(KEY, OLD, sliding=3600)
-        # The library may still be tidying up; then the log would stay, and the fault would find another database.
-        log = fault.database.with_name(f"{fault.database.name}-wal")
-        wait_until(lambda: not log.exists())
+        fault.settle()
         if fault.comes_first:
             fault.inject()
         with tokencache.open(document) as cache:
@@ -121,7 +120,7 @@ def under(kind_of_fault: type[Fault], **resilience: int) -> Iterator[tuple[Fault
     """As ``before``, and the fault has come."""
     with before(kind_of_fault, **resilience) as (fault, cache):
         if not fault.comes_first:
-            fault.inject()
+            fault.strike(cache)
         yield fault, cache
 
 
@@ -134,7 +133,9 @@ def require(kind_of_fault: type[Fault]) -> None:
 def measure(kind_of_fault: type[Fault], operation: str, kind: str) -> Measured:
     """Call the operation under the fault, with a callback of the kind."""
     with under(kind_of_fault) as (fault, cache):
-        witness = Witness(cache, fault.database)
+        witness = Witness(cache, fault)
+        if kind == "reconfigures":
+            fault.prepare_remedy()
         witness.watch(kind)
         retries = cache.stats()["l2"]["retries"]
         try:
@@ -156,3 +157,20 @@ def timed(operation: Callable[[Cache], Any], cache: Cache) -> tuple[str, float]:
     except TokencacheError as error:
         status = getattr(error.status, "name", str(error.status))
     return status, (time.monotonic() - begin) * 1000
+
+
+def print_table(faults: Iterable[type[Fault]], kinds: Iterable[str]) -> None:
+    """Measure every cell, for a person."""
+    kinds = list(kinds)
+    print(f"Each cell: status calls/attempts ms; the deadline is {DEADLINE_MS} ms.\n")
+    width = 24
+    print(f"{'fault':<19}{'operation':<11}" + "".join(f"{kind:<{width}}" for kind in kinds))
+    for fault in faults:
+        for operation in OPERATIONS:
+            print(f"{fault.name:<19}{operation:<11}", end="", flush=True)
+            try:
+                for kind in kinds:
+                    print(f"{str(measure(fault, operation, kind)):<{width}}", end="", flush=True)
+                print()
+            except unittest.SkipTest as skipped:
+                print(f"skipped: {skipped}")

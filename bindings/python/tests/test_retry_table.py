@@ -9,7 +9,7 @@ import sys
 import unittest
 
 from faults import FAULTS, DirectoryGone, DiskFull, Fault, Locked, NotADatabase, ReadOnly, TurnedReadOnly
-from retry_cell import DEADLINE_MS, KEY, MORE, OPERATIONS, RESILIENCE, Measured, Witness, measure, require, timed, under
+from retry_cell import DEADLINE_MS, KEY, MORE, OPERATIONS, RESILIENCE, Measured, Witness, measure, print_table, require, timed, under
 from support import shared
 from tokencache import Retry
 
@@ -107,7 +107,7 @@ class Reconfiguring(unittest.TestCase):
     def test_the_next_call_follows_the_new_configuration(self) -> None:
         for fault in (NotADatabase, DirectoryGone):
             with self.subTest(fault=fault.name), under(fault) as (it, cache):
-                witness = Witness(cache, it.database)
+                witness = Witness(cache, it)
                 witness.watch("reconfigures")
                 timed(lambda cache: cache.get(KEY), cache)
                 self.assertEqual([failure.max_attempts for failure in witness.failures], [2, 2])
@@ -119,7 +119,7 @@ class Reconfiguring(unittest.TestCase):
     def test_fewer_attempts_hold_for_the_next_call(self) -> None:
         with under(DirectoryGone, max_attempts=5) as (fault, cache):
             cache.configure(shared(fault.database, resilience={**RESILIENCE, "max_attempts": 1}))
-            witness = Witness(cache, fault.database)
+            witness = Witness(cache, fault)
             witness.watch("retry")
             timed(lambda cache: cache.get(KEY), cache)
             self.assertEqual(len(witness.failures), 1)
@@ -150,23 +150,8 @@ class Reconfiguring(unittest.TestCase):
             self.assertEqual(cache.get_entry(KEY).version, version)
 
 
-def print_table() -> None:
-    print(f"Each cell: status calls/attempts ms; the deadline is {DEADLINE_MS} ms.\n")
-    width = 24
-    print(f"{'fault':<16}{'operation':<11}" + "".join(f"{kind:<{width}}" for kind in KINDS))
-    for fault in FAULTS:
-        for operation in OPERATIONS:
-            print(f"{fault.name:<16}{operation:<11}", end="", flush=True)
-            try:
-                for kind in KINDS:
-                    print(f"{str(measure(fault, operation, kind)):<{width}}", end="", flush=True)
-                print()
-            except unittest.SkipTest as skipped:
-                print(f"skipped: {skipped}")
-
-
 if __name__ == "__main__":
     if "--table" in sys.argv[1:]:
-        print_table()
+        print_table(FAULTS, KINDS)
     else:
         unittest.main()

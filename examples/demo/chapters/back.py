@@ -10,30 +10,31 @@ from pathlib import Path
 
 import stage
 import tokencache
-import workshop
 
 WRITER = Path(__file__).with_name("writer.py")
 WRITERS, ROUNDS = 2, 200
 
 
 def run(tour) -> None:
-    directory = tour.directory("back")
-    with tokencache.open(workshop.config(directory, deadline_ms=1000, max_attempts=5)) as cache:
-        _outlive(cache, directory)
+    place = tour.place("back")
+    with tokencache.open(place.document(deadline_ms=1000, max_attempts=5)) as cache:
+        _outlive(cache, place)
         tour.keep(cache.stats())
-    _race_twice(workshop.config(directory, deadline_ms=5000))
+    _race_twice(place.document(deadline_ms=5000))
 
 
-def _outlive(cache, directory: Path) -> None:
+def _outlive(cache, place) -> None:
     cache.set("dora", b"dora's tokens", ttl=3600)
     cache.clear()
-    hidden = directory.with_suffix(".gone")
-    os.rename(directory, hidden)
+    place.take_away()
+    is_away = True
 
     def on_retry(failure):
+        nonlocal is_away
         pause, doing = 0.05, "we answer: try again in 50 ms"
-        if hidden.exists() and failure.attempt > 1:
-            os.rename(hidden, directory)
+        if is_away and failure.attempt > 1:
+            is_away = False
+            place.bring_back()
             pause, doing = 0, "we bring it back: try again now"
         label, left = f"  attempt {failure.attempt}: {failure.status.name}", failure.remaining * 1000
         stage.row(label, f"{left:.0f} ms left", doing)

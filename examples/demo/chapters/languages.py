@@ -17,12 +17,13 @@ WARM, COLD = 50_000, 500
 
 
 def run(tour) -> None:
-    document = workshop.config(tour.directory("languages"))
+    place = tour.place("languages")
+    document = place.document()
     blob = workshop.BLOB.read_bytes()
-    _issue(tour, document, len(blob))
+    _issue(tour, place, len(blob))
 
     stage.line()
-    stage.say("Python opens the same file. Its own L1 is empty, so L2 answers first.")
+    stage.say(f"Python opens {place.opened}. Its own L1 is empty, so L2 answers first.")
     with tokencache.open(document) as cache:
         first, took = stage.timed(lambda: stage.found(cache.get_entry(KEY), "Alice's"))
         again = stage.found(cache.get_entry(KEY), "Alice's")
@@ -37,9 +38,9 @@ def run(tour) -> None:
     _compare(cold, warm, stats)
 
 
-def _issue(tour, document: dict, size: int) -> None:
-    stage.say("A C program signs Alice in, and stores what MSAL keeps of her in tokens.db.")
-    command = [str(tour.issuer), json.dumps(document), KEY, str(workshop.BLOB), "3600"]
+def _issue(tour, place, size: int) -> None:
+    stage.say(f"A C program signs Alice in, and stores what MSAL keeps of her in {place.name}.")
+    command = [str(tour.issuer), json.dumps(place.document()), KEY, str(workshop.BLOB), "3600"]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except PermissionError:

@@ -5,15 +5,15 @@
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
+use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value, pipe};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::diagnosis::{of_error, of_io};
-use super::tls;
+use super::diagnosis::{of_error, of_io, of_server};
+use super::{layout, tls};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -82,19 +82,30 @@ where
             .await
             .map_err(failed)?;
     let driver = tokio::spawn(driver).abort_handle();
-    let time = connection.send_packed_command(&cmd("TIME")).await.map_err(failed)?;
-    // A user who may not ask for the time is taken to share ours.
-    let clock_lead_ms = server_ms(&time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
+    let mut requests = pipe();
+    requests.cmd("TIME");
+    // Names us in CLIENT LIST; servers before 7.2 do not know it, and nothing depends on it.
+    requests.cmd("CLIENT").arg("SETINFO").arg("LIB-NAME").arg("tokencache");
+    requests.cmd("CLIENT").arg("SETINFO").arg("LIB-VER").arg(env!("CARGO_PKG_VERSION"));
+    if redis.address.database != 0 {
+        requests.cmd("SELECT").arg(redis.address.database);
+    }
+    let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
+    let [time, _, _, selected @ ..] = &answers[..] else { return Err(layout::unexpected()) };
+    if let [Value::ServerError(refusal)] = selected {
+        return Err(of_server(&redis.address, refusal));
+    }
+    // A server whose time may not be asked for is taken to share ours.
+    let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
     Ok(Connected { connection, driver, clock_lead_ms })
 }
 
-/// Who we are. Secrets are read now, so that a changed one works at the next attempt.
+/// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it
+/// expects one answer. Secrets are read now, so that a changed one works at the next attempt.
 fn introduction(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
     let denied = |message| Failure::new(Class::Denied, message);
-    let mut introduction = RedisConnectionInfo::default()
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_db(redis.address.database)
-        .set_lib_name("tokencache", env!("CARGO_PKG_VERSION"));
+    let mut introduction =
+        RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
     if let Some(username) = &redis.username {
         introduction = introduction.set_username(username.read().map_err(denied)?.as_str());
     }

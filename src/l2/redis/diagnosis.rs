@@ -57,12 +57,23 @@ pub(super) fn of_server(address: &Address, error: &ServerError) -> Failure {
 }
 
 fn of_words(address: &Address, code: &str, details: &str) -> Failure {
+    if let Some((_, cause)) = details.split_once("discarded because of: ") {
+        let (code, details) = cause.split_once(' ').unwrap_or((cause, ""));
+        return of_words(address, code, details);
+    }
     if let Some((_, class, meaning)) = WORDS.iter().find(|(word, ..)| *word == code) {
         return Failure::new(*class, format!("Redis at {address} {meaning} ({code})."));
+    }
+    if details.contains("user executing the script") || details.contains("has no permissions") {
+        return of_words(address, "NOPERM", "");
     }
     if details.contains("max number of clients") {
         let message = format!("Redis at {address} has as many clients as its maxclients allows.");
         return Failure::new(Class::Busy, message);
+    }
+    if details.contains("DB index") {
+        let message = format!("Redis at {address} has no database of this number; change the end of l2.url.");
+        return Failure::new(Class::Protocol, message);
     }
     if details.starts_with("unknown command") || details.starts_with("Unknown subcommand") {
         // What follows are the arguments, and with them the key.
@@ -103,6 +114,9 @@ pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
         redis::ErrorKind::AuthenticationFailed => {
             let message = format!("Redis at {address} did not accept the user or the password.");
             return Failure::new(Class::Denied, message);
+        }
+        redis::ErrorKind::Server(_) => {
+            return of_words(address, error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
         }
         redis::ErrorKind::RESP3NotSupported => {
             return Failure::new(Class::Protocol, format!("Redis at {address} {OLD}."));

@@ -2,15 +2,32 @@
 
 #![forbid(unsafe_code)]
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Instant;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::{Pipeline, RedisResult, Value};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::link::{Link, Up};
 use super::{diagnosis, layout, wait};
 use crate::l2::{Attempt, Class, Failure};
 
-type Answers = Result<Vec<Value>, Failure>;
+/// What the server said, refusals among it, or why it said nothing.
+pub(super) type Answers = Result<Vec<Value>, Failure>;
+
+type Heard = Box<dyn FnOnce(Option<(&Up, Answers)>) + Send>;
+
+/// Requests whose answers nobody waits for.
+pub(super) struct Letter {
+    pub requests: Pipeline,
+    /// When `done` is called at the latest.
+    pub deadline: Instant,
+    /// Gets the answers, on the thread of the link; nothing where the requests were not sent.
+    pub done: Heard,
+}
 
 impl Link {
     /// Sends `requests` and waits for all answers, refusals of the server among them.
@@ -21,22 +38,33 @@ impl Link {
         self.weigh(up, requests, answers)
     }
 
-    /// As [`Link::ask`], without waiting: the thread of the link calls `done` with the answers, at `deadline` at the
-    /// latest.
-    pub fn begin(
-        &self,
-        up: Up,
-        requests: Pipeline,
-        deadline: Instant,
-        done: impl FnOnce(&Up, Answers) + Send + 'static,
-    ) {
-        let link = self.clone();
-        self.io().spawn(async move {
+    /// Sends what comes over `letters`, all that has come in one piece, until nobody can send any more. One task does
+    /// it for all, because a task for each would write to the socket for each.
+    pub async fn post(self, up: Up, mut letters: UnboundedReceiver<Letter>) {
+        let mut under_way = FuturesUnordered::new();
+        let mut is_open = true;
+        poll_fn(move |context| {
+            while is_open {
+                match letters.poll_recv(context) {
+                    Poll::Ready(Some(letter)) => under_way.push(self.exchange(&up, letter)),
+                    Poll::Ready(None) => is_open = false,
+                    Poll::Pending => break,
+                }
+            }
+            while let Poll::Ready(Some(())) = under_way.poll_next_unpin(context) {}
+            if is_open || !under_way.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    fn exchange(&self, up: &Up, letter: Letter) -> impl Future<Output = ()> + use<> {
+        let (link, up) = (self.clone(), up.clone());
+        async move {
             let mut connection = up.connection.clone();
-            let answers = connection.send_packed_commands(&requests, 0, requests.len());
-            let answers = tokio::time::timeout_at(deadline.into(), answers).await.ok();
-            done(&up, link.weigh(&up, &requests, answers));
-        });
+            let answers = connection.send_packed_commands(&letter.requests, 0, letter.requests.len());
+            let answers = tokio::time::timeout_at(letter.deadline.into(), answers).await.ok();
+            (letter.done)(Some((&up, link.weigh(&up, &letter.requests, answers))));
+        }
     }
 
     fn weigh(&self, up: &Up, requests: &Pipeline, answers: Option<RedisResult<Vec<Value>>>) -> Answers {

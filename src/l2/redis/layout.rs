@@ -1,11 +1,13 @@
 //! An entry as `Microsoft.Extensions.Caching.StackExchangeRedis` keeps it: a hash of `absexp` and `sldexp` (.NET ticks,
-//! -1 for none) and `data`. Our own field `ver` rides along: the hybrid clock of the write and the digest of what was
-//! written, in hex, so that a foreign write, which leaves `ver` as it was, shows.
+//! -1 for none) and `data`. Our own field `ver` rides along: the hybrid clock of the write, the version of what was
+//! written, a quick hash of it, and the writer, each as 16 digits of hex. A foreign write leaves `ver` as it was; then
+//! the hash does not fit any more, and only then a reader has to make the digest itself.
 
 #![forbid(unsafe_code)]
 
 use redis::Value;
 use sha1::{Digest, Sha1};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock;
 use crate::entry::{Lifetime, Secret};
@@ -45,8 +47,8 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// `data`, written at hybrid time `clock`, that lives for `lifetime` from now.
-    pub fn new(data: &[u8], clock: u64, lifetime: Lifetime) -> Written {
+    /// `data`, written by `writer` at hybrid time `clock`, that lives for `lifetime` from now.
+    pub fn new(data: &[u8], clock: u64, writer: u64, lifetime: Lifetime) -> Written {
         let version = version(data);
         let now_ms = clock::unix_ms();
         let ends_at_ms = lifetime.ends_at_ms(now_ms);
@@ -59,7 +61,7 @@ impl Written {
                 0 => -1,
                 window_ms => window_ms.saturating_mul(TICKS_PER_MS),
             },
-            ver: hex(clock) + &hex(version),
+            ver: [clock, version, xxh3_64(data), writer].map(hex).concat(),
             version,
             ttl_ms: (ends_at_ms != 0).then(|| ends_at_ms.saturating_sub(now_ms).clamp(1, LONGEST_MS)),
         }
@@ -87,18 +89,16 @@ pub(super) fn read(fields: Value, pttl: &Value, clock_lead_ms: i64) -> Result<Op
         (None, None) => lifetime.ends_at_ms(now_ms),
         (one, other) => one.unwrap_or(i64::MAX).min(other.unwrap_or(i64::MAX)),
     };
-    let version = version(&bytes);
-    Ok(Some(Stored { bytes, version, written_at_ms: written_at_ms(&ver, version), lifetime, ends_at_ms }))
+    let (version, written_at_ms) = own(&ver, &bytes).unwrap_or_else(|| (version(&bytes), 0));
+    Ok(Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms }))
 }
 
-/// When our own writer wrote what has `version`; 0 when another did.
-fn written_at_ms(ver: &Value, version: u64) -> i64 {
-    let Value::BulkString(ver) = ver else { return 0 };
-    let Some((clock, digest)) = std::str::from_utf8(ver).ok().and_then(|ver| ver.split_at_checked(16)) else {
-        return 0;
-    };
-    let is_ours = digest == hex(version);
-    u64::from_str_radix(clock, 16).ok().filter(|_| is_ours).map_or(0, |clock| (clock >> 16) as i64)
+/// The version of `data` and when it was written, where `ver` was written with it.
+fn own(ver: &Value, data: &[u8]) -> Option<(u64, i64)> {
+    let Value::BulkString(ver) = ver else { return None };
+    let part = |at: usize| u64::from_str_radix(std::str::from_utf8(ver.get(at..at + 16)?).ok()?, 16).ok();
+    let (clock, version, hash) = (part(0)?, part(16)?, part(32)?);
+    (ver.len() == 64 && hash == xxh3_64(data)).then_some((version, (clock >> 16) as i64))
 }
 
 /// An end in Unix time, if there is one.
@@ -132,7 +132,7 @@ fn ticks(field: &'static str, value: &Value) -> Result<i64, Failure> {
     text.parse().ok().or_else(|| float().map(|number| number as i64)).ok_or_else(|| malformed(field))
 }
 
-fn malformed(field: &'static str) -> Failure {
+pub(super) fn malformed(field: &'static str) -> Failure {
     let message = format!(
         "The entry's field {field} in Redis is no number of .NET ticks that can be read, and was not written by this \
          library; a set or a remove of the key mends it."
@@ -154,20 +154,20 @@ mod tests {
     #[test]
     fn ticks_are_those_of_the_stock_writer() {
         let lifetime = Lifetime { expires_at_ms: 4_070_908_800_000, sliding_ms: 1_200_000 };
-        let written = Written::new(b"value", 7, lifetime);
+        let written = Written::new(b"value", 7, 1, lifetime);
         assert_eq!((written.absexp, written.sldexp), (662_065_056_000_000_000, 12_000_000_000));
         assert!(written.ttl_ms.is_some_and(|ttl_ms| (1_199_000..=1_200_000).contains(&ttl_ms)));
-        let never = Written::new(b"", 7, Lifetime::default());
+        let never = Written::new(b"", 7, 1, Lifetime::default());
         assert_eq!((never.absexp, never.sldexp, never.ttl_ms), (-1, -1, None));
-        let far = Written::new(b"", 7, Lifetime { expires_at_ms: i64::MAX, sliding_ms: i64::MAX });
+        let far = Written::new(b"", 7, 1, Lifetime { expires_at_ms: i64::MAX, sliding_ms: i64::MAX });
         assert_eq!((far.absexp, far.sldexp, far.ttl_ms), (LAST, i64::MAX, Some(LONGEST_MS)));
     }
 
     #[test]
     fn a_version_is_the_beginning_of_the_digest() {
         assert_eq!(version(b""), 0xda39_a3ee_5e6b_4b0d);
-        let ver = Value::BulkString(Written::new(b"", 0x1234_0001, Lifetime::default()).ver.into_bytes());
-        assert_eq!(written_at_ms(&ver, version(b"")), 0x1234);
-        assert_eq!(written_at_ms(&ver, version(b"other")), 0);
+        let ver = Value::BulkString(Written::new(b"", 0x1234_0001, 1, Lifetime::default()).ver.into_bytes());
+        assert_eq!(own(&ver, b""), Some((version(b""), 0x1234)));
+        assert_eq!(own(&ver, b"other"), None);
     }
 }

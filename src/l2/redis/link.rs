@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::connect::{Connected, connect};
+use super::exchange::Letter;
 use super::{diagnosis, wait};
 use crate::config::Redis;
 use crate::l2::{Attempt, Class, Failure};
@@ -44,13 +46,15 @@ struct State {
     attempt: u64,
     /// When the next attempt may begin.
     not_before: Instant,
+    /// Why there is no link, as far as it is known while the next attempt is under way.
+    last: Option<Failure>,
 }
 
 enum Phase {
     /// Nobody has needed it yet.
     Idle,
     Connecting,
-    Up(Up),
+    Up(Up, UnboundedSender<Letter>),
     Down(Failure),
     Closed,
 }
@@ -91,8 +95,13 @@ impl Up {
 impl Link {
     /// A link to `redis` that nobody has needed yet, driven by `io`.
     pub fn new(redis: Redis, io: Handle) -> Link {
-        let state =
-            State { redis: Arc::new(redis), phase: Phase::Idle, attempt: 0, not_before: Instant::now() };
+        let state = State {
+            redis: Arc::new(redis),
+            phase: Phase::Idle,
+            attempt: 0,
+            not_before: Instant::now(),
+            last: None,
+        };
         let shared = Shared {
             state: Mutex::new(state),
             news: Condvar::new(),
@@ -103,32 +112,33 @@ impl Link {
         Link { shared: Arc::new(shared), io }
     }
 
-    /// The thread that drives it.
-    pub fn io(&self) -> &Handle {
-        &self.io
-    }
-
-    /// The link, as soon as it stands. Where the next attempt would begin too late, the last failure is the answer.
+    /// The link, as soon as it stands. Its failure is the answer when this caller saw it fail, and when the next
+    /// attempt would begin too late.
     pub fn up(&self, attempt: Attempt<'_>) -> Result<Up, Failure> {
         let mut state = lock(&self.shared.state);
+        let mut has_tried = false;
         loop {
             let now = Instant::now();
             let news_at = match &state.phase {
-                Phase::Up(up) => return Ok(up.clone()),
+                Phase::Up(up, _) => return Ok(up.clone()),
                 Phase::Closed => return Err(wait::closed()),
-                Phase::Down(failure) if state.not_before > now && state.not_before >= attempt.deadline => {
+                Phase::Down(failure) if has_tried || state.not_before >= attempt.deadline.max(now) => {
                     return Err(failure.clone());
                 }
                 Phase::Down(_) if state.not_before > now => Some(state.not_before - now),
                 Phase::Idle | Phase::Down(_) => {
                     self.connect(&mut state);
+                    has_tried = true;
                     None
                 }
-                Phase::Connecting => None,
+                Phase::Connecting => {
+                    has_tried = true;
+                    None
+                }
             };
             let Some(patience) = wait::patience(attempt)? else {
                 let message = format!("No link to Redis at {} was made in time.", state.redis.address);
-                return Err(Failure::new(Class::Timeout, message));
+                return Err(state.last.clone().unwrap_or_else(|| Failure::new(Class::Timeout, message)));
             };
             let patience = news_at.map_or(patience, |news_at| news_at.min(patience));
             state = self.shared.news.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
@@ -138,8 +148,16 @@ impl Link {
     /// The link if it stands now.
     pub fn up_now(&self) -> Option<Up> {
         match &lock(&self.shared.state).phase {
-            Phase::Up(up) => Some(up.clone()),
+            Phase::Up(up, _) => Some(up.clone()),
             _ => None,
+        }
+    }
+
+    /// Gives `letter` to the link if it stands now; else gives it back.
+    pub fn send(&self, letter: Letter) -> Option<Letter> {
+        match &lock(&self.shared.state).phase {
+            Phase::Up(_, post) => post.send(letter).err().map(|returned| returned.0),
+            _ => Some(letter),
         }
     }
 
@@ -157,7 +175,7 @@ impl Link {
         state.not_before = Instant::now() + PACE + jitter;
         state.phase = Phase::Connecting;
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
-        let (shared, redis, attempt) = (Arc::clone(&self.shared), Arc::clone(&state.redis), state.attempt);
+        let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
         let pushes = {
             let shared = Arc::clone(&self.shared);
             let redis = Arc::clone(&redis);
@@ -185,8 +203,39 @@ impl Link {
                     "Connecting to Redis failed by a defect in Tokencache.",
                 )),
             };
-            shared.end(attempt, connected, redis);
+            link.end(attempt, connected, redis);
         });
+    }
+
+    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
+        let connected = connected.map(|connected| Up {
+            connection: connected.connection,
+            redis,
+            clock_lead_ms: connected.clock_lead_ms,
+            attempt,
+            doubted: Arc::default(),
+            _driver: Arc::new(Driver(connected.driver)),
+        });
+        let mut state = lock(&self.shared.state);
+        // It may have been closed or configured anew since.
+        if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
+            return;
+        }
+        state.phase = match connected {
+            Ok(up) => {
+                self.shared.links.fetch_add(1, Ordering::Relaxed);
+                let (post, letters) = unbounded_channel();
+                self.io.spawn(self.clone().post(up.clone(), letters));
+                state.last = None;
+                Phase::Up(up, post)
+            }
+            Err(failure) => {
+                state.last = Some(failure.clone());
+                Phase::Down(failure)
+            }
+        };
+        drop(state);
+        self.shared.news.notify_all();
     }
 
     /// The link of `up` is of no use any more, for the reason of `failure`.
@@ -199,12 +248,13 @@ impl Link {
     pub fn configure(&self, redis: Redis) {
         let mut state = lock(&self.shared.state);
         let is_same = *state.redis == redis;
-        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(_))) {
+        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(..))) {
             return;
         }
         state.redis = Arc::new(redis);
         state.attempt += 1;
         state.not_before = Instant::now();
+        state.last = None;
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
         drop(state);
         drop(before);
@@ -234,37 +284,13 @@ impl Link {
 }
 
 impl Shared {
-    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
-        let mut state = lock(&self.state);
-        let connected = connected.map(|connected| Up {
-            connection: connected.connection,
-            redis,
-            clock_lead_ms: connected.clock_lead_ms,
-            attempt,
-            doubted: Arc::default(),
-            _driver: Arc::new(Driver(connected.driver)),
-        });
-        // It may have been closed, configured anew, or lost again since.
-        if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
-            return;
-        }
-        state.phase = match connected {
-            Ok(up) => {
-                self.links.fetch_add(1, Ordering::Relaxed);
-                Phase::Up(up)
-            }
-            Err(failure) => Phase::Down(failure),
-        };
-        drop(state);
-        self.news.notify_all();
-    }
-
     fn lose(&self, attempt: u64, failure: Failure) {
         let mut state = lock(&self.state);
-        if state.attempt != attempt || !matches!(state.phase, Phase::Up(_)) {
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
             return;
         }
         self.losses.fetch_add(1, Ordering::Relaxed);
+        state.last = Some(failure.clone());
         let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
         drop(state);
         drop(before);

@@ -12,10 +12,12 @@ mod scripts;
 mod tls;
 mod wait;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
+use self::exchange::{Answers, Letter};
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::{Link, Up};
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, RENEW, Script};
@@ -23,7 +25,7 @@ use super::{Answered, Attempt, Expected, Failure, Store, Stored, Written};
 use crate::clock;
 use crate::config;
 use crate::entry::Lifetime;
-use crate::error::Result as Outcome;
+use crate::error::{Error, Kind, Result as Outcome};
 use crate::runtime::Runtime;
 
 /// How long it is remembered that an entry was removed.
@@ -37,6 +39,9 @@ const PING: Duration = Duration::from_millis(250);
 pub struct RedisStore {
     link: Link,
     prefix_len: usize,
+    /// Tells our writes from those of everybody else: two processes may well write the same bytes in one millisecond.
+    writer: u64,
+    staged: AtomicU64,
 }
 
 /// What a set stores, and under which condition.
@@ -51,9 +56,13 @@ impl RedisStore {
     /// bytes.
     ///
     /// # Errors
-    /// `OutOfMemory` when the thread of its link cannot be started.
+    /// `OutOfMemory` when the thread of its link cannot be started, or the system has no random bytes.
     pub fn new(redis: config::Redis, prefix_len: usize, runtime: &Runtime) -> Outcome<RedisStore> {
-        Ok(RedisStore { link: Link::new(redis, runtime.io()?), prefix_len })
+        // From the system: a generator of our own would tell a forked child the same number as its parent.
+        let writer = getrandom::u64().map_err(|error| {
+            Error::new(Kind::OutOfMemory, format!("The system gives no random bytes ({error})."))
+        })?;
+        Ok(RedisStore { link: Link::new(redis, runtime.io()?), prefix_len, writer, staged: 0.into() })
     }
 
     /// The live entry that the answers to [`reading`] hold.
@@ -115,7 +124,8 @@ impl RedisStore {
     fn set_if(&self, set: &Set<'_>, expected: &str, attempt: Attempt<'_>) -> Result<bool, Failure> {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
         let arguments = [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes()];
-        let done = match names::staging(set.key, self.prefix_len) {
+        let unique = hex(self.writer) + &hex(self.staged.fetch_add(1, Ordering::Relaxed));
+        let done = match names::staging(set.key, self.prefix_len, &unique) {
             Some(staging) => {
                 let mut stage = pipe();
                 stage.cmd("MULTI").add_command(set.store_at(&staging));
@@ -159,11 +169,15 @@ impl Store for RedisStore {
     }
 
     fn begin_get(&self, key: &[u8], deadline: Instant, done: Answered) {
-        let Some(up) = self.link.up_now() else { return done(None) };
         let link = self.link.clone();
-        self.link.begin(up, reading(key), deadline, move |up, answers| {
-            done(Some(answers.and_then(|answers| Self::entry(&link, up, answers))));
-        });
+        let heard = move |heard: Option<(&Up, Answers)>| {
+            let open = |(up, answers): (&Up, Answers)| Self::entry(&link, up, answers?);
+            done(heard.map(open));
+        };
+        let letter = Letter { requests: reading(key), deadline, done: Box::new(heard) };
+        if let Some(returned) = self.link.send(letter) {
+            (returned.done)(None);
+        }
     }
 
     fn set(
@@ -176,7 +190,7 @@ impl Store for RedisStore {
         expected: Expected,
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure> {
-        let set = Set { key, data: bytes, fields: Fields::new(bytes, version, lifetime) };
+        let set = Set { key, data: bytes, fields: Fields::new(bytes, version, self.writer, lifetime) };
         let is_stored = match expected {
             Expected::Anything => self.set_plainly(&set, attempt).map(|()| true)?,
             Expected::Absent => self.set_if(&set, "", attempt)?,
@@ -192,7 +206,8 @@ impl Store for RedisStore {
         expected: Expected,
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure> {
-        let (tombstone, clock) = (names::tombstone(key, self.prefix_len), hex(version));
+        let (tombstone, clock) =
+            (names::tombstone(key, self.prefix_len), [version, self.writer].map(hex).concat());
         let wanted = match expected {
             Expected::Anything => {
                 let up = self.link.up(attempt)?;
@@ -214,6 +229,7 @@ impl Store for RedisStore {
     fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
         match self.run(&RENEW, pipe(), &[key], &[], attempt)? {
             -2 => Ok(None),
+            -3 => Err(layout::malformed("absexp or sldexp")),
             -1 => Ok(Some(0)),
             left_ms => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
         }

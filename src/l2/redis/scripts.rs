@@ -9,20 +9,26 @@ use redis::{Cmd, cmd};
 use sha1::{Digest, Sha1};
 
 /// Answers the version, the `ver`, the sliding window and the absolute end (in milliseconds from now, or nil) of the
-/// live entry of `key`; nothing when there is none.
+/// live entry of `key`; nothing when there is none. `is_number` is what a reader takes for one.
 const LIVE: &str = r"
+local function is_number(text, least, most)
+  local number = tonumber(text or '-1')
+  if not number or number ~= math.floor(number) or string.find(text or '', '%s') then return false end
+  return number == -1 or (number >= least and number <= most)
+end
 local function live(key)
   local entry = redis.call('HMGET', key, 'absexp', 'sldexp', 'data', 'ver')
   if not entry[3] then return nil end
   local time = redis.call('TIME')
   local now = time[1] * 1e7 + time[2] * 10 + 621355968000000000
   local absolute, window = tonumber(entry[1] or '-1') or -1, tonumber(entry[2] or '-1') or -1
-  if absolute ~= -1 and absolute <= now then return nil end
-  if window ~= -1 and window <= 0 then return nil end
+  local is_whole = is_number(entry[1], 0, 3155378975999999999) and is_number(entry[2], -2^63, 2^63)
+  if is_whole and absolute ~= -1 and absolute <= now then return nil end
+  if is_whole and window ~= -1 and window <= 0 then return nil end
   local version = string.sub(redis.sha1hex(entry[3]), 1, 16)
   if version == '0000000000000000' then version = '0000000000000001' end
   if version == 'ffffffffffffffff' then version = 'fffffffffffffffe' end
-  return version, entry[4], window ~= -1 and window / 1e4 or nil, absolute ~= -1 and (absolute - now) / 1e4 or nil
+  return version, entry[4], window ~= -1 and window / 1e4 or nil, absolute ~= -1 and (absolute - now) / 1e4 or nil, is_whole
 end
 ";
 
@@ -31,7 +37,7 @@ end
 /// A try whose answer was lost finds its own `ver`, and is no conflict.
 const SET: &str = r"
 local version, ver = live(KEYS[1])
-if ver == ARGV[2] and version == string.sub(ver, 17) then
+if ver == ARGV[2] and version == string.sub(ver, 17, 32) then
   if KEYS[2] then redis.call('UNLINK', KEYS[2]) end
   return 1
 end
@@ -59,10 +65,11 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
 ";
 
-/// KEYS: the entry. Answers how long it lives now: -1 for ever, -2 when there is none.
+/// KEYS: the entry. Answers how long it lives now: -1 for ever, -2 when there is none, -3 when its fields cannot be read.
 const TOUCH: &str = r"
-local version, _, window, absolute = live(KEYS[1])
+local version, _, window, absolute, is_whole = live(KEYS[1])
 if not version then return -2 end
+if not is_whole then return -3 end
 if window then
   local left = math.floor(math.min(window, absolute or window, 31536000000000))
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(left, 1)))

@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+// The stack that a key is encoded in need not be zeroed first.
+[module: SkipLocalsInit]

@@ -1,0 +1,42 @@
+/// Compare-and-swap: no increment is lost.
+#include <vector>
+
+#include "check.hpp"
+
+using tokencache::cache;
+
+static void compared(cache& cache) {
+  const auto first = cache.compare_and_swap("alice", "first", tokencache::absent);
+  CHECK(first && first.version != 0);
+  auto refused = cache.compare_and_swap("alice", "other", tokencache::absent);
+  CHECK(!refused && refused.status == TC_CONFLICT && refused.version == 0);
+  const auto second = cache.compare_and_swap("alice", "second", first.version, {1h});
+  CHECK(second && second.version != first.version);
+  CHECK(!cache.compare_and_swap("alice", "third", first.version));
+  CHECK(cache.get("alice")->view() == "second" && cache.get("alice")->expires_at());
+  cache.remove("alice");
+  CHECK(!cache.compare_and_swap("alice", "third", second.version));
+}
+
+static void increment(cache& cache, int times) {
+  while (times > 0) {
+    const auto count = cache.get("count");
+    const std::string next = std::to_string(std::stoi(std::string(count->view())) + 1);
+    if (cache.compare_and_swap("count", next, count->version())) times--;
+  }
+}
+
+void run() {
+  cache one = open_cache(), other = has_l2() ? open_cache() : cache();
+  compared(one);
+  const int times = often(has_l2() ? 100 : 1000);
+  one.set("count", "0");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; i++) {
+    cache& chosen = has_l2() && i % 2 == 1 ? other : one;
+    threads.emplace_back([&chosen, times] { increment(chosen, times); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  one.clear();
+  if (has_l2()) CHECK(one.get("count")->view() == std::to_string(8 * times));
+}

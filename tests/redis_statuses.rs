@@ -1,0 +1,181 @@
+//! What each refusal of a real Redis is called, and that work goes on when its reason has gone.
+
+#[path = "support/redis.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::thread;
+
+use redis::cmd;
+use serde_json::{Value, json};
+use support::{Server, status, wait_until};
+use tokencache::cache::{Cache, SetOptions};
+
+fn once() -> Value {
+    json!({"l1": {"enabled": false}, "resilience": {"deadline_ms": 3_000, "max_attempts": 1}})
+}
+
+fn set(cache: &Cache) -> &'static str {
+    status(cache.set(b"k", b"new", SetOptions::default()))
+}
+
+fn swap(cache: &Cache, expected_version: u64) -> &'static str {
+    status(cache.set(b"k", b"new", SetOptions { expected_version, ..SetOptions::default() }))
+}
+
+fn get(cache: &Cache) -> &'static str {
+    status(cache.get(b"k").map(drop))
+}
+
+/// What get, set, compare-and-swap, remove and touch answer.
+fn answers(cache: &Cache) -> [&'static str; 5] {
+    [get(cache), set(cache), swap(cache, 7), status(cache.remove(b"k")), status(cache.touch(b"k"))]
+}
+
+fn stock(cache: &Arc<Cache>) {
+    let asked = tokencache::entry::Asked { sliding_ms: 3_600_000, ..Default::default() };
+    cache.set(b"k", b"old", SetOptions { asked, ..SetOptions::default() }).expect("stored");
+}
+
+#[test]
+fn a_replica_is_read_and_not_written() {
+    let Some(primary) = Server::start() else { return };
+    let port = primary.port().to_string();
+    let replica = Server::with(&["--replicaof", "127.0.0.1", &port]).expect("a replica");
+    stock(&primary.open(once()));
+    let cache = replica.open(once());
+    wait_until("the replica has it", || replica.ask::<i64>("EXISTS p:k") == 1);
+    let [read, writes @ ..] = answers(&cache);
+    assert_eq!((read, writes), ("TC_OK", ["TC_L2_BUSY"; 4]));
+    replica.ask::<()>("REPLICAOF NO ONE");
+    wait_until("it has become a primary", || set(&cache) == "TC_OK");
+}
+
+#[test]
+fn a_replica_that_has_lost_its_primary_is_busy() {
+    let Some(mut primary) = Server::start() else { return };
+    let port = primary.port().to_string();
+    let replica = Server::with(&["--replicaof", "127.0.0.1", &port, "--replica-serve-stale-data", "no"]);
+    let replica = replica.expect("a replica");
+    let cache = replica.open(once());
+    wait_until("the replica follows", || get(&cache) == "TC_OK");
+    primary.kill();
+    wait_until("the replica has noticed", || get(&cache) != "TC_OK");
+    assert_eq!(answers(&cache), ["TC_L2_BUSY"; 5]);
+}
+
+#[test]
+fn a_server_without_room_is_full_for_writes_and_read_as_ever() {
+    let Some(server) = Server::start() else { return };
+    let cache = server.open(once());
+    stock(&cache);
+    server.ask::<()>("CONFIG SET maxmemory 1");
+    assert_eq!(get(&cache), "TC_OK");
+    assert_eq!(
+        (set(&cache), swap(&cache, 7), swap(&cache, u64::MAX)),
+        ("TC_L2_FULL", "TC_L2_FULL", "TC_L2_FULL")
+    );
+    assert_eq!(status(cache.touch(b"k")), "TC_OK", "it needs no room");
+    assert_eq!(server.fields(b"k")["data"], b"old");
+    // A remove writes a tombstone, for which there may be no room; then it has removed nothing.
+    let is_there = server.ask::<i64>("EXISTS p:k") == 1;
+    let answer = status(cache.remove(b"k"));
+    assert!(is_there && ["TC_OK", "TC_L2_FULL"].contains(&answer), "{answer}");
+    assert_eq!(server.ask::<i64>("EXISTS p:k") == 1, answer == "TC_L2_FULL");
+    server.ask::<()>("CONFIG SET maxmemory 0");
+    assert_eq!(set(&cache), "TC_OK");
+}
+
+#[test]
+fn a_server_that_runs_a_long_script_is_busy() {
+    let Some(server) = Server::with(&["--busy-reply-threshold", "20"]) else { return };
+    let cache = server.open(once());
+    stock(&cache);
+    thread::scope(|scope| {
+        let runaway = scope.spawn(|| {
+            let mut script = cmd("EVAL");
+            script.arg("while true do end").arg(0);
+            server.try_run::<()>(&script).expect_err("it is killed");
+        });
+        let is_busy = || server.try_run::<String>(&cmd("PING")).is_err();
+        wait_until("the server is busy", is_busy);
+        assert_eq!(answers(&cache), ["TC_L2_BUSY"; 5]);
+        server.ask::<()>("SCRIPT KILL");
+        runaway.join().expect("it ends");
+    });
+    assert_eq!(set(&cache), "TC_OK");
+}
+
+#[test]
+fn a_server_that_loads_its_data_is_busy() {
+    let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let options = [&slowly[..], &["--enable-debug-command", "yes"]].concat();
+    let Some(mut server) = Server::with(&options) else { return };
+    let cache = server.open(once());
+    stock(&cache);
+    server.ask::<()>("DEBUG POPULATE 3000 filler 100");
+    server.ask::<()>("SAVE");
+    server.launch();
+    let is_loading = |error: redis::RedisError| {
+        error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::BusyLoading)
+    };
+    wait_until("the server loads", || server.try_run::<String>(&cmd("PING")).is_err_and(is_loading));
+    let mut seen = get(&cache);
+    wait_until("the cache finds the server", || {
+        seen = get(&cache);
+        seen != "TC_L2_UNREACHABLE"
+    });
+    assert_eq!(seen, "TC_L2_BUSY");
+    assert_eq!(answers(&cache), ["TC_L2_BUSY"; 5]);
+    server.ask::<()>("CONFIG SET key-load-delay 0");
+    wait_until("it has loaded", || get(&cache) == "TC_OK");
+    assert_eq!(cache.get(b"k").expect("a read").expect("an entry").data(), b"old");
+}
+
+#[test]
+fn a_server_that_takes_no_more_clients_is_busy() {
+    let Some(server) = Server::start() else { return };
+    let mut own = server.connection().expect("a connection");
+    cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut own).expect("set");
+    let cache = server.open(once());
+    for _ in 0..3 {
+        assert_eq!(set(&cache), "TC_L2_BUSY");
+    }
+    cmd("CONFIG").arg("SET").arg("maxclients").arg(100).query::<()>(&mut own).expect("set");
+    wait_until("there is room", || set(&cache) == "TC_OK");
+}
+
+#[test]
+fn credentials_that_are_wrong_missing_or_not_enough_are_denied() {
+    let Some(server) = Server::start() else { return };
+    server.ask::<()>("ACL SETUSER app on >right ~p:* +@connection +hmget +pttl +time +multi +exec");
+    server.ask::<()>("ACL SETUSER default off");
+    let open = |l2: Value| {
+        let mut members = once();
+        support::cache::merge(&mut members, json!({ "l2": l2 }));
+        server.open(members)
+    };
+    assert_eq!(answers(&open(json!({}))), ["TC_L2_DENIED"; 5], "no password");
+    assert_eq!(answers(&open(json!({"password": "right"}))), ["TC_L2_DENIED"; 5], "no user");
+    assert_eq!(answers(&open(json!({"username": "app", "password": "wrong"}))), ["TC_L2_DENIED"; 5]);
+    let app = json!({"username": "app", "password": "right"});
+    let cache = open(app.clone());
+    assert_eq!(set(&cache), "TC_L2_DENIED");
+    assert_eq!(status(cache.remove(b"k")), "TC_L2_DENIED");
+    let mut elsewhere = app;
+    elsewhere["key_prefix"] = json!("q:");
+    assert_eq!(set(&open(elsewhere)), "TC_L2_DENIED");
+    server.ask::<()>("ACL SETUSER app +@all");
+    assert_eq!(set(&cache), "TC_OK");
+}
+
+#[test]
+fn a_value_beyond_what_the_server_takes_is_refused_and_the_next_is_stored() {
+    let Some(server) = Server::with(&["--proto-max-bulk-len", "1mb"]) else { return };
+    let mut members = once();
+    support::cache::merge(&mut members, json!({"limits": {"max_value_bytes": 8 << 20}}));
+    let cache = server.open(members);
+    let refused = cache.set(b"k", &vec![1; 2 << 20], SetOptions::default()).expect_err("refused");
+    assert!(refused.kind.name().starts_with("TC_L2_"), "{refused:?}");
+    wait_until("the next is stored", || set(&cache) == "TC_OK");
+}
