@@ -39,6 +39,18 @@ pub enum Kind {
     L2Suspended = -25,
     /// L2 has no room.
     L2Full = -26,
+    /// The entry was sealed under a key that is not in this ring.
+    SealUnknownKey = -30,
+    /// The entry is damaged or cut short.
+    SealBroken = -31,
+    /// The entry was sealed for another cache key or prefix, or its header was altered.
+    SealWrongContext = -32,
+    /// The entry was sealed under a key that is revoked.
+    SealRevokedKey = -33,
+    /// The entry is not an envelope of ours.
+    SealForeign = -34,
+    /// The entry was written by a newer version of this library.
+    SealUnsupported = -35,
     /// A defect in this library.
     Panic = -99,
 }
@@ -69,6 +81,12 @@ impl Kind {
             Kind::L2Protocol => "TC_L2_PROTOCOL",
             Kind::L2Suspended => "TC_L2_SUSPENDED",
             Kind::L2Full => "TC_L2_FULL",
+            Kind::SealUnknownKey => "TC_SEAL_UNKNOWN_KEY",
+            Kind::SealBroken => "TC_SEAL_BROKEN",
+            Kind::SealWrongContext => "TC_SEAL_WRONG_CONTEXT",
+            Kind::SealRevokedKey => "TC_SEAL_REVOKED_KEY",
+            Kind::SealForeign => "TC_SEAL_FOREIGN",
+            Kind::SealUnsupported => "TC_SEAL_UNSUPPORTED",
             Kind::Panic => "TC_PANIC",
         }
     }

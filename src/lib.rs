@@ -15,6 +15,7 @@
 //! | [`resilience`] | runs an operation of L2: deadline, attempts, the application's say |
 //! | [`l2`] | what every second tier promises, classes of failure; SQLite, Redis |
 //! | [`l1`] | the tier in memory, bounded in bytes |
+//! | [`crypto`] | entries sealed at rest: the envelope, the key ring |
 //! | [`epoch`] | "has anybody changed this since I read it?" |
 //! | [`config`] | the JSON document |
 //! | [`entry`] | an entry, its layout in memory, until when it lives |
@@ -26,6 +27,7 @@
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod crypto;
 pub mod entry;
 pub mod epoch;
 pub mod error;

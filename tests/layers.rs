@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 const GROUND: [&str; 4] = ["error", "clock", "log", "stats"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
-    ("cache", &["l1", "epoch", "resilience", "l2", "entry", "config", "runtime"]),
+    ("cache", &["l1", "crypto", "epoch", "resilience", "l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),
     ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),
+    ("crypto", &["entry"]),
     ("epoch", &[]),
     ("config", &[]),
     ("entry", &[]),

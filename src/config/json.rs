@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::refused;
 use crate::error::Result;
@@ -35,6 +36,48 @@ pub fn parse(document: &[u8]) -> Result<Value> {
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| refused(format!("The configuration document cannot be read: {error}.")))
+}
+
+/// A value that may hold secrets; every text in it is wiped when it goes.
+pub struct Wiped(pub Value);
+
+impl Wiped {
+    /// It, as JSON. Sized before it is written, because a buffer that grows leaves copies behind.
+    #[must_use]
+    pub fn text(&self) -> Zeroizing<String> {
+        let mut size = Size(0);
+        let _ = serde_json::to_writer(&mut size, &self.0);
+        let mut text = Zeroizing::new(Vec::with_capacity(size.0));
+        let _ = serde_json::to_writer(&mut *text, &self.0);
+        Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).expect("JSON is UTF-8"))
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        let mut rest = vec![&mut self.0];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::String(text) => text.zeroize(),
+                Value::Array(values) => rest.extend(values),
+                Value::Object(members) => rest.extend(members.values_mut()),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+    }
+}
+
+struct Size(usize);
+
+impl io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// serde_json alone keeps the last of two members with one name and nests to 128.

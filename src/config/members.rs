@@ -168,10 +168,25 @@ pub static MEMBERS: &[Member] = &[
          "`msal`: where the caller says nothing and the value is an MSAL cache without refresh tokens, it ends with its \
           last access token"),
 
-    fixed("/encryption/algorithm", Shape::Word { built: &["none"], later: &["aes-256-gcm"] },
-          Words("required with an L2"), "how entries are sealed in L2; `none`: L2 holds them in plain text"),
-    later("/encryption/keyring"), later("/encryption/keyring_file"), later("/encryption/keyring_env"),
-    later("/encryption/accept_plaintext"), later("/encryption/strict_files"), later("/encryption/unreadable"),
+    fixed("/encryption/algorithm", words(&["aes-256-gcm", "none"]), Words("required with an L2"),
+          "how entries are sealed in L2; `none`: L2 holds them in plain text"),
+    live("/encryption/keyring", Shape::Object, Words("one of three, with aes-256-gcm"),
+         "the key ring itself, made by `tokencache keys generate`"),
+    live("/encryption/keyring_file", Path, Words("\u{2013}"),
+         "the file that holds the key ring; read again when an unknown key is met, at most every 5 s"),
+    live("/encryption/keyring_env", Name, Words("\u{2013}"), "the environment variable that holds the key ring"),
+    live("/encryption/unwrap_key_files", Shape::Paths, Words("none"),
+         "PEM, the private keys of the certificates that the keys of the ring are wrapped for, old and new; PKCS#8 or \
+          PKCS#1, without a passphrase"),
+    live("/encryption/accept_plaintext", Boolean, Json("false"),
+         "true, for the time of a migration: plain entries found in L2 are read; whoever can write to L2 can then \
+          inject them, so opening warns and `tc_stats` counts them"),
+    live("/encryption/strict_files", Boolean, Json("false"),
+         "a file with keys that group or others can write is always refused; one they can read is a warning, with \
+          true refused"),
+    live("/encryption/unreadable", words(&["error", "miss"]), Json("\"error\""),
+         "what a read does with an entry that it cannot open: `error`: a `TC_SEAL_…`; `miss`: `TC_NOT_FOUND`, logged \
+          and counted"),
 
     later("/coherence/heartbeat_ms"), later("/coherence/heartbeat_timeout_ms"),
 

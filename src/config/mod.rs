@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod encryption;
 pub mod json;
 pub mod members;
 mod nearest;
@@ -11,15 +12,18 @@ pub mod redis;
 mod rules;
 pub mod schema;
 pub mod shape;
+pub mod source;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+pub use self::encryption::{Encryption, Unreadable};
 use self::members::{Live, MEMBERS};
 use self::reader::Settings;
 pub use self::redis::Redis;
+pub use self::source::Source;
 use crate::error::{self, Error, Result};
 use crate::log::Level;
 
@@ -36,6 +40,8 @@ pub struct Config {
     pub l2: L2,
     /// How long entries live.
     pub expiry: Expiry,
+    /// How they are sealed in L2.
+    pub encryption: Encryption,
     /// What a call does when L2 fails.
     pub resilience: Resilience,
     /// What is logged, and where.
@@ -200,6 +206,7 @@ impl Config {
             },
             l2: L2::from_settings(settings),
             expiry: Expiry::from_settings(settings),
+            encryption: Encryption::from_settings(settings),
             resilience: Resilience {
                 deadline_ms: settings.number("/resilience/deadline_ms"),
                 max_attempts: settings.number("/resilience/max_attempts"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::members::{self, MEMBERS, Member};
 use super::nearest::nearest;
@@ -13,7 +14,7 @@ use crate::error::Result;
 
 /// What a document says, with the defaults of the table where it says nothing. Members are named by JSON pointer.
 pub struct Settings {
-    given: BTreeMap<&'static str, Value>,
+    given: BTreeMap<&'static str, json::Wiped>,
 }
 
 impl Settings {
@@ -22,7 +23,8 @@ impl Settings {
     /// # Errors
     /// `InvalidConfig`, by the name of the member.
     pub fn read(document: &[u8]) -> Result<Settings> {
-        let Value::Object(members) = json::parse(document)? else {
+        let document = json::Wiped(json::parse(document)?);
+        let Value::Object(members) = &document.0 else {
             return Err(refused(
                 "The configuration document must be a JSON object, such as {\"version\": 1}.",
             ));
@@ -33,7 +35,7 @@ impl Settings {
             None => return Err(refused("/version is required; write \"version\": 1.")),
         };
         let mut settings = Settings { given: BTreeMap::new() };
-        settings.take("", &members)?;
+        settings.take("", members)?;
         Ok(settings)
     }
 
@@ -41,7 +43,7 @@ impl Settings {
         for (name, value) in object {
             let pointer = format!("{section}/{}", token(name));
             if let Some(member) = members::find(&pointer) {
-                self.given.insert(member.pointer, check(member.pointer, value)?);
+                self.given.insert(member.pointer, json::Wiped(check(member.pointer, value)?));
             } else if MEMBERS.iter().all(|member| member.section() != pointer) {
                 return Err(unknown(section, name));
             } else if let Value::Object(inner) = value {
@@ -62,7 +64,16 @@ impl Settings {
     /// What the document says, else the default, if there is one.
     #[must_use]
     pub fn get(&self, pointer: &str) -> Option<Value> {
-        self.given.get(pointer).cloned().or_else(|| members::find(pointer)?.default_value())
+        self.given
+            .get(pointer)
+            .map(|value| value.0.clone())
+            .or_else(|| members::find(pointer)?.default_value())
+    }
+
+    /// What the document itself says, as JSON.
+    #[must_use]
+    pub fn secret_json(&self, pointer: &str) -> Option<Zeroizing<String>> {
+        self.given.get(pointer).map(json::Wiped::text)
     }
 
     /// A member that is `true` or `false`.
@@ -74,7 +85,11 @@ impl Settings {
     /// A member that is a text or a word; empty where neither document nor table say one.
     #[must_use]
     pub fn text(&self, pointer: &str) -> String {
-        self.get(pointer).as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+        let given = self.given.get(pointer).and_then(|value| value.0.as_str()).map(str::to_owned);
+        given.unwrap_or_else(|| {
+            let default = members::find(pointer).and_then(Member::default_value);
+            default.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+        })
     }
 
     /// A member that is a whole number.

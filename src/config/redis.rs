@@ -11,6 +11,8 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::reader::Settings;
+pub use super::source::Source;
+use super::source::source;
 
 /// A Redis, and what it takes to be let in.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,54 +58,6 @@ pub enum Link {
     },
     /// By a socket in the file system.
     Unix(PathBuf),
-}
-
-/// Where a secret comes from. It is read again whenever it is needed.
-#[derive(Clone, PartialEq)]
-pub enum Source {
-    /// The document itself.
-    Inline(Zeroizing<String>),
-    /// An environment variable.
-    Environment(String),
-    /// A file, which may end with a newline.
-    File(PathBuf),
-}
-
-impl Source {
-    /// The secret; or why it cannot be had, as a sentence.
-    ///
-    /// # Errors
-    /// That sentence. It names the variable or the file and holds nothing of the secret.
-    pub fn read(&self) -> Result<Zeroizing<String>, String> {
-        match self {
-            Source::Inline(secret) => Ok(secret.clone()),
-            Source::Environment(name) => std::env::var(name)
-                .map(Zeroizing::new)
-                .map_err(|_| format!("The environment variable {name} is not set to a text; set it.")),
-            Source::File(path) => {
-                let mut secret = std::fs::read_to_string(path)
-                    .map(Zeroizing::new)
-                    .map_err(|error| format!("The file {} cannot be read ({error}).", path.display()))?;
-                if secret.ends_with('\n') {
-                    secret.pop();
-                    if secret.ends_with('\r') {
-                        secret.pop();
-                    }
-                }
-                Ok(secret)
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Inline(_) => formatter.write_str("Inline"),
-            Source::Environment(name) => write!(formatter, "Environment({name})"),
-            Source::File(path) => write!(formatter, "File({})", path.display()),
-        }
-    }
 }
 
 impl fmt::Display for Address {
@@ -219,14 +173,6 @@ impl Redis {
             address,
         }
     }
-}
-
-fn source(settings: &Settings, [inline, environment, file]: [&str; 3]) -> Option<Source> {
-    let given = |pointer| settings.is_given(pointer).then(|| settings.text(pointer));
-    given(inline)
-        .map(|secret| Source::Inline(Zeroizing::new(secret)))
-        .or_else(|| given(environment).map(Source::Environment))
-        .or_else(|| given(file).map(|path| Source::File(path.into())))
 }
 
 #[cfg(test)]

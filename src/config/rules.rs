@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::encryption::KEYRING;
 use super::reader::Settings;
 use super::redis::{Address, Link};
 use super::refused;
@@ -22,6 +23,8 @@ pub(super) fn check(settings: &Settings) -> Result<()> {
         tls_files_need_tls,
         plain_text_stays_here,
         encryption_is_decided,
+        the_ring_has_one_source,
+        nothing_of_encryption_is_idle,
         something_is_kept,
         backoff_can_grow,
     ];
@@ -128,13 +131,49 @@ fn plain_text_stays_here(settings: &Settings) -> Option<String> {
     })
 }
 
-/// Plain text is a decision: it has no default, not even while it is the only choice.
+/// Plain text is a decision: it has no default.
 fn encryption_is_decided(settings: &Settings) -> Option<String> {
     let is_open = has_l2(settings) && !settings.is_given("/encryption/algorithm");
     is_open.then(|| {
-        "/encryption/algorithm is required with an L2; this version understands the word \"none\", which keeps \
+        "/encryption/algorithm is required with an L2; write \"aes-256-gcm\", or the word \"none\", which keeps \
          entries in L2 in plain text."
             .into()
+    })
+}
+
+fn is_sealed(settings: &Settings) -> bool {
+    settings.text("/encryption/algorithm") == "aes-256-gcm"
+}
+
+fn the_ring_has_one_source(settings: &Settings) -> Option<String> {
+    let given: Vec<_> = KEYRING.into_iter().filter(|pointer| settings.is_given(pointer)).collect();
+    if given.len() > 1 {
+        return Some(format!("{} say the same thing; keep one of them.", given.join(" and ")));
+    }
+    (given.is_empty() && is_sealed(settings)).then(|| {
+        "/encryption/algorithm is \"aes-256-gcm\" without a key ring; write /encryption/keyring_file, \
+         /encryption/keyring_env or /encryption/keyring (tokencache keys generate makes one)."
+            .into()
+    })
+}
+
+/// Somebody who names a key ring and forgets the algorithm believes that entries are sealed.
+fn nothing_of_encryption_is_idle(settings: &Settings) -> Option<String> {
+    if is_sealed(settings) {
+        return None;
+    }
+    const OTHERS: [&str; 4] = [
+        "/encryption/unwrap_key_files",
+        "/encryption/accept_plaintext",
+        "/encryption/strict_files",
+        "/encryption/unreadable",
+    ];
+    let idle = KEYRING.into_iter().chain(OTHERS).find(|pointer| settings.is_given(pointer))?;
+    let way_out = "leave it out, or make the algorithm \"aes-256-gcm\"";
+    Some(if settings.is_given("/encryption/algorithm") {
+        format!("{idle} has nothing to act on where /encryption/algorithm is \"none\"; {way_out}.")
+    } else {
+        format!("{idle} has nothing to act on without /encryption/algorithm; {way_out}.")
     })
 }
 

@@ -64,6 +64,10 @@ fn property(member: &Member) -> Value {
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Text | Shape::Later => json!({ "type": "string" }),
         Shape::Path => json!({ "type": "string", "minLength": 1 }),
+        Shape::Paths => {
+            json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } })
+        }
+        Shape::Object => json!({ "type": "object" }),
         Shape::Name => json!({ "type": "string", "minLength": 1, "pattern": "^[^=]+$" }),
         Shape::Redis => json!({ "type": "string", "pattern": "^(rediss?|unix)://" }),
         Shape::Integer { min, max: NO_LIMIT } => json!({ "type": "integer", "minimum": min }),

@@ -18,8 +18,12 @@ pub enum Shape {
     Text,
     /// The name of a file.
     Path,
+    /// The names of files.
+    Paths,
     /// The name of an environment variable.
     Name,
+    /// An object that another room reads.
+    Object,
     /// The address of a Redis.
     Redis,
     /// A whole number between the two, both included; [`NO_LIMIT`] for no maximum.
@@ -50,8 +54,11 @@ impl Shape {
     pub fn check(&self, value: &Value) -> Result<Value, String> {
         match (self, value) {
             (Shape::Later, _) => return Err("is not built yet in this version; leave it out.".into()),
-            (Shape::Boolean, Value::Bool(_)) | (Shape::Text, Value::String(_)) => return Ok(value.clone()),
-            (Shape::Path, Value::String(path)) if !path.is_empty() && !path.contains('\0') => {
+            (Shape::Boolean, Value::Bool(_))
+            | (Shape::Text, Value::String(_))
+            | (Shape::Object, Value::Object(_)) => return Ok(value.clone()),
+            (Shape::Path, value) if is_path(value) => return Ok(value.clone()),
+            (Shape::Paths, Value::Array(paths)) if !paths.is_empty() && paths.iter().all(is_path) => {
                 return Ok(value.clone());
             }
             (Shape::Name, Value::String(name)) if !name.is_empty() && !name.contains(['\0', '=']) => {
@@ -83,9 +90,14 @@ impl Shape {
     #[must_use]
     pub fn range(&self) -> String {
         match self {
-            Shape::Boolean | Shape::Text | Shape::Path | Shape::Name | Shape::Redis | Shape::Later => {
-                String::new()
-            }
+            Shape::Boolean
+            | Shape::Text
+            | Shape::Path
+            | Shape::Paths
+            | Shape::Name
+            | Shape::Object
+            | Shape::Redis
+            | Shape::Later => String::new(),
             Shape::Integer { min, max } if min == max => min.to_string(),
             Shape::Integer { min, max: NO_LIMIT } => format!("{min} or more"),
             Shape::Integer { min, max } => format!("{min} to {max}"),
@@ -107,13 +119,19 @@ impl Shape {
             Shape::Boolean => "true or false".into(),
             Shape::Text | Shape::Later => "a text".into(),
             Shape::Path => "the name of a file".into(),
+            Shape::Paths => "a list of names of files, one at least".into(),
             Shape::Name => "the name of an environment variable".into(),
+            Shape::Object => "an object".into(),
             Shape::Redis => "the address of a Redis, such as \"redis://localhost:6379/0\"".into(),
             Shape::Integer { min, max } if min == max => self.range(),
             Shape::Integer { .. } | Shape::Lifetime => format!("a whole number, {}", self.range()),
             Shape::Word { .. } => self.range(),
         }
     }
+}
+
+fn is_path(value: &Value) -> bool {
+    value.as_str().is_some_and(|path| !path.is_empty() && !path.contains('\0'))
 }
 
 /// JSON knows no integers: `1000`, `1000.0` and `1e3` are one number, also to a JSON Schema.

@@ -80,6 +80,12 @@ pub fn status(kind: Kind) -> tc_status {
         Kind::L2Protocol => tc_status::TC_L2_PROTOCOL,
         Kind::L2Suspended => tc_status::TC_L2_SUSPENDED,
         Kind::L2Full => tc_status::TC_L2_FULL,
+        Kind::SealUnknownKey => tc_status::TC_SEAL_UNKNOWN_KEY,
+        Kind::SealBroken => tc_status::TC_SEAL_BROKEN,
+        Kind::SealWrongContext => tc_status::TC_SEAL_WRONG_CONTEXT,
+        Kind::SealRevokedKey => tc_status::TC_SEAL_REVOKED_KEY,
+        Kind::SealForeign => tc_status::TC_SEAL_FOREIGN,
+        Kind::SealUnsupported => tc_status::TC_SEAL_UNSUPPORTED,
         Kind::Panic => tc_status::TC_PANIC,
     }
 }
@@ -139,6 +145,12 @@ mod tests {
             Kind::L2Protocol,
             Kind::L2Suspended,
             Kind::L2Full,
+            Kind::SealUnknownKey,
+            Kind::SealBroken,
+            Kind::SealWrongContext,
+            Kind::SealRevokedKey,
+            Kind::SealForeign,
+            Kind::SealUnsupported,
             Kind::Panic,
         ];
         for kind in kinds {
