@@ -327,6 +327,17 @@ tc_status tc_on_retry(tc_cache *cache, tc_retry_fn callback, void *user_data, tc
 tc_status tc_on_log(tc_cache *cache, tc_level level, tc_log_fn callback, void *user_data,
                     tc_destroy_fn destroy);
 
+// The seal of L2 by hand: protect on machine 1, unprotect on machine 2. Seals `len` bytes for `key` under the active
+// key of the ring, as a set would, and answers the envelope; nothing is stored. Release `*out_envelope`.
+// `TC_INVALID_CONFIG` where the cache has no ring.
+tc_status tc_protect(tc_cache *cache, const char *key, size_t key_len, const void *data, size_t len,
+                     const tc_value **out_envelope);
+
+// Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
+// `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+tc_status tc_unprotect(tc_cache *cache, const char *key, size_t key_len, const void *envelope, size_t len,
+                       const tc_value **out_value);
+
 // Counters and health as a JSON document. Release `*out_json`.
 tc_status tc_stats(tc_cache *cache, const tc_value **out_json);
 

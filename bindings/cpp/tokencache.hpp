@@ -133,6 +133,22 @@ class cache {
     return std::string(value(json).view());
   }
 
+  /// Seals `data` for `key` under the active key of the ring, as `set` would, and stores nothing.
+  std::string protect(std::string_view key, std::string_view data) const {
+    const tc_value* envelope = nullptr;
+    detail::check(tc_protect(handle_, key.data(), key.size(), data.data(), data.size(), &envelope));
+    return std::string(value(envelope).view());
+  }
+
+  /// Opens an envelope that was sealed for `key`, on this machine or another; nothing when it has ended.
+  std::optional<value> unprotect(std::string_view key, std::string_view envelope) const {
+    const tc_value* opened = nullptr;
+    if (detail::check(tc_unprotect(handle_, key.data(), key.size(), envelope.data(), envelope.size(), &opened)) ==
+        TC_NOT_FOUND)
+      return std::nullopt;
+    return value(opened);
+  }
+
   /// As `get`, in the background. `done` is called as `done(result)` exactly once, on a thread of the library, never
   /// inside this call, and then destroyed; it may be move-only. When this throws, it is not called. Two calls under
   /// way are not ordered against each other.

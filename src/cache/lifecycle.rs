@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::peers::Peers;
+use super::seal;
 use super::{Cache, HookHolder};
 use crate::clock::HybridClock;
 use crate::config::{self, Config, Keys, LogTo};
@@ -27,20 +29,28 @@ impl Cache {
     pub fn open(document: &[u8]) -> Result<Arc<Cache>> {
         let config = Config::parse(document)?;
         let log = Logger::new(log_settings(&config));
-        let cache = Cache::build(Arc::new(config), log, Arc::default())?;
+        let keys = seal::Keys::new(seal::load(&config.encryption)?, &log);
+        let cache = Cache::build(Arc::new(config), log, Arc::default(), keys)?;
         cache.connect()?;
+        cache.meet_peers();
         Ok(cache)
     }
 
     /// The same cache in a forked child: empty L1, its own threads and connections. This one is to be left alone.
     pub fn reopened(&self) -> Result<Arc<Cache>> {
-        Cache::build(self.config.load_full(), self.log.renewed(), Arc::clone(&self.hook))
+        Cache::build(
+            self.config.load_full(),
+            self.log.renewed(),
+            Arc::clone(&self.hook),
+            self.keys.reopened(),
+        )
     }
 
     fn build(
         config: Arc<Config>,
         log: Logger,
         hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
+        keys: seal::Keys,
     ) -> Result<Arc<Cache>> {
         let runtime = runtime::current();
         let store: Option<Box<dyn Store>> = match &config.l2.kind {
@@ -59,6 +69,8 @@ impl Cache {
             l1,
             epochs: store.as_ref().map(|_| EpochTable::default()),
             store,
+            keys,
+            peers: Peers::default(),
             config: ArcSwap::new(config),
             configuring: Mutex::default(),
             flights: Arc::default(),
@@ -108,6 +120,7 @@ impl Cache {
         let next = Config::parse(document)?;
         let _one_at_a_time = lock(&self.configuring);
         self.config.load().check_change(&next)?;
+        let ring = seal::load(&next.encryption)?;
         self.log.apply(log_settings(&next));
         self.l1.set_capacity_bytes(next.l1.capacity_bytes);
         self.l1.enable(next.l1.is_enabled);
@@ -115,6 +128,7 @@ impl Cache {
             store.configure(&next.l2.kind);
         }
         let before = self.config.swap(Arc::new(next));
+        self.use_ring(ring);
         if before.l1.max_ttl_ms != self.config.load().l1.max_ttl_ms {
             self.l1.forget_shared();
         }

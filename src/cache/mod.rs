@@ -5,7 +5,9 @@
 mod background;
 mod flight;
 mod lifecycle;
+mod peers;
 mod read;
+mod seal;
 mod statistics;
 mod write;
 
@@ -29,7 +31,9 @@ use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
 use flight::Flights;
 pub use flight::{Landed, Told};
+use peers::Peers;
 pub use read::InProgress;
+use seal::Keys;
 
 /// The keys that are the library's own, in L2.
 const RESERVED: &[u8] = b"__tokencache:";
@@ -43,6 +47,8 @@ pub struct Cache {
     /// Counters are needed only where somebody else can change L2.
     epochs: Option<EpochTable>,
     store: Option<Box<dyn Store>>,
+    keys: Keys,
+    peers: Peers,
     flights: Arc<Flights>,
     versions: HybridClock,
     hook: Arc<ArcSwapOption<HookHolder>>,

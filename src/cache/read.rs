@@ -172,10 +172,15 @@ impl Cache {
             return Ok(None);
         };
         count(&self.stats.l2_hits);
+        let config = self.config.load();
+        let Some((stored, flags)) = self.unsealed(key, stored, &config)? else {
+            self.l1.remove_shared(key);
+            return Ok(None);
+        };
         self.log.write(Level::Debug, "cache", || {
             format!("operation=get tier=l2 key={} size={}", self.log.key(key), stored.bytes.len())
         });
-        self.land(key, slot, epoch, &stored, &self.config.load()).map(Some)
+        self.land(key, slot, epoch, &stored, flags, &config).map(Some)
     }
 
     /// Keeps what was read from L2, if it may still be trusted.
@@ -185,6 +190,7 @@ impl Cache {
         slot: u32,
         epoch: (u64, u64),
         stored: &Stored,
+        flags: u32,
         config: &Config,
     ) -> Result<Entry> {
         let turn = self.l1.turn(slot);
@@ -194,6 +200,7 @@ impl Cache {
             && here.is_alive(clock::coarse_ms())
             && here.version() == stored.version
             && here.lifetime() == stored.lifetime
+            && here.flags() == flags
             && here.data() == &*stored.bytes
         {
             count(&self.stats.l1_unverified);
@@ -213,6 +220,7 @@ impl Cache {
             slot,
             epoch,
             is_local: false,
+            flags,
         });
         let entry = entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))?;
         if let Some(hiding) = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms())) {
@@ -259,6 +267,8 @@ impl Cache {
     /// Does what nobody waits for: wipes what has expired in L1, lets L2 tidy up.
     pub(super) fn tend_tiers(&self) {
         self.l1.sweep(clock::coarse_ms());
+        self.watch_ring();
+        self.meet_peers();
         let Some(store) = &self.store else { return };
         let is_closing = || self.signal.is_closing();
         let deadline = Instant::now() + Duration::from_millis(500);

@@ -139,9 +139,10 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let version = self.versions.next();
+        let sealed = self.sealed(write.key, write.data, version, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run(|attempt| {
-            let Write { data, written_at_ms, lifetime, expected, .. } = *write;
-            store.set(&stored_key, data, version, written_at_ms, lifetime, expected, attempt)
+            let Write { written_at_ms, lifetime, expected, .. } = *write;
+            store.set(&stored_key, &sealed, version, written_at_ms, lifetime, expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(version)) => {
@@ -226,6 +227,7 @@ impl Cache {
             slot: write.slot,
             epoch,
             is_local: write.is_local,
+            flags: 0,
         });
         entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
     }

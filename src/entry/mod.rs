@@ -52,6 +52,8 @@ pub struct Parts<'a> {
     pub epoch: (u64, u64),
     /// Kept in this process only.
     pub is_local: bool,
+    /// `tc_value.flags`.
+    pub flags: u32,
 }
 
 /// A counted reference to an immutable entry. Its bytes are wiped when the last reference goes.
@@ -69,7 +71,7 @@ impl Entry {
             written_at_ms: parts.written_at_ms,
             expires_at_ms: parts.lifetime.expires_at_ms,
             tier: Tier::L1 as i32,
-            flags: 0,
+            flags: parts.flags,
         };
         let meta = Meta {
             deadline_ms: parts.deadline_ms.into(),
@@ -90,17 +92,24 @@ impl Entry {
     /// Bytes that are no entry: a document made by this library.
     #[must_use]
     pub fn document(data: &[u8]) -> Option<Entry> {
+        Entry::apart(data, 0, 0)
+    }
+
+    /// Bytes that lie in no tier, written at Unix time `written_at_ms`, with `flags`.
+    #[must_use]
+    pub fn apart(data: &[u8], written_at_ms: i64, flags: u32) -> Option<Entry> {
         let parts = Parts {
             key: b"",
             data,
             version: 0,
-            written_at_ms: 0,
+            written_at_ms,
             lifetime: Lifetime::default(),
             deadline_ms: i64::MAX,
             stay_until_ms: i64::MAX,
             slot: 0,
             epoch: (0, 0),
             is_local: false,
+            flags,
         };
         Entry::new(parts)?.seen_from(Tier::None)
     }
@@ -127,6 +136,12 @@ impl Entry {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.public().version
+    }
+
+    /// See `tc_value.flags`.
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.0.public().flags
     }
 
     /// Unix time of the write; 0 when unknown.

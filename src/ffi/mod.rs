@@ -17,6 +17,7 @@ mod fork;
 mod guard;
 mod handle;
 mod lifecycle;
+mod seal;
 mod types;
 mod value;
 
@@ -25,5 +26,6 @@ pub use callbacks::{tc_on_log, tc_on_retry};
 pub use diagnostics::*;
 pub use entries::*;
 pub use lifecycle::*;
+pub use seal::{tc_protect, tc_unprotect};
 pub use types::*;
 pub use value::{tc_value_release, tc_value_retain};

@@ -110,6 +110,11 @@ pub trait Store: Send + Sync {
     /// restores what was lost.
     fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
+    /// How far its clock is ahead of ours, where it has one of its own and it is known.
+    fn clock_lead_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// Numbers for `tc_stats`: pairs of name and value.
     fn figures(&self) -> Vec<(&'static str, u64)>;
 

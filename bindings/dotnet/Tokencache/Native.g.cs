@@ -406,6 +406,33 @@ namespace Tokencache
             IntPtr userData,
             IntPtr destroy);
 
+        /// <summary>
+        /// The seal of L2 by hand: protect on machine 1, unprotect on machine 2. Seals `len` bytes for `key` under the active
+        /// key of the ring, as a set would, and answers the envelope; nothing is stored. Release `*out_envelope`.
+        /// `TC_INVALID_CONFIG` where the cache has no ring.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern Status tc_protect(
+            IntPtr cache,
+            IntPtr key,
+            UIntPtr keyLen,
+            IntPtr data,
+            UIntPtr len,
+            IntPtr* outEnvelope);
+
+        /// <summary>
+        /// Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
+        /// `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern Status tc_unprotect(
+            IntPtr cache,
+            IntPtr key,
+            UIntPtr keyLen,
+            IntPtr envelope,
+            UIntPtr len,
+            IntPtr* outValue);
+
         /// <summary>Counters and health as a JSON document. Release `*out_json`.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_stats(IntPtr cache, IntPtr* outJson);

@@ -258,6 +258,11 @@ impl Store for RedisStore {
         Ok(())
     }
 
+    fn clock_lead_ms(&self) -> Option<i64> {
+        let up = self.link.up_now()?;
+        Some(up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms())
+    }
+
     fn figures(&self) -> Vec<(&'static str, u64)> {
         self.link.figures().into()
     }

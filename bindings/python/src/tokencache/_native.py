@@ -289,6 +289,13 @@ SIGNATURES = {
     # Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
     # configuration. `destroy` as in `tc_on_retry`.
     "tc_on_log": (c_int32, [c_void_p, c_int32, LogFn, c_void_p, DestroyFn]),
+    # The seal of L2 by hand: protect on machine 1, unprotect on machine 2. Seals `len` bytes for `key` under the active
+    # key of the ring, as a set would, and answers the envelope; nothing is stored. Release `*out_envelope`.
+    # `TC_INVALID_CONFIG` where the cache has no ring.
+    "tc_protect": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(POINTER(Value))]),
+    # Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
+    # `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+    "tc_unprotect": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(POINTER(Value))]),
     # Counters and health as a JSON document. Release `*out_json`.
     "tc_stats": (c_int32, [c_void_p, POINTER(POINTER(Value))]),
     # Explains the last failure on this thread; the text stays until the next one there. Never null.

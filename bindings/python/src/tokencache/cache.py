@@ -311,6 +311,26 @@ class Cache(AsyncMethods):
         check(lib.tc_stats(self._handle, ctypes.byref(pointer)))
         return json.loads(take(pointer))
 
+    def protect(self, key: Key, data: Union[bytes, bytearray, memoryview]) -> bytes:
+        """Seal ``data`` for ``key`` under the active key of the ring, as ``set`` would, and store nothing.
+
+        Raises:
+            InvalidConfig: This cache has no key ring.
+        """
+        key, value, pointer = key_bytes(key), value_bytes(data), _ValuePointer()
+        check(lib.tc_protect(self._handle, key, len(key), value, len(value), ctypes.byref(pointer)))
+        return take(pointer)
+
+    def unprotect(self, key: Key, envelope: Union[bytes, bytearray, memoryview]) -> bytes | None:
+        """Open an envelope that was sealed for ``key``, on this machine or another; None when it has ended.
+
+        Raises:
+            SealError: It cannot be opened, and why.
+        """
+        key, sealed, pointer = key_bytes(key), value_bytes(envelope), _ValuePointer()
+        status = check(lib.tc_unprotect(self._handle, key, len(key), sealed, len(sealed), ctypes.byref(pointer)))
+        return None if status == Status.NOT_FOUND else take(pointer)
+
     def on_retry(self, callback: RetryCallback | None) -> None:
         """Ask the application what to do when an attempt at L2 has failed.
 

@@ -1,0 +1,263 @@
+//! Who shares this L2, and which keys they hold: each process writes it into one small entry of the library's own and
+//! reads the others', so that a ring that differs is known before a user meets it.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Cache;
+use crate::clock;
+use crate::config::Config;
+use crate::crypto::ring::KeyState;
+use crate::crypto::{KeyId, Ring};
+use crate::entry::Lifetime;
+use crate::l2::{Attempt, Expected, Failure, Store, Written};
+use crate::log::Level;
+use crate::runtime::lock;
+
+/// The key of that entry, under the prefix.
+const ENTRY: &[u8] = b"__tokencache:peers";
+/// How long a process is remembered that says nothing more, and how often it says it again.
+const REMEMBERED_MS: i64 = 30 * 60_000;
+const AGAIN: Duration = Duration::from_secs(10 * 60);
+/// Between two tries when L2 does not take it.
+const PACE: Duration = Duration::from_secs(2);
+/// More processes than that do not fit; the newest are kept.
+const MOST: usize = 500;
+/// Two clocks further apart make expiry wrong.
+const CLOCK_MS: i64 = 2000;
+const TRIES: usize = 30;
+
+/// One process, as the others see it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Peer {
+    name: String,
+    host: String,
+    process: u32,
+    library: String,
+    active: String,
+    #[serde(default)]
+    opens: Vec<String>,
+    /// How far its clock is behind that of L2, where L2 has one.
+    #[serde(default)]
+    behind_ms: i64,
+    written_at_ms: i64,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Entry {
+    peers: Vec<Peer>,
+}
+
+/// What this process knows of the others.
+pub(super) struct Peers {
+    is_wanted: AtomicBool,
+    is_announcing: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    others: Vec<Peer>,
+    /// Sentences that were logged already.
+    warnings: Vec<String>,
+    next_at: Option<Instant>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Peers {
+            is_wanted: AtomicBool::new(true),
+            is_announcing: AtomicBool::new(false),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Peers {
+    /// The ring has changed: the others are to know.
+    pub fn announce_soon(&self) {
+        self.is_wanted.store(true, Ordering::Release);
+    }
+
+    /// The rest of a sentence about a key that is not here: who has it.
+    pub fn holders_of(&self, id: KeyId) -> String {
+        let id = id.to_string();
+        let known = lock(&self.known);
+        let holders: Vec<String> =
+            known.others.iter().filter(|peer| peer.opens.contains(&id)).map(Peer::place).take(8).collect();
+        if holders.is_empty() { String::new() } else { format!(" It is held by {}.", holders.join(", ")) }
+    }
+
+    /// What `tc_stats` says of them.
+    pub fn describe(&self) -> Value {
+        let known = lock(&self.known);
+        let others: Vec<Value> = known
+            .others
+            .iter()
+            .map(|peer| {
+                json!({
+                    "name": peer.name, "host": peer.host, "process": peer.process, "library": peer.library,
+                    "active": peer.active, "opens": peer.opens, "clock_behind_ms": peer.behind_ms,
+                })
+            })
+            .collect();
+        json!({ "others": others, "warnings": known.warnings })
+    }
+
+    fn is_due(&self) -> bool {
+        let next_at = lock(&self.known).next_at;
+        self.is_wanted.load(Ordering::Acquire) || next_at.is_some_and(|at| at <= Instant::now())
+    }
+}
+
+impl Peer {
+    fn place(&self) -> String {
+        format!("{} ({})", self.host, self.name)
+    }
+
+    fn is_same_process(&self, other: &Peer) -> bool {
+        self.host == other.host && self.process == other.process && self.name == other.name
+    }
+}
+
+impl Cache {
+    /// Tells the others which keys are here, and learns which are there, on a worker, if it is time.
+    pub(super) fn meet_peers(&self) {
+        let has_ring = self.keys.ring().is_some();
+        if !has_ring || self.store.is_none() || !self.peers.is_due() {
+            return;
+        }
+        if self.peers.is_announcing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Some(me) = self.me.upgrade() else { return };
+        let refused = self.runtime.workers.run(Box::new(move || me.announce()));
+        if refused.is_err() {
+            self.peers.is_announcing.store(false, Ordering::Release);
+        }
+    }
+
+    fn announce(&self) {
+        self.peers.is_wanted.store(false, Ordering::Release);
+        let (Some(store), Some(ring)) = (&self.store, self.keys.ring()) else { return };
+        let config = self.config.load();
+        let own = self.own_record(&config, &ring, store.as_ref());
+        let met = self.exchange_records(&config, store.as_ref(), &own);
+        let pause = match met {
+            Ok(others) => {
+                self.compare(&ring, &own, others);
+                AGAIN
+            }
+            Err(failure) => {
+                self.log.write(Level::Debug, "encryption", || format!("The peers were not told: {failure}"));
+                PACE
+            }
+        };
+        lock(&self.peers.known).next_at = Some(Instant::now() + pause);
+        self.peers.is_announcing.store(false, Ordering::Release);
+    }
+
+    fn own_record(&self, config: &Config, ring: &Ring, store: &dyn Store) -> Peer {
+        let opens = |key: &&crate::crypto::ring::Key| key.state != KeyState::Revoked && key.wanted.is_empty();
+        Peer {
+            name: config.name.clone(),
+            host: nix::unistd::gethostname()
+                .map_or_else(|_| "?".into(), |name| name.to_string_lossy().into()),
+            process: std::process::id(),
+            library: env!("CARGO_PKG_VERSION").into(),
+            active: ring.known().active.to_string(),
+            opens: ring.keys().iter().filter(opens).map(|key| key.id.to_string()).collect(),
+            behind_ms: store.clock_lead_ms().unwrap_or(0),
+            written_at_ms: clock::unix_ms(),
+        }
+    }
+
+    /// Puts our record among the others'; answers those.
+    fn exchange_records(&self, config: &Config, store: &dyn Store, own: &Peer) -> Result<Vec<Peer>, Failure> {
+        let key = Self::stored_key(ENTRY, config);
+        let is_closing = || self.signal.is_closing();
+        let attempt = || Attempt {
+            deadline: Instant::now() + Duration::from_millis(config.resilience.deadline_ms),
+            is_closing: &is_closing,
+        };
+        let mut tries = 0;
+        loop {
+            let stored = store.get(&key, attempt())?;
+            let expected =
+                stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+            let read = stored.and_then(|stored| serde_json::from_slice::<Entry>(&stored.bytes).ok());
+            let oldest_ms = clock::unix_ms() - REMEMBERED_MS;
+            let mut peers = read.unwrap_or_default().peers;
+            peers.retain(|peer| peer.written_at_ms >= oldest_ms && !peer.is_same_process(own));
+            peers.sort_by_key(|peer| std::cmp::Reverse(peer.written_at_ms));
+            peers.truncate(MOST - 1);
+            let others = peers.clone();
+            peers.push(own.clone());
+            let Ok(text) = serde_json::to_vec(&Entry { peers }) else { return Ok(others) };
+            let now_ms = clock::unix_ms();
+            let lifetime = Lifetime { expires_at_ms: now_ms + REMEMBERED_MS, sliding_ms: 0 };
+            let version = self.versions.next();
+            match store.set(&key, &text, version, now_ms, lifetime, expected, attempt())? {
+                Written::Conflict if tries < TRIES => tries += 1,
+                _ => return Ok(others),
+            }
+            // Whoever starts a hundred processes at once has them all here.
+            std::thread::sleep(Duration::from_millis(fastrand::u64(0..=5 * (tries as u64 + 1))));
+        }
+    }
+
+    fn compare(&self, ring: &Ring, own: &Peer, others: Vec<Peer>) {
+        let mut warnings = Vec::new();
+        if own.behind_ms.abs() > CLOCK_MS {
+            warnings.push(format!(
+                "The clock of this machine is {} than that of L2; set both by NTP.",
+                apart(own.behind_ms)
+            ));
+        }
+        for peer in &others {
+            if !own.opens.contains(&peer.active) {
+                warnings.push(format!(
+                    "{} seals under the key {}, which is not in this ring ({}): what it writes cannot be read here. \
+                     Give both the same ring; see \"Keys differ between machines\" in the README.",
+                    peer.place(),
+                    peer.active,
+                    ring.known()
+                ));
+            } else if !peer.opens.contains(&own.active) {
+                warnings.push(format!(
+                    "{} does not have the key {}, under which is sealed here: it cannot read what is written here. \
+                     Give both the same ring; see \"Keys differ between machines\" in the README.",
+                    peer.place(),
+                    own.active
+                ));
+            }
+            if (peer.behind_ms - own.behind_ms).abs() > CLOCK_MS {
+                warnings.push(format!(
+                    "The clock of {} is {} than the one here; set both by NTP.",
+                    peer.place(),
+                    apart(peer.behind_ms - own.behind_ms)
+                ));
+            }
+        }
+        warnings.dedup();
+        let mut known = lock(&self.peers.known);
+        for warning in &warnings {
+            if !known.warnings.contains(warning) {
+                self.log.write(Level::Warn, "encryption", || warning.clone());
+            }
+        }
+        known.warnings = warnings;
+        known.others = others;
+    }
+}
+
+fn apart(behind_ms: i64) -> String {
+    let seconds = behind_ms.unsigned_abs() as f64 / 1000.0;
+    format!("{seconds:.1} s {}", if behind_ms > 0 { "further back" } else { "further ahead" })
+}
