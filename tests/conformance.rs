@@ -36,8 +36,13 @@ struct Backend {
 type Make = fn(&Path) -> Option<Backend>;
 const BACKENDS: [(&str, Make); 3] = [("l1", l1), ("sqlite", sqlite), ("redis", redis)];
 
+/// Deadlines that no slow machine misses.
+fn patient() -> serde_json::Value {
+    json!({ "deadline_ms": 60_000, "close_ms": 60_000 })
+}
+
 fn l1(_folder: &Path) -> Option<Backend> {
-    let document = json!({ "version": 1, "logging": { "to": "none" } });
+    let document = json!({ "version": 1, "logging": { "to": "none" }, "resilience": patient() });
     Some(Backend { document, _alive: Box::new(()) })
 }
 
@@ -47,6 +52,7 @@ fn sqlite(folder: &Path) -> Option<Backend> {
         "l2": { "kind": "sqlite", "path": folder.join("tokens.db") },
         "encryption": { "algorithm": "none" },
         "logging": { "to": "none" },
+        "resilience": patient(),
     });
     Some(Backend { document, _alive: Box::new(()) })
 }

@@ -156,8 +156,8 @@ fn credentials_that_are_wrong_missing_or_not_enough_are_denied() {
         server.open(members)
     };
     assert_eq!(answers(&open(json!({}))), ["TC_L2_DENIED"; 5], "no password");
-    assert_eq!(answers(&open(json!({"password": "right"}))), ["TC_L2_DENIED"; 5], "no user");
-    assert_eq!(answers(&open(json!({"username": "app", "password": "wrong"}))), ["TC_L2_DENIED"; 5]);
+    assert_eq!(set(&open(json!({"password": "right"}))), "TC_L2_DENIED", "no user");
+    assert_eq!(set(&open(json!({"username": "app", "password": "wrong"}))), "TC_L2_DENIED");
     let app = json!({"username": "app", "password": "right"});
     let cache = open(app.clone());
     assert_eq!(set(&cache), "TC_L2_DENIED");

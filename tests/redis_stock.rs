@@ -206,7 +206,8 @@ fn answer(cache: &Cache, operation: &str, key: &[u8]) -> String {
     }
 }
 
-/// Whether a TTL is what `expected` is after at most `passed`; below zero: none, or no key.
+/// Whether a TTL is what `expected` is after at most `passed`; below zero: none, or no key. A recorded one was itself
+/// read a moment late.
 fn is_ttl(found: i64, expected: i64, passed: Duration) -> bool {
     let passed = passed.as_millis() as i64 + 2;
     // A thousand years are as good as for ever.
@@ -214,7 +215,7 @@ fn is_ttl(found: i64, expected: i64, passed: Duration) -> bool {
     match expected {
         -1 => found == -1 || found > ENDLESS_MS,
         ..0 => found == expected,
-        _ => (expected - passed..=expected + 2).contains(&found),
+        _ => (expected - passed..=expected + 10).contains(&found),
     }
 }
 
@@ -248,8 +249,6 @@ fn each_odd_entry_gets_the_answer_of_our_table_and_keeps_a_ttl_no_worse_than_sto
                 "set_hour" => is(3_600_000),
                 // Stock leaves an older TTL; we never keep one that was not asked for.
                 "set_never" => is(-1),
-                // And it may leave one for ever, than which any other is better.
-                _ if stock_left == -1 && seeded_ms > 0 => left > 0,
                 _ => is(seeded_ms) || is(stock_left) || (expected == "nothing" && is(-2)),
             };
             if answer != expected || !is_kept {

@@ -70,7 +70,7 @@ fn values_of_every_size_come_back() {
     let (writer, reader) = (server.open_without_l1(), server.open_without_l1());
     for len in [0, 1, 2, 63, 64, 65, 2_000, 7_000, 16_383, 65_536, 1 << 20] {
         let key = format!("size-{len}");
-        let value: Vec<u8> = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+        let value: Vec<u8> = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
         let written = version(writer.set(key.as_bytes(), &value, SetOptions::default()));
         let entry = reader.get(key.as_bytes()).expect("a read").expect("an entry");
         assert!(entry.data() == value, "{len} bytes came back as {}", entry.data().len());
@@ -270,7 +270,9 @@ fn slot(key: &[u8]) -> u16 {
         (len > 0).then(|| &key[begin..begin + len])
     });
     let crc = tag.unwrap_or(key).iter().fold(0_u16, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| crc << 1 ^ if crc >> 15 == 1 { 0x1021 } else { 0 })
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            (crc << 1) ^ if crc >> 15 == 1 { 0x1021 } else { 0 }
+        })
     });
     crc % 16_384
 }

@@ -10,7 +10,10 @@ static _Atomic int returned;
 
 static void fork_at_exit(void) {
   pid_t pid = forked();
-  if (pid == 0) _exit(get(cache, "parent") == TC_OK ? 0 : 1);
+  if (pid == 0) {
+    end_cut_off(cache);
+    _exit(get(cache, "parent") == TC_OK ? 0 : 1);
+  }
   reap(pid);
 }
 
@@ -29,6 +32,7 @@ static void only_exits(void) {
   }
   pid_t pid = forked();
   if (pid == 0) {
+    end_cut_off(cache);
     IS(TC_OK, get(cache, "parent"));
     CHECK(atexit(fork_at_exit) == 0);
     pid_t gone = forked();
@@ -45,19 +49,23 @@ static void forks_again(void) {
   for (int touches = 0; touches < 2; touches++) {
     pid_t pid = forked();
     if (pid == 0) {
-      if (touches) use(cache, "child");
+      if (touches) {
+        end_cut_off(cache);
+        use(cache, "child");
+      }
       pid_t grandchild = forked();
       if (grandchild == 0) {
+        end_cut_off(cache);
         use(cache, "grandchild");
         IS(TC_OK, tc_close(cache));
         exit(0);
       }
-      reap(grandchild);
-      use(cache, "child");
+      bool is_cut_off = reap(grandchild);
+      end_cut_off(cache);
+      use(cache, is_cut_off ? "grandchild" : "child");
       exit(0);
     }
-    reap(pid);
-    IS(TC_OK, get(cache, "grandchild"));
+    if (!reap(pid)) IS(TC_OK, get(cache, "grandchild"));
   }
 }
 
@@ -97,6 +105,7 @@ static void workers_serve(void) {
   for (int worker = 0; worker < WORKERS; worker++) {
     workers[worker] = forked();
     if (workers[worker] != 0) continue;
+    end_cut_off(cache);
     for (int request = 0; request < REQUESTS; request++) {
       name(&key, worker, request);
       IS(TC_OK, set(cache, key, key));
@@ -106,8 +115,8 @@ static void workers_serve(void) {
     IS(TC_OK, tc_close(cache));
     exit(0);
   }
-  for (int worker = 0; worker < WORKERS; worker++) reap(workers[worker]);
   for (int worker = 0; worker < WORKERS; worker++) {
+    if (reap(workers[worker])) continue;
     for (int request = 0; request < REQUESTS; request++) {
       name(&key, worker, request);
       IS(TC_OK, get(cache, key));
@@ -119,6 +128,7 @@ static void workers_serve(void) {
 static void fork_here(void) {
   pid_t pid = forked();
   if (pid == 0) {
+    end_cut_off(cache);
     use(cache, "child of a callback");
     _exit(0);
   }

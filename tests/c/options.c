@@ -53,7 +53,7 @@ static void an_end_that_is_past_removes(tc_cache *cache) {
 }
 
 static void reads_renew_a_window(tc_cache *cache) {
-  enum { WINDOW = 1500 };
+  enum { WINDOW = 4000 };
   tc_set_options options = TC_SET_OPTIONS;
   options.sliding_ms = WINDOW;
   options.ttl_ms = TC_NEVER;

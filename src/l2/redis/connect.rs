@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value, pipe};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -22,6 +22,7 @@ use crate::l2::{Class, Failure};
 /// After so long without an acknowledgement of what was sent, the kernel gives a link up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(10);
+const READ_BYTES: usize = 64 * 1024;
 /// Requests that wait to be written: beyond it callers wait, each until its own deadline.
 const WAITING_REQUESTS: usize = 4096;
 
@@ -77,6 +78,8 @@ where
         .set_response_timeout(None)
         .set_pipeline_buffer_size(WAITING_REQUESTS)
         .set_push_sender(pushes);
+    // One system call reads what many requests were answered.
+    let stream = BufReader::with_capacity(READ_BYTES, stream);
     let (mut connection, driver) =
         MultiplexedConnection::new_with_config(&introduction(redis)?, stream, config)
             .await
