@@ -1,5 +1,7 @@
 //! One script of operations and answers, run by a runner in each language on each backend: tests/conformance/README.md.
 
+#[path = "support/dotnet.rs"]
+mod dotnet;
 #[path = "support/library.rs"]
 mod library;
 #[path = "support/program.rs"]
@@ -62,6 +64,7 @@ fn redis(_folder: &Path) -> Option<Backend> {
         "l2": { "kind": "redis", "url": format!("redis://127.0.0.1:{}/0", server.port()), "key_prefix": "conf:" },
         "encryption": { "algorithm": "none" },
         "logging": { "to": "none" },
+        "resilience": patient(),
     });
     Some(Backend { document, _alive: Box::new(server) })
 }
@@ -105,20 +108,11 @@ fn python_answers_as_the_script_says() {
 
 #[test]
 fn dotnet_answers_as_the_script_says() {
-    let project = format!("{ROOT}/bindings/dotnet/Conformance");
-    if !Path::new(&project).is_dir() {
-        println!("skipped: bindings/dotnet/Conformance is not there");
-        return;
-    }
-    if !program::is_installed("dotnet") {
-        println!("skipped: dotnet is not installed");
-        return;
-    }
-    program::succeed(Command::new("dotnet").args(["build", &project, "-c", "Release", "-v", "quiet"]));
+    let Some(runner) = dotnet::build("bindings/dotnet/Conformance") else { return };
     conforms("C#", || {
-        let mut dotnet = Command::new("dotnet");
-        dotnet.args(["run", "--no-build", "-c", "Release", "--project", &project, "--"]);
-        dotnet
+        let mut command = dotnet::dotnet();
+        command.arg(&runner);
+        command
     });
 }
 

@@ -37,9 +37,14 @@ fn stock(cache: &Arc<Cache>) {
     cache.set(b"k", b"old", SetOptions { asked, ..SetOptions::default() }).expect("stored");
 }
 
+/// A primary that does not wait five seconds for more replicas.
+fn primary() -> Option<Server> {
+    Server::with(&["--repl-diskless-sync-delay", "0"])
+}
+
 #[test]
 fn a_replica_is_read_and_not_written() {
-    let Some(primary) = Server::start() else { return };
+    let Some(primary) = primary() else { return };
     let port = primary.port().to_string();
     let replica = Server::with(&["--replicaof", "127.0.0.1", &port]).expect("a replica");
     stock(&primary.open(once()));
@@ -53,7 +58,7 @@ fn a_replica_is_read_and_not_written() {
 
 #[test]
 fn a_replica_that_has_lost_its_primary_is_busy() {
-    let Some(mut primary) = Server::start() else { return };
+    let Some(mut primary) = primary() else { return };
     let port = primary.port().to_string();
     let replica = Server::with(&["--replicaof", "127.0.0.1", &port, "--replica-serve-stale-data", "no"]);
     let replica = replica.expect("a replica");

@@ -145,9 +145,11 @@ class Replica(RedisFault):
     """The server has become the replica of another."""
 
     name = "read-only-replica"
+    # A primary otherwise waits five seconds for more replicas.
+    options = ("--repl-diskless-sync-delay", "0")
 
     def inject(self) -> None:
-        primary = self.start("primary")
+        primary = self.start("primary", *self.options)
         self.follow(primary, self.server)
         primary.tell("REPLICAOF NO ONE")
         self.follow(self.server, primary)

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::diagnosis::{of_error, of_io, of_server};
+use super::watched::{FirstError, Watched};
 use super::{layout, tls};
 use crate::clock;
 use crate::config::Redis;
@@ -73,17 +74,25 @@ async fn greet<S>(redis: &Redis, stream: S, pushes: impl AsyncPushSender) -> Res
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let first = FirstError::default();
+    let stream = Watched { stream, address: redis.address.clone(), first: first.clone() };
+    // One system call reads what many requests were answered.
+    let stream = BufReader::with_capacity(READ_BYTES, stream);
+    first.ends(introduce(redis, stream, pushes)).await
+}
+
+async fn introduce<S>(redis: &Redis, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let failed = |error: RedisError| of_error(&redis.address, &error);
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_pipeline_buffer_size(WAITING_REQUESTS)
         .set_push_sender(pushes);
-    // One system call reads what many requests were answered.
-    let stream = BufReader::with_capacity(READ_BYTES, stream);
+    let who = who_we_are(redis)?;
     let (mut connection, driver) =
-        MultiplexedConnection::new_with_config(&introduction(redis)?, stream, config)
-            .await
-            .map_err(failed)?;
+        MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(failed)?;
     let driver = tokio::spawn(driver).abort_handle();
     let mut requests = pipe();
     requests.cmd("TIME");
@@ -105,7 +114,7 @@ where
 
 /// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it
 /// expects one answer. Secrets are read now, so that a changed one works at the next attempt.
-fn introduction(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
+fn who_we_are(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
     let denied = |message| Failure::new(Class::Denied, message);
     let mut introduction =
         RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();

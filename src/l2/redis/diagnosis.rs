@@ -167,26 +167,22 @@ pub(super) fn of_io(address: &Address, error: &io::Error) -> Failure {
 /// What went wrong with the certificates, by cause: each has another remedy.
 fn of_tls(address: &Address, error: &rustls::Error) -> Failure {
     use rustls::Error as Tls;
-    let (class, cause) = match error {
-        Tls::InvalidCertificate(error) => (Class::Denied, of_certificate(error)),
-        Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => (
-            Class::Denied,
-            "the server offers no version of TLS that is safe; it must speak TLS 1.2 or 1.3".to_owned(),
-        ),
-        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => (
-            Class::Denied,
+    let cause = match error {
+        Tls::InvalidCertificate(error) => of_certificate(error),
+        Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => {
+            "the server offers no version of TLS that is safe; it must speak TLS 1.2 or 1.3".to_owned()
+        }
+        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
             "the server wants a certificate of ours; name one by l2.client_cert_file and l2.client_key_file"
-                .to_owned(),
-        ),
+                .to_owned()
+        }
         Tls::AlertReceived(alert) => {
-            (Class::Denied, format!("the server turned our certificate or our offer down ({alert:?})"))
+            format!("the server turned our certificate or our offer down ({alert:?})")
         }
-        Tls::InvalidMessage(_) => {
-            (Class::Protocol, "what answers there does not speak TLS; is it a plain port?".to_owned())
-        }
-        other => (Class::Denied, format!("the handshake failed ({other})")),
+        Tls::InvalidMessage(_) => "what answers there does not speak TLS; is it a plain port?".to_owned(),
+        other => format!("the handshake failed ({other})"),
     };
-    Failure::new(class, format!("No TLS link to Redis at {address}: {cause}."))
+    Failure::new(Class::Denied, format!("No TLS link to Redis at {address}: {cause}."))
 }
 
 fn of_certificate(error: &CertificateError) -> String {

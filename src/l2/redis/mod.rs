@@ -11,6 +11,7 @@ mod names;
 mod scripts;
 mod tls;
 mod wait;
+mod watched;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
