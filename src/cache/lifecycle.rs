@@ -38,12 +38,9 @@ impl Cache {
 
     /// The same cache in a forked child: empty L1, its own threads and connections. This one is to be left alone.
     pub fn reopened(&self) -> Result<Arc<Cache>> {
-        Cache::build(
-            self.config.load_full(),
-            self.log.renewed(),
-            Arc::clone(&self.hook),
-            self.keys.reopened(),
-        )
+        let config = self.config.load_full();
+        let keys = self.keys.reopened(&config.encryption);
+        Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)
     }
 
     fn build(

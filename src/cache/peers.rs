@@ -23,10 +23,10 @@ use crate::runtime::lock;
 /// The key of that entry, under the prefix.
 const ENTRY: &[u8] = b"__tokencache:peers";
 /// How long a process is remembered that says nothing more, and how often it says it again.
-const REMEMBERED_MS: i64 = 30 * 60_000;
-const AGAIN: Duration = Duration::from_secs(10 * 60);
-/// Between two tries when L2 does not take it.
-const PACE: Duration = Duration::from_secs(2);
+const REMEMBERED_MS: i64 = 150_000;
+const AGAIN: Duration = Duration::from_secs(60);
+/// Between two tries, when L2 does not take it or something has changed again.
+const PACE: Duration = Duration::from_secs(1);
 /// More processes than that do not fit; the newest are kept.
 const MOST: usize = 500;
 /// Two clocks further apart make expiry wrong.
@@ -66,6 +66,7 @@ struct Known {
     others: Vec<Peer>,
     /// Sentences that were logged already.
     warnings: Vec<String>,
+    tried_at: Option<Instant>,
     next_at: Option<Instant>,
 }
 
@@ -111,8 +112,10 @@ impl Peers {
     }
 
     fn is_due(&self) -> bool {
-        let next_at = lock(&self.known).next_at;
-        self.is_wanted.load(Ordering::Acquire) || next_at.is_some_and(|at| at <= Instant::now())
+        let known = lock(&self.known);
+        let has_rested = known.tried_at.is_none_or(|at| at.elapsed() >= PACE);
+        let is_time = known.next_at.is_some_and(|at| at <= Instant::now());
+        has_rested && (is_time || self.is_wanted.load(Ordering::Acquire))
     }
 }
 
@@ -159,7 +162,10 @@ impl Cache {
                 PACE
             }
         };
-        lock(&self.peers.known).next_at = Some(Instant::now() + pause);
+        let mut known = lock(&self.peers.known);
+        known.tried_at = Some(Instant::now());
+        known.next_at = Some(Instant::now() + pause);
+        drop(known);
         self.peers.is_announcing.store(false, Ordering::Release);
     }
 

@@ -96,10 +96,7 @@ pub(super) fn load(encryption: &Encryption) -> Result<Loaded> {
     let Some(source) = &encryption.keyring else {
         return Ok(Loaded { ring: None, files: vec![], warnings: vec![] });
     };
-    // Marked before they are read, so that a change in between is a change.
-    let ring_file = if let Source::File(path) = source { Some(path) } else { None };
-    let files =
-        ring_file.into_iter().chain(&encryption.unwrap_key_files).map(|path| Mark::of(path)).collect();
+    let files = marks(encryption);
     let (unwrap, mut warnings) = if encryption.unwrap_key_files.is_empty() {
         (UnwrapKeys::none(), vec![])
     } else {
@@ -121,6 +118,13 @@ pub(super) fn load(encryption: &Encryption) -> Result<Loaded> {
         );
     }
     Ok(Loaded { ring: Some(Arc::new(ring)), files, warnings })
+}
+
+/// The files that `encryption` names, as they are now. Taken before they are read, so that a change in between is a
+/// change.
+fn marks(encryption: &Encryption) -> Vec<Mark> {
+    let ring_file = if let Some(Source::File(path)) = &encryption.keyring { Some(path) } else { None };
+    ring_file.into_iter().chain(&encryption.unwrap_key_files).map(|path| Mark::of(path)).collect()
 }
 
 fn ring_text(
@@ -153,12 +157,13 @@ impl Keys {
     }
 
     /// The same ring in a forked child, whose memory has to be locked anew.
-    pub fn reopened(&self) -> Keys {
+    pub fn reopened(&self, encryption: &Encryption) -> Keys {
         let ring = self.ring.load_full();
         if let Some(ring) = &ring {
             ring.relock();
         }
-        Keys { ring: ring.into(), ..Keys::default() }
+        let reading = Reading { files: marks(encryption), ..Reading::default() };
+        Keys { ring: ring.into(), reading: Mutex::new(reading), counters: Counters::default() }
     }
 
     pub fn ring(&self) -> Option<Arc<Ring>> {
@@ -294,7 +299,10 @@ impl Cache {
             count(&self.keys.counters.refused[row]);
         }
         let message = match refusal {
-            Refusal::UnknownKey { id, .. } => format!("{refusal}{}", self.peers.holders_of(*id)),
+            Refusal::UnknownKey { id, .. } => {
+                self.peers.announce_soon();
+                format!("{refusal}{}", self.peers.holders_of(*id))
+            }
             _ => refusal.to_string(),
         };
         let is_miss = config.encryption.unreadable == Unreadable::Miss && SEAL_KINDS.contains(&kind);
@@ -330,6 +338,7 @@ impl Cache {
     /// A ring that cannot be read leaves the one in use where it is.
     fn read_ring_again(&self, config: &Config) {
         let mut reading = lock(&self.keys.reading);
+        let files = marks(&config.encryption);
         match load(&config.encryption) {
             Ok(loaded) => {
                 let warnings = loaded.warnings.clone();
@@ -342,9 +351,7 @@ impl Cache {
             }
             Err(error) => {
                 // Looked at again only when it changes again.
-                for mark in &mut reading.files {
-                    *mark = Mark::of(&mark.path);
-                }
+                reading.files = files;
                 let message = format!("{error} The key ring in use stays.");
                 if reading.problem.as_ref() != Some(&message) {
                     self.log.write(Level::Warn, "encryption", || message.clone());
@@ -365,6 +372,10 @@ impl Cache {
 
     /// What was opened under the ring before may be revoked now, or retired, so it is opened again.
     fn ring_changed(&self) {
+        // A read that is under way was opened under the ring before, and must not land.
+        if let Some(epochs) = &self.epochs {
+            epochs.bump_all();
+        }
         self.l1.forget_shared();
         self.log.write(Level::Info, "encryption", || match self.keys.ring() {
             Some(ring) => format!("The key ring has changed: {}.", ring.known()),
