@@ -96,7 +96,9 @@ fn arguments(parser: &mut Parser, command: &'static Command) -> Result<Call, Fai
             option => return Err(bad(&option.unexpected(), &whole)),
         };
         if !command.options.contains(&name.as_str()) {
-            return Err(complain(format!("{whole} takes no --{name}.").replace("--output", "-o")));
+            return Err(complain(
+                format!("The command {whole} takes no --{name}.").replace("--output", "-o"),
+            ));
         }
         let is_given = match name.as_str() {
             "reveal-material" => std::mem::replace(&mut arguments.reveals, true),
@@ -138,7 +140,7 @@ fn arguments(parser: &mut Parser, command: &'static Command) -> Result<Call, Fai
             (2, 2) => "two arguments, FILE and ID",
             _ => "one or two arguments, FILE and FILE",
         };
-        return Err(complain(format!("{whole} takes {wanted}; {given} were given.")));
+        return Err(complain(format!("The command {whole} takes {wanted}; {given} were given.")));
     }
     Ok(Call::Run(command, arguments))
 }

@@ -44,11 +44,17 @@ pub fn compare(machines: [Machine<'_>; 2], days: u32) -> Result<Outcome, Failure
         is_good &= obstacles.is_empty();
     }
     let rings = [one.1, other.1];
-    for key in rings.iter().flat_map(|ring| ring.keys()) {
-        let need = Need::of(key.id, &rings, days);
-        let line = format!("The key {} {}.", key.id, need.words(days));
-        if key.state == KeyState::Retired && need != Need::Active && !notes.contains(&line) {
-            notes.push(line);
+    let mut told: Vec<KeyId> = Vec::new();
+    for key in rings.iter().flat_map(|ring| ring.keys()).filter(|key| key.state == KeyState::Retired) {
+        let is_on_both =
+            rings.iter().all(|ring| state(ring, key.id).is_some_and(|it| it != KeyState::Revoked));
+        if is_on_both && !told.contains(&key.id) {
+            told.push(key.id);
+            let words = match Need::of(key.id, &rings, days) {
+                Need::Active => "seals on one of them; it is needed on both".into(),
+                need => need.words(days),
+            };
+            notes.push(format!("The key {} {words}.", key.id));
         }
     }
     if rings
@@ -83,17 +89,18 @@ fn obstacles(writer: Machine<'_>, reader: Machine<'_>, days: u32, notes: &mut Ve
             None => format!("is not in {to}"),
         };
         let need = Need::of(id, &[writer.1, reader.1], days);
+        let way_out = way_out(writer, reader, id);
         if key.state == KeyState::Active {
-            obstacles.push(format!("{from} seals under {id}, which {lack}. {}", way_out(writer, reader, id)));
+            obstacles.push(format!("{from} seals under {id}, which {lack}. {way_out}"));
         } else if need == Need::Staged {
             notes.push(format!(
                 "The key {id} is staged in {from} and {lack}; give it there before it is activated."
             ));
         } else if need.is_over() {
-            notes.push(format!("The key {id} is in {from} and {lack}, where nobody needs it any more."));
+            notes.push(format!("The key {id} is in {from} and {lack}; it {}.", need.words(days)));
         } else {
             obstacles.push(format!(
-                "{from} still opens what was sealed under {id}, which {lack}; it {}.",
+                "{from} opens what was sealed under {id}, which {lack}; the key {}. {way_out}",
                 need.words(days)
             ));
         }
@@ -105,22 +112,29 @@ fn state(ring: &Edit, id: KeyId) -> Option<KeyState> {
     ring.keys().iter().find(|key| key.id == id).map(|key| key.state)
 }
 
-/// The way out where the active key of `writer` is not to be had in `reader`.
+/// The way out where `reader` does not open what the key `id` of `writer` sealed.
 fn way_out(writer: Machine<'_>, reader: Machine<'_>, id: KeyId) -> String {
     let (from, to) = (writer.0.display(), reader.0.display());
-    let is_shared = |key: &KeyId| matches!(state(reader.1, *key), Some(KeyState::Active | KeyState::Retired));
-    let keys = writer.1.keys().iter().filter(|key| key.state == KeyState::Retired);
-    match keys.map(|key| key.id).find(is_shared) {
-        _ if state(reader.1, id) == Some(KeyState::Revoked) => {
-            format!("Stage and activate another key, or give {from} the ring {to}.")
-        }
-        Some(shared) => format!(
-            "Give {to} the ring {from}; until then {from} can seal under a key that both have (tokencache keys activate \
-             {from} {}).",
-            shared.short().trim_end_matches('…')
+    let opens = |ring: &Edit, id| matches!(state(ring, id), Some(KeyState::Active | KeyState::Retired));
+    if state(reader.1, id) == Some(KeyState::Revoked) {
+        return if state(writer.1, id) == Some(KeyState::Active) {
+            format!("Activate another key in {from}, one that {to} has, and revoke this one there too.")
+        } else {
+            format!("If it is to be revoked, revoke it in {from} too.")
+        };
+    }
+    if !reader.1.keys().iter().all(|key| key.state == KeyState::Revoked || opens(writer.1, key.id)) {
+        return "Neither ring has all keys; put those of both into one file, one of them active, and give it to both."
+            .into();
+    }
+    let shared =
+        writer.1.keys().iter().find(|key| key.id != id && opens(writer.1, key.id) && opens(reader.1, key.id));
+    match shared {
+        Some(shared) if state(writer.1, id) == Some(KeyState::Active) => format!(
+            "Copy {from} to {to}; until that is done, {from} can seal under a key that both have (tokencache keys \
+             activate {from} {}).",
+            shared.id.short().trim_end_matches('…')
         ),
-        None => format!(
-            "Give both machines one ring: copy {from} or {to} to the other, with all keys that are needed."
-        ),
+        _ => format!("Copy {from} to {to}."),
     }
 }

@@ -97,8 +97,8 @@ fn ring(arguments: &Arguments) -> Result<Ring, Failure> {
     if let Some(key) = ring.keys().iter().find(is_shut) {
         let wanted = key.wrapped_for.iter().map(Recipient::short).collect::<Vec<_>>().join(", ");
         return Err(Failure::unusable(format!(
-            "The active key {} in {} is wrapped for private keys that are not here (SHA-256 of the public key: {wanted}); \
-             name one of them with --unwrap-key KEY.pem.",
+            "The active key {} in {} is wrapped for private keys that are not here (SHA-256 of the public key: \
+             {wanted}); name one of them with --unwrap-key KEY.pem.",
             key.id,
             path.display()
         )));
