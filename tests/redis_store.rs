@@ -70,7 +70,7 @@ fn values_of_every_size_come_back() {
     let (writer, reader) = (server.open_without_l1(), server.open_without_l1());
     for len in [0, 1, 2, 63, 64, 65, 2_000, 7_000, 16_383, 65_536, 1 << 20] {
         let key = format!("size-{len}");
-        let value: Vec<u8> = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+        let value: Vec<u8> = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
         let written = version(writer.set(key.as_bytes(), &value, SetOptions::default()));
         let entry = reader.get(key.as_bytes()).expect("a read").expect("an entry");
         assert!(entry.data() == value, "{len} bytes came back as {}", entry.data().len());

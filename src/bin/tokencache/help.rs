@@ -186,6 +186,8 @@ Whoever is not named with --to is left out, also where the key was wrapped for t
 
 Examples:
   tokencache keys wrap ring.json --to web-01.pem --to web-02.pem -o wrapped.json
+  tokencache keys check wrapped.json --unwrap-key web-01.key
+      (a key that is wrapped for nobody who is there is lost: try it before the old file goes)
   tokencache keys wrap wrapped.json --unwrap-key web-01.key --to web-01.pem --to web-03.pem
 
 Exit codes: 0 wrapped, 2 the command line is wrong, 3 a file, a certificate or the ring cannot be

@@ -89,7 +89,7 @@ pub fn check(arguments: &Arguments) -> Result<Outcome, Failure> {
         let mut line =
             format!("  {}{padding}{}  created {created} ({age})", painted(key.state), key.id.short());
         if key.state == KeyState::Retired {
-            line.push_str(&format!("; {}", Need::of(key.id, &[&ring], days).words(days)));
+            line.push_str(&format!("; it {}", Need::of(key.id, &[&ring], days).words(days)));
         }
         say(&format!("{line}.\n"))?;
         if key.state != KeyState::Revoked && key.material.is_none() {
