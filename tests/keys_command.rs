@@ -280,6 +280,21 @@ fn a_ring_keeps_its_order_its_owner_and_what_is_not_changed() {
 }
 
 #[test]
+fn several_who_change_a_ring_at_once_lose_no_key() {
+    let desk = Desk::new();
+    desk.done("generate -o ring.json");
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| (0..5).for_each(|_| drop(desk.done("stage ring.json"))));
+        }
+        // Whoever looks meanwhile sees a whole ring.
+        scope.spawn(|| (0..30).for_each(|_| drop(desk.done("check ring.json"))));
+    });
+    assert_eq!((desk.ids("ring.json", "active").len(), desk.ids("ring.json", "retired").len()), (1, 30));
+    assert_eq!(desk.names(), ["ring.json"]);
+}
+
+#[test]
 fn two_active_keys_are_mended() {
     let desk = Desk::new();
     desk.done("generate -o a.json");
