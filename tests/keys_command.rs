@@ -6,6 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use tokencache::crypto::wrap::UnwrapKeys;
+use tokencache::crypto::{self, Context, Ring, Stamp, TOMBSTONE};
+
 #[path = "support/command.rs"]
 mod support;
 use support::{DONE, Desk, NO, UNUSABLE, USAGE, certificate, lend, openssl, renew, run};
@@ -490,6 +493,36 @@ fn why_an_envelope_stays_shut_is_told_apart() {
     desk.done(&format!("revoke a.json {id}"));
     let ended = desk.feed(&format!("unprotect a.json {PLACE}"), &sealed);
     assert!(ended.code == NO && ended.errors.contains("TC_SEAL_REVOKED_KEY"), "{}", ended.errors);
+}
+
+#[test]
+fn an_entry_that_ended_or_was_removed_has_no_value() {
+    let desk = Desk::new();
+    desk.done("generate -o a.json");
+    let ring = Ring::parse(&desk.read("a.json"), "The ring", &UnwrapKeys::none()).expect("a ring");
+    let now = tokencache::clock::unix_ms();
+    let context = Context { namespace: b"orders:", name: b"user-a" };
+    let written = Stamp { version: 1, created_at_ms: now - 7_200_000, ..Stamp::default() };
+    for (stamp, expected) in [
+        (Stamp { expires_at_ms: now - 3_600_000, ..written }, Some("ended")),
+        (Stamp { flags: TOMBSTONE, ..written }, Some("removal")),
+        (Stamp { expires_at_ms: now + 3_600_000, ..written }, None),
+        (written, None),
+    ] {
+        let sealed = crypto::seal(&ring, &context, &stamp, b"value").expect("sealed");
+        let ended = desk.feed(&format!("unprotect a.json {PLACE}"), &sealed);
+        match expected {
+            Some(word) => {
+                assert_eq!((ended.code, ended.bytes.len()), (NO, 0));
+                assert!(
+                    ended.errors.contains("TC_NOT_FOUND") && ended.errors.contains(word),
+                    "{}",
+                    ended.errors
+                );
+            }
+            None => assert_eq!((ended.code, ended.text.as_str()), (DONE, "value"), "{}", ended.errors),
+        }
+    }
 }
 
 #[test]
