@@ -30,11 +30,12 @@ bench: ## speed and memory beside the bars of the design, in one table
 	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@benches/run
 
-build: ## the library in target/release, ready to link against
+build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked
 	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
 
-install: build ## library and headers below PREFIX (/usr/local)
+install: build ## library, headers and command line below PREFIX (/usr/local)
+	@install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin $(RELEASE)/tokencache
 	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
 	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
 	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include include/tokencache.h bindings/cpp/tokencache.hpp

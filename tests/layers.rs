@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 const GROUND: [&str; 4] = ["error", "clock", "log", "stats"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
+    // The command line, which is a crate of its own.
+    ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
     ("cache", &["l1", "crypto", "epoch", "resilience", "l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),
@@ -96,10 +98,10 @@ fn room_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms named after `crate::`, in `use` lines, lists of them, and paths.
+/// The rooms named after `crate::`, or after the name of the library, in `use` lines, lists of them, and paths.
 fn rooms_used(text: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
-    for rest in text.split("crate::").skip(1) {
+    for rest in text.replace("tokencache::", "crate::").split("crate::").skip(1) {
         let names = match rest.strip_prefix('{') {
             Some(list) => list.split('}').next().unwrap_or("").split(',').collect(),
             None => vec![rest],

@@ -44,20 +44,22 @@ impl State {
 }
 
 /// A key as the text has it.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     pub id: KeyId,
     pub created: Option<String>,
     pub state: State,
     pub material: Option<Material>,
     pub wanted: Vec<Recipient>,
+    /// All that the text says of it, by name.
+    pub members: Vec<(String, &'a RawValue)>,
 }
 
 /// The keys that `text` holds; or what is wrong, as the rest of a sentence.
-pub(super) fn read(text: &str, unwrap: &UnwrapKeys) -> Result<Vec<Draft>, String> {
+pub(super) fn read<'a>(text: &'a str, unwrap: &UnwrapKeys) -> Result<Vec<Draft<'a>>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has {} bytes; it must have {MAX_BYTES} at most.", text.len()));
     }
-    let ring: &RawValue = serde_json::from_str(text).map_err(|error| {
+    let ring: &'a RawValue = serde_json::from_str(text).map_err(|error| {
         let unfinished = if error.is_eof() { "; was it still being written?" } else { "." };
         format!("it is not JSON: {error}{unfinished}")
     })?;
@@ -72,7 +74,7 @@ pub(super) fn read(text: &str, unwrap: &UnwrapKeys) -> Result<Vec<Draft>, String
     keys.map(|(index, key)| draft(key, &format!("/keys/{index}"), unwrap)).collect()
 }
 
-fn draft(key: &RawValue, place: &str, unwrap: &UnwrapKeys) -> Result<Draft, String> {
+fn draft<'a>(key: &'a RawValue, place: &str, unwrap: &UnwrapKeys) -> Result<Draft<'a>, String> {
     let members = Object::read(key, place, &KEY)?;
     let state = match members.text("state")?.as_deref() {
         Some("active") => State::Active,
@@ -87,7 +89,7 @@ fn draft(key: &RawValue, place: &str, unwrap: &UnwrapKeys) -> Result<Draft, Stri
         None => None,
     };
     let created = members.text("created")?;
-    if created.as_deref().is_some_and(|created| !timestamp::is_rfc3339(created)) {
+    if created.as_deref().is_some_and(|created| timestamp::parse(created).is_none()) {
         return Err(format!("{place}/created must be a time such as \"2026-11-24T10:00:00Z\"."));
     }
     let (material, wanted) = match (members.get("material"), members.get("wrapped")) {
@@ -108,7 +110,7 @@ fn draft(key: &RawValue, place: &str, unwrap: &UnwrapKeys) -> Result<Draft, Stri
         }
     };
     let id = id(place, given, material.as_ref())?;
-    Ok(Draft { id, created, state, material, wanted })
+    Ok(Draft { id, created, state, material, wanted, members: members.members })
 }
 
 fn id(place: &str, given: Option<KeyId>, material: Option<&Material>) -> Result<KeyId, String> {
@@ -163,6 +165,13 @@ fn unwrapped(
         None if wanted.is_empty() => Err(format!("{place} is empty; a wrapped key is wrapped for somebody.")),
         None => Ok((None, wanted)),
     }
+}
+
+/// For whom `wraps` are, as far as they can be read: those of a revoked key may be anything.
+pub(super) fn recipients(wraps: &RawValue) -> Vec<Recipient> {
+    let wraps = list(wraps, "").unwrap_or_default();
+    let to = |wrap| Object::read(wrap, "", &WRAPPED).ok()?.text("to").ok()?;
+    wraps.into_iter().filter_map(|wrap| from_hex(&to(wrap)?).map(Recipient)).collect()
 }
 
 /// The members of an object, as slices of the text.

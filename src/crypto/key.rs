@@ -10,7 +10,10 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::locked::KEY_BYTES;
+use crate::error::{Error, Kind, Result};
 
+/// How long its base64 is.
+const TEXT_BYTES: usize = 44;
 const ID_INFO: &[u8] = b"tokencache/key-id/1";
 
 /// The name of a key. It tells nothing of the key itself, and may be shown.
@@ -57,6 +60,28 @@ impl Material {
 
     pub(super) fn zeros() -> Material {
         Material(Box::new(Zeroizing::new([0; KEY_BYTES])))
+    }
+
+    /// A new key, of the operating system's random bytes.
+    ///
+    /// # Errors
+    /// `OutOfMemory`: it gave none.
+    pub fn generate() -> Result<Material> {
+        let mut material = Material::zeros();
+        getrandom::fill(&mut material.0[..]).map_err(|error| {
+            let message = format!("The operating system gave no random bytes ({error}); no key was made.");
+            Error::new(Kind::OutOfMemory, message)
+        })?;
+        Ok(material)
+    }
+
+    /// Its base64, for a ring. Whoever has it has the key.
+    #[must_use]
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
+        let mut buffer = Zeroizing::new([0; TEXT_BYTES]);
+        text.push_str(Base64::encode(&self.0[..], &mut buffer[..]).expect("there is room for 44 characters"));
+        text
     }
 
     /// The key that `text`, base64, holds.
@@ -131,5 +156,13 @@ mod tests {
             assert!(Material::from_base64(text.as_bytes()).is_none(), "{text}");
         }
         assert!(Material::copy(&[7; KEY_BYTES]).is_uniform());
+    }
+
+    #[test]
+    fn a_new_key_is_another_each_time_and_is_read_as_it_is_revealed() {
+        let [one, other] = [(); 2].map(|()| Material::generate().expect("random bytes"));
+        assert_ne!(one.id(), other.id());
+        assert!(!one.is_uniform());
+        assert_eq!(Material::from_base64(one.reveal().as_bytes()).expect("base64").id(), one.id());
     }
 }

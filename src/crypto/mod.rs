@@ -7,6 +7,7 @@
 
 mod cipher;
 mod document;
+pub mod edit;
 pub mod envelope;
 pub mod files;
 mod foreign;
@@ -15,7 +16,7 @@ mod locked;
 mod pem;
 mod refusal;
 pub mod ring;
-mod timestamp;
+pub mod timestamp;
 pub mod wrap;
 
 use subtle::ConstantTimeEq;

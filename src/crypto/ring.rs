@@ -103,7 +103,21 @@ impl Ring {
 }
 
 /// The place of the active key; or what is wrong with the keys together.
-fn check(drafts: &[Draft]) -> std::result::Result<usize, String> {
+fn check(drafts: &[Draft<'_>]) -> std::result::Result<usize, String> {
+    let active = one_active(drafts)?;
+    match &drafts[active] {
+        draft if draft.wanted.is_empty() => Ok(active),
+        draft => Err(format!(
+            "the active key {} (/keys/{active}) is wrapped for private keys that are not here (SHA-256 of the \
+             public key: {}); name one of them in /encryption/unwrap_key_files.",
+            draft.id,
+            draft.wanted.iter().map(Recipient::short).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// The place of the active key, whether it can be used here or not.
+pub(super) fn one_active(drafts: &[Draft<'_>]) -> std::result::Result<usize, String> {
     for (index, draft) in drafts.iter().enumerate() {
         if let Some(first) = drafts[..index].iter().position(|other| other.id == draft.id) {
             return Err(format!("/keys/{index} has the id {} of /keys/{first}; keep one of them.", draft.id));
@@ -112,15 +126,7 @@ fn check(drafts: &[Draft]) -> std::result::Result<usize, String> {
     let active: Vec<usize> =
         (0..drafts.len()).filter(|index| drafts[*index].state == State::Active).collect();
     match active[..] {
-        [active] => match &drafts[active] {
-            draft if draft.wanted.is_empty() => Ok(active),
-            draft => Err(format!(
-                "the active key {} (/keys/{active}) is wrapped for private keys that are not here (SHA-256 of the \
-                 public key: {}); name one of them in /encryption/unwrap_key_files.",
-                draft.id,
-                draft.wanted.iter().map(Recipient::short).collect::<Vec<_>>().join(", ")
-            )),
-        },
+        [active] => Ok(active),
         [] => {
             Err("none of its keys is active; make one \"active\", so that there is one to seal under.".into())
         }

@@ -2,15 +2,25 @@
 
 #![forbid(unsafe_code)]
 
+/// The end of the year 9999.
+const LAST: i64 = 253_402_300_799_999;
+
 /// Unix time `ms` to the minute, or words where it is no time at all: what is in a header may be anything.
-pub(super) fn minute(ms: i64) -> String {
-    const LAST: i64 = 253_402_300_799_999;
+#[must_use]
+pub fn minute(ms: i64) -> String {
     if !(1..=LAST).contains(&ms) {
         return "at an impossible time".into();
     }
-    let minutes = ms / 60_000;
-    let (year, month, day) = civil(minutes / 1440);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}Z", minutes / 60 % 24, minutes % 60)
+    format!("{}Z", &second(ms)[..16])
+}
+
+/// Unix time `ms` to the second, as a ring has it. What RFC 3339 cannot write is the nearest that it can.
+#[must_use]
+pub fn second(ms: i64) -> String {
+    let seconds = ms.clamp(0, LAST) / 1000;
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", seconds % 60)
 }
 
 /// The date `days` after 1970-01-01, reckoned in years that begin with March, so that a leap day is the last of its
@@ -27,32 +37,53 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// Whether `text` is a time as RFC 3339 writes it.
-pub(super) fn is_rfc3339(text: &str) -> bool {
-    let Some((date, rest)) = text.split_at_checked(10) else { return false };
-    let Some((time, rest)) = rest.split_at_checked(9) else { return false };
-    let Some(fields) = shaped(date, b"dddd-dd-dd") else { return false };
-    let Some(clock) = shaped(&time.to_ascii_uppercase(), b"Tdd:dd:dd") else { return false };
+/// The days from 1970-01-01 to a date.
+fn days_to(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let year_of_era = year.rem_euclid(400);
+    year.div_euclid(400) * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year
+        - 719_468
+}
+
+/// The Unix time, in ms, that `text` names as RFC 3339 writes it.
+#[must_use]
+pub fn parse(text: &str) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.split_at_checked(9)?;
+    let fields = shaped(date, b"dddd-dd-dd")?;
+    let clock = shaped(&time.to_ascii_uppercase(), b"Tdd:dd:dd")?;
     let (fraction, zone) = match rest.strip_prefix('.') {
         Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
         None => ("0", rest),
     };
-    let is_zone = matches!(zone, "Z" | "z")
-        || (zone.starts_with(['+', '-'])
-            && shaped(&zone[1..], b"dd:dd").is_some_and(|zone| zone[0] <= 23 && zone[1] <= 59));
+    let offset = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let sign = if zone.strip_prefix('+').is_some() { 1 } else { -1 };
+            let zone =
+                shaped(zone.strip_prefix(['+', '-'])?, b"dd:dd").filter(|z| z[0] <= 23 && z[1] <= 59)?;
+            sign * (zone[0] * 60 + zone[1])
+        }
+    };
     let days = match fields[1] {
         4 | 6 | 9 | 11 => 30,
         2 if fields[0] % 4 == 0 && (fields[0] % 100 != 0 || fields[0] % 400 == 0) => 29,
         2 => 28,
         1..=12 => 31,
-        _ => return false,
+        _ => return None,
     };
     let is_time = clock[0] <= 23 && clock[1] <= 59 && clock[2] <= 60;
-    !fraction.is_empty() && is_zone && is_time && (1..=days).contains(&fields[2])
+    if fraction.is_empty() || !is_time || !(1..=days).contains(&fields[2]) {
+        return None;
+    }
+    let minutes = days_to(fields[0], fields[1], fields[2]) * 1440 + clock[0] * 60 + clock[1] - offset;
+    let ms = fraction.chars().chain("00".chars()).take(3).collect::<String>().parse::<i64>().ok()?;
+    Some((minutes * 60 + clock[2]) * 1000 + ms)
 }
 
 /// The numbers in `text` where it has the shape `wanted`, in which `d` is a digit.
-fn shaped(text: &str, wanted: &[u8]) -> Option<Vec<u32>> {
+fn shaped(text: &str, wanted: &[u8]) -> Option<Vec<i64>> {
     let fits =
         |(byte, wanted): (u8, &u8)| if *wanted == b'd' { byte.is_ascii_digit() } else { byte == *wanted };
     if text.len() != wanted.len() || !text.bytes().zip(wanted).all(fits) {
@@ -79,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_read_as_it_is_written() {
+        for seconds in (0..253_402_300_799_i64).step_by(86_399 * 311) {
+            assert_eq!(parse(&second(seconds * 1000)), Some(seconds * 1000), "{}", second(seconds * 1000));
+        }
+        assert_eq!(second(1_787_306_520_000), "2026-08-21T10:02:00Z");
+        assert_eq!(parse("2026-08-21T12:02:00.25+02:00"), Some(1_787_306_520_250));
+        assert_eq!(parse("2026-08-21T08:32:00.1239-01:30"), Some(1_787_306_520_123));
+        assert_eq!(parse("0001-03-01T00:00:00Z").map(|ms| ms < 0), Some(true));
+    }
+
+    #[test]
     fn rfc_3339_is_read_strictly() {
         for good in [
             "2026-11-24T10:00:00Z",
@@ -86,7 +128,7 @@ mod tests {
             "2024-02-29T23:59:60.123456+01:00",
             "2000-02-29T00:00:00-00:00",
         ] {
-            assert!(is_rfc3339(good), "{good}");
+            assert!(parse(good).is_some(), "{good}");
         }
         for bad in [
             "",
@@ -102,7 +144,7 @@ mod tests {
             "2026-11-2üT10:00:00Z",
             "2026-11-24T10:00:00ü",
         ] {
-            assert!(!is_rfc3339(bad), "{bad}");
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }
