@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::keys;
 use super::peers::Peers;
-use super::seal;
+use super::seal::Counters;
 use super::{Cache, HookHolder};
 use crate::clock::HybridClock;
 use crate::config::{self, Config, Keys, LogTo};
@@ -29,7 +30,7 @@ impl Cache {
     pub fn open(document: &[u8]) -> Result<Arc<Cache>> {
         let config = Config::parse(document)?;
         let log = Logger::new(log_settings(&config));
-        let keys = seal::Keys::new(seal::load(&config.encryption)?, &log);
+        let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let cache = Cache::build(Arc::new(config), log, Arc::default(), keys)?;
         cache.connect()?;
         cache.meet_peers();
@@ -47,7 +48,7 @@ impl Cache {
         config: Arc<Config>,
         log: Logger,
         hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
-        keys: seal::Keys,
+        keys: keys::Keys,
     ) -> Result<Arc<Cache>> {
         let runtime = runtime::current();
         let store: Option<Box<dyn Store>> = match &config.l2.kind {
@@ -67,6 +68,7 @@ impl Cache {
             epochs: store.as_ref().map(|_| EpochTable::default()),
             store,
             keys,
+            seals: Counters::default(),
             peers: Peers::default(),
             config: ArcSwap::new(config),
             configuring: Mutex::default(),
@@ -117,7 +119,7 @@ impl Cache {
         let next = Config::parse(document)?;
         let _one_at_a_time = lock(&self.configuring);
         self.config.load().check_change(&next)?;
-        let ring = seal::load(&next.encryption)?;
+        let ring = keys::load(&next.encryption)?;
         self.log.apply(log_settings(&next));
         self.l1.set_capacity_bytes(next.l1.capacity_bytes);
         self.l1.enable(next.l1.is_enabled);

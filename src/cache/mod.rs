@@ -4,6 +4,7 @@
 
 mod background;
 mod flight;
+mod keys;
 mod lifecycle;
 mod peers;
 mod read;
@@ -31,9 +32,10 @@ use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
 use flight::Flights;
 pub use flight::{Landed, Told};
+use keys::Keys;
 use peers::Peers;
 pub use read::InProgress;
-use seal::Keys;
+use seal::Counters;
 
 /// The keys that are the library's own, in L2.
 const RESERVED: &[u8] = b"__tokencache:";
@@ -48,6 +50,7 @@ pub struct Cache {
     epochs: Option<EpochTable>,
     store: Option<Box<dyn Store>>,
     keys: Keys,
+    seals: Counters,
     peers: Peers,
     flights: Arc<Flights>,
     versions: HybridClock,
