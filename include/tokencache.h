@@ -335,6 +335,7 @@ tc_status tc_protect(tc_cache *cache, const char *key, size_t key_len, const voi
 
 // Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
 // `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+// `TC_INVALID_CONFIG` where the cache has no ring.
 tc_status tc_unprotect(tc_cache *cache, const char *key, size_t key_len, const void *envelope, size_t len,
                        const tc_value **out_value);
 

@@ -58,18 +58,30 @@ impl Cache {
         let config = self.config.load();
         self.check_key(key, &config)?;
         self.check_value(data)?;
-        if self.keys.ring().is_none() {
-            let message = "This cache has no key ring to seal with; set /encryption/algorithm to \"aes-256-gcm\" and name one.";
-            return Err(Error::new(Kind::InvalidConfig, message));
-        }
+        self.check_ring()?;
         let envelope = self.sealed(key, data, self.versions.next(), 0, &config)?;
         Entry::apart(&envelope, clock::unix_ms(), 0).ok_or_else(|| Error::out_of_memory(envelope.len()))
+    }
+
+    fn check_ring(&self) -> Result<()> {
+        let message =
+            "This cache has no key ring; set /encryption/algorithm to \"aes-256-gcm\" and name one.";
+        self.keys.ring().map(drop).ok_or_else(|| Error::new(Kind::InvalidConfig, message))
     }
 
     /// What `envelope` holds, sealed for `key`; nothing when it has ended.
     pub fn unprotect(&self, key: &[u8], envelope: &[u8]) -> Result<Option<Entry>> {
         let config = self.config.load();
         self.check_key(key, &config)?;
+        self.check_ring()?;
+        let limit = config.limits.max_value_bytes.saturating_add(crypto::envelope::OVERHEAD);
+        if envelope.len() > limit {
+            let len = envelope.len();
+            let message = format!(
+                "The envelope is {len} bytes long; of a value that limits.max_value_bytes allows it has {limit} at most."
+            );
+            return Err(Error::new(Kind::ValueTooLarge, message));
+        }
         let bytes = Secret::copy(envelope).ok_or_else(|| Error::out_of_memory(envelope.len()))?;
         let stored =
             Stored { bytes, version: 0, written_at_ms: 0, lifetime: Lifetime::default(), ends_at_ms: 0 };

@@ -31,6 +31,7 @@ pub unsafe extern "C" fn tc_protect(
 
 /// Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
 /// `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+/// `TC_INVALID_CONFIG` where the cache has no ring.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_unprotect(
     cache: *mut tc_cache,

@@ -423,6 +423,7 @@ namespace Tokencache
         /// <summary>
         /// Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
         /// `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+        /// `TC_INVALID_CONFIG` where the cache has no ring.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_unprotect(

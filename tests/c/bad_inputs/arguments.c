@@ -21,6 +21,8 @@ static void key_refused_by_every_function(tc_cache *cache, const char *key, size
   IS(TC_INVALID_ARGUMENT, tc_set(cache, key, length, "token", 5, NULL, NULL));
   IS(TC_INVALID_ARGUMENT, tc_remove(cache, key, length));
   IS(TC_INVALID_ARGUMENT, tc_touch(cache, key, length));
+  IS(TC_INVALID_ARGUMENT, tc_protect(cache, key, length, "token", 5, &value));
+  IS(TC_INVALID_ARGUMENT, tc_unprotect(cache, key, length, "token", 5, &value));
   IS(TC_INVALID_ARGUMENT, tc_get_async(cache, key, length, never_called, NULL));
   IS(TC_INVALID_ARGUMENT, tc_set_async(cache, key, length, "token", 5, NULL, never_called, NULL));
   IS(TC_INVALID_ARGUMENT, tc_remove_async(cache, key, length, never_called, NULL));
@@ -49,6 +51,13 @@ void null_value(void) {
   IS(TC_INVALID_ARGUMENT, tc_set(cache, "alice", 5, NULL, 1, NULL, NULL));
   CHECK(says("data"));
   IS(TC_INVALID_ARGUMENT, tc_set_async(cache, "alice", 5, NULL, 1, NULL, never_called, NULL));
+  const tc_value *value = NULL;
+  IS(TC_INVALID_ARGUMENT, tc_protect(cache, "alice", 5, NULL, 1, &value));
+  IS(TC_INVALID_ARGUMENT, tc_unprotect(cache, "alice", 5, NULL, 1, &value));
+  IS(TC_INVALID_ARGUMENT, tc_protect(cache, "alice", 5, "token", 5, NULL));
+  IS(TC_INVALID_ARGUMENT, tc_unprotect(cache, "alice", 5, "token", 5, NULL));
+  IS(TC_INVALID_CONFIG, tc_protect(cache, "alice", 5, "token", 5, &value));
+  IS(TC_INVALID_CONFIG, tc_unprotect(cache, "alice", 5, "token", 5, &value));
   IS(TC_NOT_FOUND, get(cache, "alice"));
 }
 
@@ -59,6 +68,9 @@ void impossible_length(void) {
     key_refused_by_every_function(cache, NOWHERE, lengths[i]);
     IS(TC_VALUE_TOO_LARGE, tc_set(cache, "alice", 5, NOWHERE, lengths[i], NULL, NULL));
     IS(TC_VALUE_TOO_LARGE, tc_set_async(cache, "alice", 5, NOWHERE, lengths[i], NULL, never_called, NULL));
+    const tc_value *value = NULL;
+    IS(TC_VALUE_TOO_LARGE, tc_protect(cache, "alice", 5, NOWHERE, lengths[i], &value));
+    IS(TC_INVALID_CONFIG, tc_unprotect(cache, "alice", 5, NOWHERE, lengths[i], &value));
     tc_status opened = tc_open(TC_ABI_VERSION, NOWHERE, lengths[i], &other);
     CHECK(opened == TC_INVALID_ARGUMENT || opened == TC_INVALID_CONFIG);
     IS(opened, tc_configure(cache, NOWHERE, lengths[i]));

@@ -295,6 +295,7 @@ SIGNATURES = {
     "tc_protect": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(POINTER(Value))]),
     # Opens an envelope that was sealed for `key`, as a read would; one of the `TC_SEAL_...` says why it does not open,
     # `TC_NOT_FOUND` that it has ended by what is sealed in it. Nothing is read from a tier. Release `*out_value`.
+    # `TC_INVALID_CONFIG` where the cache has no ring.
     "tc_unprotect": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(POINTER(Value))]),
     # Counters and health as a JSON document. Release `*out_json`.
     "tc_stats": (c_int32, [c_void_p, POINTER(POINTER(Value))]),
