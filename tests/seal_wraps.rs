@@ -8,45 +8,24 @@ mod crypto;
 mod sealed;
 #[path = "support/redis.rs"]
 mod support;
+#[path = "support/wrapping.rs"]
+mod wrapping;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 
 use certificates::Certificates;
 use crypto::{key, key_id};
 use sealed::*;
 use serde_json::{Value, json};
-use support::{is_installed, wait_until};
+use support::wait_until;
 use tokencache::cache::Cache;
-use tokencache::crypto::Material;
-use tokencache::crypto::wrap::{ALGORITHM, Wrapper};
 use tokencache::error::{Error, Kind};
-
-/// Certificates of RSA keys, or `None` and a word about it where there is no openssl.
-fn certified(names: &[&str]) -> Option<Certificates> {
-    if !is_installed("openssl") {
-        println!("skipped: openssl is not installed");
-        return None;
-    }
-    let certificates = Certificates::new();
-    for name in names {
-        certificates.rsa(name, 2048);
-    }
-    Some(certificates)
-}
+use wrapping::{certified, wraps};
 
 /// Test key `number`, wrapped for the certificates `names`.
 fn wrapped(certificates: &Certificates, state: &str, number: u8, names: &[&str]) -> Value {
-    let wraps: Vec<Value> = names
-        .iter()
-        .map(|name| {
-            let pem = fs::read_to_string(certificates.certificate(name)).expect("a certificate");
-            let wrapper = Wrapper::from_pem(&pem, name).expect("an RSA key");
-            let data = wrapper.wrap(&Material::copy(&key(number))).expect("memory").data();
-            json!({ "to": wrapper.to().to_string(), "algorithm": ALGORITHM, "data": data })
-        })
-        .collect();
+    let wraps = wraps(certificates, &key(number), names);
     json!({ "id": key_id(number).to_string(), "state": state, "wrapped": wraps })
 }
 
@@ -63,10 +42,6 @@ fn members(certificates: &Certificates, keys: &[Value], names: &[&str]) -> Value
     })
 }
 
-fn opened(place: &dyn Place, members: Value) -> Arc<Cache> {
-    open_with(place, members)
-}
-
 fn refused_open(place: &dyn Place, members: Value) -> Error {
     let error = Cache::open(place.document(members).as_bytes()).err().expect("refused");
     assert_eq!(error.kind, Kind::InvalidConfig);
@@ -78,7 +53,7 @@ fn a_key_that_is_wrapped_for_two_certificates_opens_with_either_private_key() {
     let Some(pki) = certified(&["old", "new"]) else { return };
     everywhere(|place| {
         let keys = [wrapped(&pki, "active", 1, &["old", "new"])];
-        let machines = [["old"], ["new"]].map(|names| opened(place, members(&pki, &keys, &names)));
+        let machines = [["old"], ["new"]].map(|names| open_with(place, members(&pki, &keys, &names)));
         for (writer, reader) in [(0, 1), (1, 0)] {
             set(&machines[writer], "k", b"token");
             assert_eq!(entry(&machines[reader], "k").data(), b"token");
@@ -93,10 +68,10 @@ fn old_entries_open_while_the_old_private_key_is_listed_beside_the_new_one() {
     let Some(pki) = certified(&["old", "new"]) else { return };
     everywhere(|place| {
         let before = [wrapped(&pki, "active", 1, &["old"])];
-        set(&opened(place, members(&pki, &before, &["old"])), "k", b"token");
+        set(&open_with(place, members(&pki, &before, &["old"])), "k", b"token");
         let after = [wrapped(&pki, "active", 2, &["new"]), wrapped(&pki, "retired", 1, &["old"])];
         for order in [["old", "new"], ["new", "old"]] {
-            let read = entry(&opened(place, members(&pki, &after, &order)), "k");
+            let read = entry(&open_with(place, members(&pki, &after, &order)), "k");
             assert_eq!((read.data(), read.flags()), (&b"token"[..], 1));
         }
     });
@@ -107,11 +82,11 @@ fn a_missing_private_key_is_a_sentence_that_names_the_key_and_for_whom_it_is_wra
     let Some(pki) = certified(&["old", "new"]) else { return };
     everywhere(|place| {
         let before = [wrapped(&pki, "active", 1, &["old"])];
-        set(&opened(place, members(&pki, &before, &["old"])), "k", b"token");
+        set(&open_with(place, members(&pki, &before, &["old"])), "k", b"token");
         let retired = wrapped(&pki, "retired", 1, &["old"]);
         let recipient = retired["wrapped"][0]["to"].as_str().expect("a hash")[..8].to_owned();
         let after = [wrapped(&pki, "active", 2, &["new"]), retired];
-        let cache = opened(place, members(&pki, &after, &["new"]));
+        let cache = open_with(place, members(&pki, &after, &["new"]));
         let (status, message) = refusal(cache.get(b"k"));
         assert_eq!(status, "TC_SEAL_UNKNOWN_KEY");
         let parts = [&key_id(1).to_string()[..], "wrapped for private keys that are not here", &recipient];
@@ -138,10 +113,10 @@ fn a_renewed_certificate_of_the_same_key_opens_what_the_old_one_did() {
     assert_ne!(texts[0], texts[1]);
     everywhere(|place| {
         let before = [wrapped(&pki, "active", 1, &["first"])];
-        set(&opened(place, members(&pki, &before, &["first"])), "k", b"token");
+        set(&open_with(place, members(&pki, &before, &["first"])), "k", b"token");
         let after = [wrapped(&pki, "active", 1, &["renewed"])];
         assert_eq!(before[0]["wrapped"][0]["to"], after[0]["wrapped"][0]["to"], "named by its key");
-        assert_eq!(entry(&opened(place, members(&pki, &after, &["first"])), "k").data(), b"token");
+        assert_eq!(entry(&open_with(place, members(&pki, &after, &["first"])), "k").data(), b"token");
     });
 }
 
@@ -176,7 +151,7 @@ fn a_private_key_that_is_put_into_its_file_later_takes_effect() {
     };
     put("new");
     let keys = [wrapped(&pki, "active", 2, &["new"]), wrapped(&pki, "retired", 1, &["old"])];
-    let cache = opened(&place, members(&pki, &keys, &["new", "later"]));
+    let cache = open_with(&place, members(&pki, &keys, &["new", "later"]));
     assert_eq!(refusal(cache.get(b"k")).0, "TC_SEAL_UNKNOWN_KEY");
     put("old");
     wait_until("the old key opens", || cache.get(b"k").is_ok());
@@ -194,7 +169,7 @@ fn private_keys_are_looked_after_as_the_ring_is() {
     let error = refused_open(&place, members(&pki, &keys, &["new"]));
     assert!(error.message.contains(&shown) && error.message.contains("chmod go-w"), "{error}");
     at(0o640);
-    let cache = opened(&place, members(&pki, &keys, &["new"]));
+    let cache = open_with(&place, members(&pki, &keys, &["new"]));
     let heard = Heard::of(&cache);
     let document = place.document(members(&pki, &keys, &["new"]));
     cache.configure(document.as_bytes()).expect("accepted");
