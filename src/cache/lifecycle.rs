@@ -128,7 +128,10 @@ impl Cache {
         }
         let before = self.config.swap(Arc::new(next));
         self.use_ring(ring);
-        if before.l1.max_ttl_ms != self.config.load().l1.max_ttl_ms {
+        let now = self.config.load();
+        if before.l1.max_ttl_ms != now.l1.max_ttl_ms
+            || before.encryption.accept_plaintext != now.encryption.accept_plaintext
+        {
             self.l1.forget_shared();
         }
         Ok(())

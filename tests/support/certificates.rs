@@ -47,6 +47,20 @@ impl Certificates {
         run(command.arg(self.key(name)).arg("-out").arg(self.certificate(name)));
     }
 
+    /// A certificate of nobody's authority for an RSA key of `bits`, as one that wraps keys may be.
+    pub fn rsa(&self, name: &str, bits: u32) {
+        let mut command = self.openssl("req -x509 -nodes -days 30 -newkey");
+        command.args([&format!("rsa:{bits}"), "-subj", &format!("/CN={name}"), "-keyout"]);
+        run(command.arg(self.key(name)).arg("-out").arg(self.certificate(name)));
+    }
+
+    /// Another certificate for the key of `name`.
+    pub fn renew(&self, name: &str, renewed: &str) {
+        let mut command = self.openssl("req -x509 -days 60 -subj");
+        command.arg(format!("/CN={renewed}")).arg("-key").arg(self.key(name));
+        run(command.arg("-out").arg(self.certificate(renewed)));
+    }
+
     /// A certificate of `authority` that is good today.
     pub fn issue(&self, authority: &str, name: &str, whom: For<'_>) {
         self.issue_between(authority, name, whom, None);
