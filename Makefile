@@ -18,11 +18,11 @@ demo: ## a narrated tour: two languages, one cache, an outage, figures measured 
 	@python3 examples/demo/tour
 
 test: ## every test against real parts; ends with "N passed, N failed, N skipped"
-	@tools/prepare valgrind strace redis-server openssl
+	@tools/prepare valgrind strace redis-server openssl gdb
 	@tests/run
 
 acceptance: ## the long lines: millions of operations, whole; with the figures
-	@tools/prepare valgrind strace redis-server openssl libhiredis-dev
+	@tools/prepare valgrind strace redis-server openssl gdb libhiredis-dev
 	@tests/run --long
 	@benches/run
 
