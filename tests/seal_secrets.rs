@@ -399,13 +399,11 @@ fn no_key_is_in_a_core_of_a_cache_on_redis() {
 }
 
 #[test]
-#[ignore = "the cipher leaves the last 16 bytes of a value on a stack of the library"]
 fn no_value_is_in_a_core_of_a_closed_cache_on_a_file() {
     on_a_file(no_value_is_in_a_core_after_the_close);
 }
 
 #[test]
-#[ignore = "the cipher leaves the last 16 bytes of a value on a stack of the library"]
 fn no_value_is_in_a_core_of_a_closed_cache_on_redis() {
     on_redis(no_value_is_in_a_core_after_the_close);
 }

@@ -39,9 +39,9 @@ impl OneTime {
 
     /// Seals `plaintext` into `sealed`, which is as long. The nonce is always zeros, because the key is used once.
     pub fn seal(&self, header: &[u8; HEADER_BYTES], plaintext: &[u8], sealed: &mut [u8]) -> [u8; TAG_BYTES] {
-        let buffer = InOutBuf::new(plaintext, sealed).expect("both are as long");
-        let tag = self.aead().encrypt_inout_detached(&[0; 12].into(), header, buffer);
-        tag.expect("an entry is shorter than 64 GiB").into()
+        let tag = self.encrypt(header, plaintext, sealed);
+        wipe_stack();
+        tag
     }
 
     /// Opens `sealed` into `plaintext`, which is as long, or answers `false` and leaves nothing in it.
@@ -52,18 +52,46 @@ impl OneTime {
         tag: &[u8; TAG_BYTES],
         plaintext: &mut [u8],
     ) -> bool {
-        let buffer = InOutBuf::new(sealed, &mut *plaintext).expect("both are as long");
-        let is_open = self.aead().decrypt_inout_detached(&[0; 12].into(), header, buffer, tag.into()).is_ok();
+        let is_open = self.decrypt(header, sealed, tag, plaintext);
+        wipe_stack();
         if !is_open {
             plaintext.zeroize();
         }
         is_open
     }
 
+    #[inline(never)]
+    fn encrypt(&self, header: &[u8; HEADER_BYTES], plaintext: &[u8], sealed: &mut [u8]) -> [u8; TAG_BYTES] {
+        let buffer = InOutBuf::new(plaintext, sealed).expect("both are as long");
+        let tag = self.aead().encrypt_inout_detached(&[0; 12].into(), header, buffer);
+        tag.expect("an entry is shorter than 64 GiB").into()
+    }
+
+    #[inline(never)]
+    fn decrypt(
+        &self,
+        header: &[u8; HEADER_BYTES],
+        sealed: &[u8],
+        tag: &[u8; TAG_BYTES],
+        plaintext: &mut [u8],
+    ) -> bool {
+        let buffer = InOutBuf::new(sealed, plaintext).expect("both are as long");
+        self.aead().decrypt_inout_detached(&[0; 12].into(), header, buffer, tag.into()).is_ok()
+    }
+
     fn aead(&self) -> Aes256Gcm {
         let key: &[u8; KEY_BYTES] = self.0.first_chunk().expect("64 bytes begin with 32");
         Aes256Gcm::new(key.into())
     }
+}
+
+/// The cipher leaves the last block of a value, and what its keys expand to, on the stack below its caller: this takes
+/// the same place and leaves zeros there.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0_u8; 8 * 1024];
+    below.zeroize();
+    std::hint::black_box(&below);
 }
 
 /// The hash of where an entry belongs. With their lengths, so that no two contexts are one row of bytes.
