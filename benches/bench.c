@@ -22,7 +22,7 @@ static void *library(const char *variable, const char *otherwise) {
   return handle;
 }
 
-static void *tokencache_symbol(const char *name) {
+void *tokencache_symbol(const char *name) {
   static void *handle;
   if (!handle) handle = library("TOKENCACHE_LIBRARY", "target/release/libtokencache.so");
   void *symbol = dlsym(handle, name);

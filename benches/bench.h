@@ -25,6 +25,8 @@ subject open_document(const char *document);
 /* A cache with L1 alone and this capacity; 0 for the document's default. */
 subject open_tokencache(uint64_t capacity_bytes);
 subject open_floor(void);
+/* A function of the library. */
+void *tokencache_symbol(const char *name);
 /* A function of the floor's library. */
 void *floor_symbol(const char *name);
 
