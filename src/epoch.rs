@@ -48,6 +48,11 @@ impl EpochTable {
         self.at(slot).fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Nothing that was read before may be trusted without another look.
+    pub fn bump_all(&self) {
+        self.global.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Our own write, begun at `epoch`, is done: answers the epoch under which its entry is valid, or `None` when
     /// somebody else changed something in between.
     #[must_use]

@@ -115,6 +115,13 @@ impl Cache {
             store.configure(&next.l2.kind);
         }
         let before = self.config.swap(Arc::new(next));
+        if before.l2.kind != self.config.load().l2.kind && matches!(before.l2.kind, config::Kind::Redis(_)) {
+            // Another server knows nothing of what the one before held.
+            if let Some(epochs) = &self.epochs {
+                epochs.bump_all();
+            }
+            self.l1.forget_shared();
+        }
         if before.l1.max_ttl_ms != self.config.load().l1.max_ttl_ms {
             self.l1.forget_shared();
         }
@@ -133,6 +140,9 @@ impl Cache {
         let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
         let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
         self.signal.close();
+        if let Some(store) = &self.store {
+            store.interrupt();
+        }
         let has_ended = self
             .signal
             .wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0 && self.signal.is_quiet());

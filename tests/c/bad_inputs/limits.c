@@ -178,6 +178,6 @@ void opened_ten_thousand_times(void) {
   long before = kept_kib();
   open_and_close(10000, open_l1);
   open_and_close(300, open_sqlite);
-  CHECK(open_files() <= files);
-  UNTIL(threads() <= running && kept_kib() - before < 1024);
+  /* Somebody may still be tidying what was closed last. */
+  UNTIL(open_files() <= files && threads() <= running && kept_kib() - before < 1024);
 }
