@@ -139,7 +139,8 @@ fn tend_all(tended: &Mutex<Tending>) {
             tending.caches.iter().filter_map(Weak::upgrade).collect()
         };
         for cache in caches {
-            cache.tend();
+            // A defect in one cache must not end the tending of all.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.tend()));
         }
     }
 }

@@ -12,8 +12,8 @@ use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
 use super::Cache;
+use crate::config::Encryption;
 use crate::config::redis::Source;
-use crate::config::{Config, Encryption};
 use crate::crypto::{Ring, files, wrap::UnwrapKeys};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Logger};
@@ -136,7 +136,10 @@ impl Keys {
         if let Some(ring) = &ring {
             ring.relock();
         }
-        let reading = Reading { files: marks(encryption), ..Reading::default() };
+        // As if never seen: the files may have changed between the fork and now, and are read at the first look.
+        let unseen = |mark: Mark| Mark { state: None, ..mark };
+        let files = marks(encryption).into_iter().map(unseen).collect();
+        let reading = Reading { files, ..Reading::default() };
         Keys { ring: ring.into(), reading: Mutex::new(reading) }
     }
 
@@ -176,16 +179,17 @@ impl Cache {
 
     /// Reads the ring again if one of its files is another than the one that was read.
     pub(super) fn watch_ring(&self) {
-        let config = self.config.load();
         let is_changed = lock(&self.keys.reading).files.iter().any(|mark| Mark::of(&mark.path) != *mark);
         if is_changed {
-            self.read_ring_again(&config);
+            self.read_ring_again();
         }
     }
 
     /// A ring that cannot be read leaves the one in use where it is.
-    pub(super) fn read_ring_again(&self, config: &Config) {
+    pub(super) fn read_ring_again(&self) {
         let mut reading = lock(&self.keys.reading);
+        // Under the lock, so that the ring of an older document never takes the place of a newer one's.
+        let config = self.config.load_full();
         let files = marks(&config.encryption);
         match load(&config.encryption) {
             Ok(loaded) => {
@@ -218,13 +222,17 @@ impl Cache {
         }
     }
 
-    /// What was opened under the ring before may be revoked now, or retired, so it is opened again.
-    fn ring_changed(&self) {
-        // A read that is under way was opened under the ring before, and must not land.
+    /// What L1 has of L2 is read again, and a read that is under way does not land.
+    pub(super) fn distrust_all(&self) {
         if let Some(epochs) = &self.epochs {
             epochs.bump_all();
         }
         self.l1.forget_shared();
+    }
+
+    /// What was opened under the ring before may be revoked now, or retired, so it is opened again.
+    fn ring_changed(&self) {
+        self.distrust_all();
         self.log.write(Level::Info, "encryption", || match self.keys.ring() {
             Some(ring) => format!("The key ring has changed: {}.", ring.known()),
             None => "The key ring is gone.".into(),

@@ -129,9 +129,12 @@ impl Cache {
         let before = self.config.swap(Arc::new(next));
         self.use_ring(ring);
         let now = self.config.load();
-        if before.l1.max_ttl_ms != now.l1.max_ttl_ms
-            || before.encryption.accept_plaintext != now.encryption.accept_plaintext
-        {
+        // Another server knows nothing of what the one before held.
+        let has_moved = before.l2.kind != now.l2.kind && matches!(before.l2.kind, config::Kind::Redis(_));
+        if has_moved || before.encryption.accept_plaintext != now.encryption.accept_plaintext {
+            self.distrust_all();
+        }
+        if before.l1.max_ttl_ms != now.l1.max_ttl_ms {
             self.l1.forget_shared();
         }
         Ok(())
@@ -149,6 +152,9 @@ impl Cache {
         let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
         let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
         self.signal.close();
+        if let Some(store) = &self.store {
+            store.interrupt();
+        }
         let has_ended = self
             .signal
             .wait_until(deadline, || self.accepted.load(Ordering::Acquire) == 0 && self.signal.is_quiet());

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::crypto::ring::KeyState;
 use crate::crypto::{KeyId, Ring};
 use crate::entry::Lifetime;
-use crate::l2::{Attempt, Expected, Failure, Store, Written};
+use crate::l2::{Attempt, Class, Expected, Failure, Store, Written};
 use crate::log::Level;
 use crate::runtime::lock;
 
@@ -30,12 +30,21 @@ const PACE: Duration = Duration::from_secs(1);
 /// More processes than that do not fit; the newest are kept.
 const MOST: usize = 500;
 /// Two clocks further apart make expiry wrong.
-const CLOCK_MS: i64 = 2000;
+const CLOCK_MS: u64 = 2000;
 const TRIES: usize = 30;
+/// How far ahead another clock may be before its record is passed over.
+const CLOCKS_APART_MS: i64 = 5 * 60_000;
+/// What a record may hold.
+const MOST_BYTES: usize = 256;
+const MOST_KEYS: usize = 100;
+/// Sentences that are kept.
+const MOST_WARNINGS: usize = 50;
 
 /// One process, as the others see it.
 #[derive(Clone, Serialize, Deserialize)]
 struct Peer {
+    /// Drawn anew by every process: machines may share a name, and processes a number.
+    id: u64,
     name: String,
     host: String,
     process: u32,
@@ -56,6 +65,7 @@ struct Entry {
 
 /// What this process knows of the others.
 pub(super) struct Peers {
+    id: u64,
     is_wanted: AtomicBool,
     is_announcing: AtomicBool,
     known: Mutex<Known>,
@@ -73,6 +83,8 @@ struct Known {
 impl Default for Peers {
     fn default() -> Self {
         Peers {
+            // Where the system gives none, the number of the process has to do.
+            id: getrandom::u64().unwrap_or_else(|_| std::process::id().into()),
             is_wanted: AtomicBool::new(true),
             is_announcing: AtomicBool::new(false),
             known: Mutex::default(),
@@ -124,8 +136,26 @@ impl Peer {
         format!("{} ({})", self.host, self.name)
     }
 
-    fn is_same_process(&self, other: &Peer) -> bool {
-        self.host == other.host && self.process == other.process && self.name == other.name
+    /// Whoever can write to L2 can write records, and they end up in logs: what is no record of ours is passed over.
+    fn is_plausible(&self, now_ms: i64) -> bool {
+        let is_word = |text: &str| text.len() <= MOST_BYTES && !text.chars().any(char::is_control);
+        let is_id = |text: &String| KeyId::parse(text).is_some();
+        let is_recent =
+            (now_ms - REMEMBERED_MS..=now_ms.saturating_add(CLOCKS_APART_MS)).contains(&self.written_at_ms);
+        is_recent
+            && [&self.name, &self.host, &self.library].into_iter().all(|text| is_word(text))
+            && is_id(&self.active)
+            && self.opens.len() <= MOST_KEYS
+            && self.opens.iter().all(is_id)
+    }
+}
+
+/// An announcement is over, however it ended.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -147,6 +177,7 @@ impl Cache {
     }
 
     fn announce(&self) {
+        let _over = Over(&self.peers.is_announcing);
         self.peers.is_wanted.store(false, Ordering::Release);
         let (Some(store), Some(ring)) = (&self.store, self.keys.ring()) else { return };
         let config = self.config.load();
@@ -166,13 +197,13 @@ impl Cache {
         known.tried_at = Some(Instant::now());
         known.next_at = Some(Instant::now() + pause);
         drop(known);
-        self.peers.is_announcing.store(false, Ordering::Release);
     }
 
     fn own_record(&self, config: &Config, ring: &Ring, store: &dyn Store) -> Peer {
         let opens = |key: &&crate::crypto::ring::Key| key.state != KeyState::Revoked && key.wanted.is_empty();
         Peer {
-            name: config.name.clone(),
+            id: self.peers.id,
+            name: config.name.chars().filter(|c| !c.is_control()).take(MOST_BYTES / 4).collect(),
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "?".into(), |name| name.to_string_lossy().into()),
             process: std::process::id(),
@@ -198,9 +229,9 @@ impl Cache {
             let expected =
                 stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
             let read = stored.and_then(|stored| serde_json::from_slice::<Entry>(&stored.bytes).ok());
-            let oldest_ms = clock::unix_ms() - REMEMBERED_MS;
+            let now_ms = clock::unix_ms();
             let mut peers = read.unwrap_or_default().peers;
-            peers.retain(|peer| peer.written_at_ms >= oldest_ms && !peer.is_same_process(own));
+            peers.retain(|peer| peer.is_plausible(now_ms) && peer.id != own.id);
             peers.sort_by_key(|peer| std::cmp::Reverse(peer.written_at_ms));
             peers.truncate(MOST - 1);
             let others = peers.clone();
@@ -210,8 +241,14 @@ impl Cache {
             let lifetime = Lifetime { expires_at_ms: now_ms + REMEMBERED_MS, sliding_ms: 0 };
             let version = self.versions.next();
             match store.set(&key, &text, version, now_ms, lifetime, expected, attempt())? {
+                Written::Stored(_) => return Ok(others),
                 Written::Conflict if tries < TRIES => tries += 1,
-                _ => return Ok(others),
+                Written::Conflict => {
+                    return Err(Failure::new(
+                        Class::Busy,
+                        "Too many processes say which keys they hold at once.",
+                    ));
+                }
             }
             // Whoever starts a hundred processes at once has them all here.
             std::thread::sleep(Duration::from_millis(fastrand::u64(0..=5 * (tries as u64 + 1))));
@@ -220,7 +257,7 @@ impl Cache {
 
     fn compare(&self, ring: &Ring, own: &Peer, others: Vec<Peer>) {
         let mut warnings = Vec::new();
-        if own.behind_ms.abs() > CLOCK_MS {
+        if own.behind_ms.unsigned_abs() > CLOCK_MS {
             warnings.push(format!(
                 "The clock of this machine is {} than that of L2; set both by NTP.",
                 apart(own.behind_ms)
@@ -243,15 +280,18 @@ impl Cache {
                     own.active
                 ));
             }
-            if (peer.behind_ms - own.behind_ms).abs() > CLOCK_MS {
+            let behind_ms = peer.behind_ms.saturating_sub(own.behind_ms);
+            if behind_ms.unsigned_abs() > CLOCK_MS {
                 warnings.push(format!(
                     "The clock of {} is {} than the one here; set both by NTP.",
                     peer.place(),
-                    apart(peer.behind_ms - own.behind_ms)
+                    apart(behind_ms)
                 ));
             }
         }
+        warnings.sort();
         warnings.dedup();
+        warnings.truncate(MOST_WARNINGS);
         let mut known = lock(&self.peers.known);
         for warning in &warnings {
             if !known.warnings.contains(warning) {

@@ -85,7 +85,10 @@ impl Cache {
         let bytes = Secret::copy(envelope).ok_or_else(|| Error::out_of_memory(envelope.len()))?;
         let stored =
             Stored { bytes, version: 0, written_at_ms: 0, lifetime: Lifetime::default(), ends_at_ms: 0 };
-        let Some((opened, flags)) = self.unsealed(key, stored, &config)? else { return Ok(None) };
+        let Some(opened) = self.opened(key, &stored.bytes, &config).map_err(Error::from)? else {
+            return Err(Refusal::Foreign(Foreign::Unknown).into());
+        };
+        let Some((opened, flags)) = self.checked(opened, stored) else { return Ok(None) };
         let entry = Entry::apart(&opened.bytes, opened.written_at_ms, flags);
         entry.ok_or_else(|| Error::out_of_memory(opened.bytes.len())).map(Some)
     }
@@ -98,19 +101,37 @@ impl Cache {
         stored: Stored,
         config: &Config,
     ) -> Result<Option<(Stored, u32)>> {
-        let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
-        let mut opened = self.open_with(self.keys.ring(), &context, &stored.bytes, config);
-        if let Err(Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. }) = opened
-            && self.may_read_ring_again()
-        {
-            self.read_ring_again(config);
-            opened = self.open_with(self.keys.ring(), &context, &stored.bytes, config);
-        }
-        match opened {
+        match self.opened(key, &stored.bytes, config) {
             Ok(None) => Ok(Some((stored, 0))),
             Ok(Some(opened)) => Ok(self.checked(opened, stored)),
             Err(refusal) => self.refused(key, &refusal, config),
         }
+    }
+
+    /// What `bytes` hold, sealed for `key`, also under a key that has come into the ring since it was read; `None` where
+    /// they are what callers get.
+    fn opened(
+        &self,
+        key: &[u8],
+        bytes: &[u8],
+        config: &Config,
+    ) -> std::result::Result<Option<crypto::Opened>, Refusal> {
+        let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
+        let ring = self.keys.ring();
+        let tried = ring.as_ref().map(Arc::as_ptr);
+        let opened = self.open_with(ring.clone(), &context, bytes, config);
+        if !matches!(opened, Err(Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. })) {
+            return opened;
+        }
+        if self.may_read_ring_again() {
+            self.read_ring_again();
+        }
+        // Somebody else may have read it in the meantime.
+        let ring = self.keys.ring();
+        if ring.as_ref().map(Arc::as_ptr) == tried {
+            return opened;
+        }
+        self.open_with(ring, &context, bytes, config)
     }
 
     /// `None` where what lies there is what callers get.
@@ -136,6 +157,9 @@ impl Cache {
 
     /// What is sealed in an entry holds, whatever its store says: that may have been altered.
     fn checked(&self, opened: crypto::Opened, stored: Stored) -> Option<(Stored, u32)> {
+        if opened.stamp.flags & crypto::TOMBSTONE != 0 {
+            return None;
+        }
         let sealed_end = opened.stamp.expires_at_ms;
         if sealed_end != 0 && sealed_end <= clock::unix_ms() {
             count(&self.seals.expired);

@@ -136,7 +136,9 @@ pub fn open_plain(
 ) -> std::result::Result<(Secret, Option<Stamp>), Refusal> {
     let copy = |bytes: &[u8]| Secret::copy(bytes).ok_or(Refusal::OutOfMemory(bytes.len()));
     let envelope = match take_apart(bytes) {
-        Err(Refusal::Foreign(foreign)) if foreign.may_be_plain() => return Ok((copy(bytes)?, None)),
+        Err(Refusal::Foreign(foreign)) if foreign.may_be_plain() && !is_damaged_envelope(bytes) => {
+            return Ok((copy(bytes)?, None));
+        }
         taken => taken?,
     };
     let (id, written_at_ms) = (envelope.key, envelope.stamp.created_at_ms);
@@ -166,6 +168,12 @@ pub fn refuse_sealed(bytes: &[u8]) -> std::result::Result<(), Refusal> {
         }
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Whether one of the first bytes of an envelope is all that keeps `bytes` from being one.
+fn is_damaged_envelope(bytes: &[u8]) -> bool {
+    let right = envelope::MAGIC.iter().zip(bytes).filter(|(magic, byte)| magic == byte).count();
+    bytes.len() >= OVERHEAD && right + 1 >= envelope::MAGIC.len()
 }
 
 fn take_apart(bytes: &[u8]) -> std::result::Result<Envelope<'_>, Refusal> {

@@ -118,6 +118,9 @@ pub trait Store: Send + Sync {
     /// Numbers for `tc_stats`: pairs of name and value.
     fn figures(&self) -> Vec<(&'static str, u64)>;
 
+    /// The cache is closing: ends what no thread of a caller waits for.
+    fn interrupt(&self) {}
+
     /// Lets go of every resource. Later calls fail with [`Class::Closed`].
     fn close(&self);
 }

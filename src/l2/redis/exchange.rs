@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -62,8 +64,12 @@ impl Link {
         async move {
             let mut connection = up.connection.clone();
             let answers = connection.send_packed_commands(&letter.requests, 0, letter.requests.len());
-            let answers = tokio::time::timeout_at(letter.deadline.into(), answers).await.ok();
-            (letter.done)(Some((&up, link.weigh(&up, &letter.requests, answers))));
+            let answers = tokio::time::timeout_at(letter.deadline.into(), answers);
+            let answers = match select(pin!(answers), pin!(link.closed())).await {
+                Either::Left((answers, _)) => link.weigh(&up, &letter.requests, answers.ok()),
+                Either::Right(_) => Err(wait::closed()),
+            };
+            (letter.done)(Some((&up, answers)));
         }
     }
 

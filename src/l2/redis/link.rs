@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::connect::{Connected, connect};
@@ -34,6 +36,7 @@ pub(super) struct Link {
 struct Shared {
     state: Mutex<State>,
     news: Condvar,
+    closing: Notify,
     links: AtomicU64,
     attempts: AtomicU64,
     losses: AtomicU64,
@@ -105,6 +108,7 @@ impl Link {
         let shared = Shared {
             state: Mutex::new(state),
             news: Condvar::new(),
+            closing: Notify::new(),
             links: 0.into(),
             attempts: 0.into(),
             losses: 0.into(),
@@ -243,12 +247,11 @@ impl Link {
         self.shared.lose(up.attempt, failure);
     }
 
-    /// Takes over another address or other credentials: the next call uses them. Also where nothing changed, whoever
-    /// configures has done something about a link that is down, so that it is tried at once.
+    /// Takes over another address or other credentials: the next call uses them, at once.
     pub fn configure(&self, redis: Redis) {
         let mut state = lock(&self.shared.state);
         let is_same = *state.redis == redis;
-        if matches!(state.phase, Phase::Closed) || (is_same && matches!(state.phase, Phase::Up(..))) {
+        if is_same || matches!(state.phase, Phase::Closed) {
             return;
         }
         state.redis = Arc::new(redis);
@@ -269,6 +272,17 @@ impl Link {
         drop(state);
         drop(before);
         self.shared.news.notify_all();
+        self.shared.closing.notify_waiters();
+    }
+
+    /// Ends when it is closed for good.
+    pub async fn closed(&self) {
+        let mut news = pin!(self.shared.closing.notified());
+        // Listens before it looks, so that a close in between is heard.
+        news.as_mut().enable();
+        if !matches!(lock(&self.shared.state).phase, Phase::Closed) {
+            news.await;
+        }
     }
 
     /// Whether it stands, how often it was tried, made and lost.

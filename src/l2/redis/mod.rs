@@ -268,6 +268,10 @@ impl Store for RedisStore {
         self.link.figures().into()
     }
 
+    fn interrupt(&self) {
+        self.link.close();
+    }
+
     fn close(&self) {
         self.link.close();
     }
