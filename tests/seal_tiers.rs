@@ -299,6 +299,26 @@ fn every_refusal_is_counted_under_its_name_and_no_other() {
 }
 
 #[test]
+fn a_value_of_the_greatest_length_has_room_for_its_seal() {
+    everywhere(|place| {
+        let most = 262_144;
+        let mut members = sealing(ONE, json!({}));
+        let limits = json!({ "limits": { "max_value_bytes": most }, "l1": { "enabled": false } });
+        support::cache::merge(&mut members, limits);
+        let cache = open_with(place, members);
+        let value = vec![7; most];
+        set(&cache, "k", &value);
+        assert_eq!(entry(&cache, "k").data(), value);
+        let envelope = cache.protect(b"k", &value).expect("sealed");
+        assert_eq!(envelope.data().len(), most + 128);
+        let opened = cache.unprotect(b"k", envelope.data()).expect("opened").expect("not over");
+        assert_eq!(opened.data(), value);
+        let longer = cache.set(b"k", &vec![7; most + 1], SetOptions::default()).expect_err("refused");
+        assert_eq!(longer.kind.name(), "TC_VALUE_TOO_LARGE");
+    });
+}
+
+#[test]
 fn waiters_that_share_a_read_share_its_refusal() {
     everywhere(|place| {
         let cache = open(place, ONE, json!({}));
