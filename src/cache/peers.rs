@@ -44,6 +44,7 @@ const MOST_WARNINGS: usize = 50;
 #[derive(Clone, Serialize, Deserialize)]
 struct Peer {
     /// Drawn anew by every process: machines may share a name, and processes a number.
+    #[serde(default)]
     id: u64,
     name: String,
     host: String,
@@ -58,9 +59,9 @@ struct Peer {
     written_at_ms: i64,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct Entry {
-    peers: Vec<Peer>,
+#[derive(Serialize, Deserialize)]
+struct Entry<T> {
+    peers: Vec<T>,
 }
 
 /// What this process knows of the others.
@@ -228,9 +229,12 @@ impl Cache {
             let stored = store.get(&key, attempt())?;
             let expected =
                 stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-            let read = stored.and_then(|stored| serde_json::from_slice::<Entry>(&stored.bytes).ok());
+            let read = stored.and_then(|stored| serde_json::from_slice::<Entry<Value>>(&stored.bytes).ok());
             let now_ms = clock::unix_ms();
-            let mut peers = read.unwrap_or_default().peers;
+            // One record that cannot be read does not hide the others.
+            let records = read.map(|entry| entry.peers).unwrap_or_default();
+            let mut peers: Vec<Peer> =
+                records.into_iter().filter_map(|record| serde_json::from_value(record).ok()).collect();
             peers.retain(|peer| peer.is_plausible(now_ms) && peer.id != own.id);
             peers.sort_by_key(|peer| std::cmp::Reverse(peer.written_at_ms));
             peers.truncate(MOST - 1);

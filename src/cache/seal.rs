@@ -85,8 +85,9 @@ impl Cache {
         let bytes = Secret::copy(envelope).ok_or_else(|| Error::out_of_memory(envelope.len()))?;
         let stored =
             Stored { bytes, version: 0, written_at_ms: 0, lifetime: Lifetime::default(), ends_at_ms: 0 };
-        let Some(opened) = self.opened(key, &stored.bytes, &config).map_err(Error::from)? else {
-            return Err(Refusal::Foreign(Foreign::Unknown).into());
+        let Some(opened) = self.opened(key, &stored.bytes, &config).map_err(|refusal| self.told(&refusal))?
+        else {
+            return Err(self.told(&Refusal::Foreign(Foreign::Unknown)));
         };
         let Some((opened, flags)) = self.checked(opened, stored) else { return Ok(None) };
         let entry = Entry::apart(&opened.bytes, opened.written_at_ms, flags);
@@ -181,18 +182,22 @@ impl Cache {
         Some((Stored { bytes: opened.bytes, lifetime, written_at_ms, ends_at_ms, ..stored }, flags))
     }
 
-    fn refused(&self, key: &[u8], refusal: &Refusal, config: &Config) -> Result<Option<(Stored, u32)>> {
+    /// The refusal in words, counted.
+    fn told(&self, refusal: &Refusal) -> Error {
         let kind = refusal.kind();
         if let Some(row) = SEAL_KINDS.iter().position(|known| *known == kind) {
             count(&self.seals.refused[row]);
         }
-        let message = match refusal {
-            Refusal::UnknownKey { id, .. } => {
-                self.peers.announce_soon();
-                format!("{refusal}{}", self.peers.holders_of(*id))
-            }
-            _ => refusal.to_string(),
-        };
+        let mut message = refusal.to_string();
+        if let Refusal::UnknownKey { id, .. } = refusal {
+            self.peers.announce_soon();
+            message += &self.peers.holders_of(*id);
+        }
+        Error::new(kind, message)
+    }
+
+    fn refused(&self, key: &[u8], refusal: &Refusal, config: &Config) -> Result<Option<(Stored, u32)>> {
+        let Error { kind, message } = self.told(refusal);
         let is_miss = config.encryption.unreadable == Unreadable::Miss && SEAL_KINDS.contains(&kind);
         self.log.write(Level::Warn, "encryption", || {
             let answer = if is_miss { "TC_NOT_FOUND" } else { kind.name() };
