@@ -65,7 +65,18 @@ impl Schema {
     /// Makes `connection` ready, and the database too when it is empty; refuses one that is not ours.
     pub(super) fn settle(&self, connection: &Connection, path: &Path) -> Result<(), Failure> {
         let failed = |error| diagnose(path, &error);
-        let found = transaction::run(connection, "BEGIN", || self.recognise(connection)).map_err(failed)?;
+        let mut found =
+            transaction::run(connection, "BEGIN", || self.recognise(connection)).map_err(failed)?;
+        if matches!(found, Found::Foreign(0)) {
+            // One that is being made, or whose locks a fork has just taken away, may look like it: not to its writer.
+            match transaction::run(connection, "BEGIN IMMEDIATE", || self.recognise(connection))
+                .map_err(failed)
+            {
+                Ok(certain) => found = certain,
+                Err(failure) if failure.class == Class::Busy => return Err(failure),
+                Err(_) => {}
+            }
+        }
         self.refuse(&found, path)?;
         let mode = tune(connection).map_err(failed)?;
         if mode != "wal" {
