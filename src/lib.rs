@@ -16,6 +16,7 @@
 //! | [`l2`] | what every second tier promises, classes of failure; SQLite, Redis |
 //! | [`l1`] | the tier in memory, bounded in bytes |
 //! | [`crypto`] | entries sealed at rest: the envelope, the key ring |
+//! | [`coherence`] | other people's changes, turned into epochs |
 //! | [`epoch`] | "has anybody changed this since I read it?" |
 //! | [`config`] | the JSON document |
 //! | [`entry`] | an entry, its layout in memory, until when it lives |
@@ -26,6 +27,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod coherence;
 pub mod config;
 pub mod crypto;
 pub mod entry;

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -25,6 +26,12 @@ pub type Job = Box<dyn FnOnce() + Send>;
 pub trait Tended: Send + Sync {
     /// Does what nobody waits for.
     fn tend(&self);
+
+    /// Looks whether all is well, if that is due; waits for nothing.
+    fn look(&self);
+
+    /// How often to look.
+    fn every(&self) -> Duration;
 }
 
 /// The threads of this process.
@@ -127,8 +134,10 @@ impl Runtime {
 }
 
 fn tend_all(tended: &Mutex<Tending>) {
+    let mut due = Instant::now() + TENDING;
+    let mut pace = TENDING;
     loop {
-        std::thread::sleep(TENDING);
+        std::thread::sleep(pace);
         let caches: Vec<_> = {
             let mut tending = lock(tended);
             tending.caches.retain(|cache| cache.strong_count() > 0);
@@ -138,10 +147,19 @@ fn tend_all(tended: &Mutex<Tending>) {
             }
             tending.caches.iter().filter_map(Weak::upgrade).collect()
         };
-        for cache in caches {
-            // A defect in one cache must not end the tending of all.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.tend()));
+        // A defect in one cache must not end the tending of all.
+        let shielded = |work: &dyn Fn()| drop(catch_unwind(AssertUnwindSafe(work)));
+        let look = || caches.iter().for_each(|cache| shielded(&|| cache.look()));
+        look();
+        if Instant::now() >= due {
+            for cache in &caches {
+                shielded(&|| cache.tend());
+                // One may have taken its time.
+                look();
+            }
+            due = Instant::now() + TENDING;
         }
+        pace = caches.iter().map(|cache| cache.every()).min().unwrap_or(TENDING).min(TENDING);
     }
 }
 
@@ -249,7 +267,7 @@ impl Pool {
                 let _ = self.call_one(&mut queue);
                 drop(queue);
                 // A job reports its own panics; one that did not must not cost a thread that others count on.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 queue = lock(&self.state);
                 continue;
             }

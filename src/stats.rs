@@ -89,6 +89,8 @@ pub struct Stats {
     pub l1_misses: AtomicU64,
     /// Entries found in L1 that had to be checked against L2 first.
     pub l1_unverified: AtomicU64,
+    /// Reads answered by L1 because L2 could not be asked.
+    pub degraded_reads: AtomicU64,
     /// Reads of L2 that found an entry.
     pub l2_hits: AtomicU64,
     /// Reads of L2 that found none.
@@ -145,6 +147,7 @@ impl Stats {
         into.insert("hits".into(), (hits + load(&self.l1_hits)).into());
         into.insert("misses".into(), load(&self.l1_misses).into());
         into.insert("unverified".into(), load(&self.l1_unverified).into());
+        into.insert("degraded_reads".into(), load(&self.degraded_reads).into());
         into.insert("latency".into(), json!({ "get": self.l1_get.to_json(), "set": self.l1_set.to_json() }));
     }
 

@@ -257,7 +257,7 @@ fn child_forks_in_the_middle_of_a_call() {
         forked.wait();
         let started = clock::monotonic_ms();
         let pid = fork(|| {
-            let fresh = SqliteStore::new(path.clone(), 0);
+            let fresh = store_of(&path, 0);
             let failure = store.get(b"a", soon()).unwrap_err();
             failure.message.contains("forked")
                 && failure.class == Class::Unreachable

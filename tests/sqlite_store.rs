@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use tokencache::clock;
-use tokencache::config::Kind;
+use tokencache::config::Config;
 use tokencache::entry::Lifetime;
 use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Class, Expected, Store, Written};
@@ -27,7 +27,7 @@ fn nothing_is_opened_before_it_is_used_and_the_files_are_for_their_owner_alone()
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
         names += 1;
     }
-    assert_eq!(names, 3, "the database, its log and the log's index");
+    assert_eq!(names, 4, "the database, its log, the log's index and the epoch file");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn what_has_expired_is_absent_and_tended_away() {
     put(&store, "s", b"1", 5, Lifetime { expires_at_ms: 0, sliding_ms: 30 }, Expected::Anything).unwrap();
     wait_past(end + 60);
     assert!(get(&store, "a").is_none() && get(&store, "s").is_none());
-    assert_eq!(store.touch(b"s", soon()).unwrap(), None);
+    assert_eq!(store.touch(b"s", None, soon()).unwrap(), None);
     assert_eq!(put(&store, "a", b"2", 6, FOREVER, Expected::Version(5)).unwrap(), Written::Conflict);
     assert_eq!(store.remove(b"a", 6, Expected::Version(5), soon()).unwrap(), Written::Conflict);
     store.tend(soon()).unwrap();
@@ -77,12 +77,12 @@ fn a_touch_moves_a_window_up_to_the_absolute_end_and_nothing_else() {
     put(&store, "both", b"1", 1, both, Expected::Anything).unwrap();
     set(&store, "still", b"1");
     wait_past(now + 5);
-    let end = store.touch(b"sliding", soon()).unwrap().unwrap();
+    let end = store.touch(b"sliding", None, soon()).unwrap().unwrap();
     assert!(end > now + 50_000 + 5);
     assert_eq!(get(&store, "sliding").unwrap().ends_at_ms, end);
-    assert_eq!(store.touch(b"both", soon()).unwrap(), Some(now + 40_000));
-    assert_eq!(store.touch(b"still", soon()).unwrap(), Some(0));
-    assert_eq!(store.touch(b"none", soon()).unwrap(), None);
+    assert_eq!(store.touch(b"both", None, soon()).unwrap(), Some(now + 40_000));
+    assert_eq!(store.touch(b"still", None, soon()).unwrap(), Some(0));
+    assert_eq!(store.touch(b"none", None, soon()).unwrap(), None);
     assert_eq!(get(&store, "sliding").unwrap().version, 1, "a touch is not a write");
 }
 
@@ -129,7 +129,7 @@ fn a_write_that_expects_something_else_changes_nothing() {
 fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
     const CAPACITY: u64 = 512 * 1024;
     let (_directory, path) = place();
-    let store = SqliteStore::new(path.clone(), CAPACITY);
+    let store = store_of(&path, CAPACITY);
     let value = [7; 7000];
     let end = clock::unix_ms() + 2000;
     let short = Lifetime { expires_at_ms: end, sliding_ms: 0 };
@@ -160,7 +160,12 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
     assert!(get(&store, "long0").is_none() && get(&store, "new39").is_some());
     check_integrity(&path);
 
-    store.configure(&Kind::Sqlite { path, capacity_bytes: CAPACITY / 2 });
+    let document = format!(
+        r#"{{"version": 1, "encryption": {{"algorithm": "none"}},
+            "l2": {{"kind": "sqlite", "path": {path:?}, "capacity_bytes": {}}}}}"#,
+        CAPACITY / 2
+    );
+    store.configure(&Config::parse(document.as_bytes()).unwrap());
     wait_until("tending shrinks it", || {
         store.tend(soon()).unwrap();
         figure("pages_bytes") <= CAPACITY / 2
@@ -171,7 +176,7 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
 fn tombstones_never_push_out_entries() {
     const CAPACITY: u64 = 1024 * 1024;
     let (_directory, path) = place();
-    let store = SqliteStore::new(path.clone(), CAPACITY);
+    let store = store_of(&path, CAPACITY);
     let figure = |name| store.figures().iter().find(|figure| figure.0 == name).unwrap().1;
     let key = |i: u32| format!("{i:0900}");
     let remove = |i| store.remove(key(i).as_bytes(), 1, Expected::Anything, soon()).unwrap();
@@ -203,7 +208,7 @@ fn tombstones_never_push_out_entries() {
 #[test]
 fn a_value_that_never_fits_is_refused_with_both_numbers() {
     let (_directory, path) = place();
-    let store = SqliteStore::new(path, 100_000);
+    let store = store_of(&path, 100_000);
     let failure = put(&store, "secret-key", &[0; 200_000], 1, FOREVER, Expected::Anything).unwrap_err();
     assert_eq!(failure.class, Class::Full);
     assert!(failure.message.contains("200000") && failure.message.contains("100000"), "{failure}");
@@ -211,7 +216,7 @@ fn a_value_that_never_fits_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn a_closed_store_says_so_and_leaves_one_file() {
+fn a_closed_store_says_so_and_leaves_no_log() {
     let (directory, path) = place();
     let store = store(&path);
     set(&store, "a", b"1");
@@ -219,7 +224,7 @@ fn a_closed_store_says_so_and_leaves_one_file() {
     store.close();
     assert_eq!(class(store.get(b"a", soon())), Class::Closed);
     assert_eq!(class(put(&store, "a", b"2", 1, FOREVER, Expected::Anything)), Class::Closed);
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "the log is in the database");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "the log is in the database");
     assert_eq!(*get(&support::store(&path), "a").unwrap().bytes, *b"1");
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Class, Expected, Store};
 
 #[path = "support/sqlite.rs"]
@@ -173,7 +172,7 @@ fn a_read_only_file_system_denies() {
         println!("skipped: nothing can be mounted read-only here");
         return;
     }
-    let store = SqliteStore::new(path.clone(), 0);
+    let store = store_of(&path, 0);
     assert_eq!(class(put(&store, "a", b"2", 1, FOREVER, Expected::Anything)), Class::Denied);
     assert_eq!(refusal(&here.join("none.db")).0, Class::Denied);
 }

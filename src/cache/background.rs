@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::Cache;
-use super::flight::{Landing, Told};
-use crate::error::Error;
+use super::flight::Landing;
+use super::{Answer, Cache};
+use crate::epoch::Epoch;
+use crate::error::{Error, Result as Outcome};
 use crate::l2::{Failure, Stored};
 use crate::resilience;
 use crate::runtime::lock;
@@ -16,24 +17,27 @@ use crate::stats::{Operation, count};
 
 type Found = Result<Option<Stored>, Failure>;
 
+/// Is told the answer to a read, on the thread that has it: it must not wait.
+pub type Told = Box<dyn FnOnce(Outcome<Answer>) + Send>;
+
 impl Cache {
     /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it.
     pub fn get_in_background(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
         if let Some(entry) = self.peek(&key) {
             count(&self.stats.l1_hits);
-            return told(Ok(Some(entry)));
+            return told(Ok(Answer::Fresh(entry)));
         }
         match self.peek_missed(&key) {
             Ok(None) if self.store.is_some() => {}
-            known => return told(known),
+            known => return told(known.map(Answer::fresh)),
         }
         if resilience::is_deciding() {
             return self.read_alone(key, started, told);
         }
         let slot = self.slot(&key);
         let epoch = self.epoch(slot);
-        let me = Arc::clone(self);
-        let told: Told = Box::new(move |landed| told(me.hand_out(landed)));
+        let (me, asked) = (Arc::clone(self), key.clone());
+        let told = Box::new(move |landed| told(me.hand_out(&asked, landed)));
         match self.flights.board(&key, epoch, told) {
             Some(landing) => Read { cache: Arc::clone(self), key, slot, epoch, started, landing }.begin(),
             None => count(&self.stats.shared_reads),
@@ -44,8 +48,11 @@ impl Cache {
     fn read_alone(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
         let me = Arc::clone(self);
         let work = move |told: Told| {
-            let read =
-                || me.store.as_ref().map_or(Ok(None), |store| me.read_through(&key, started, store.as_ref()));
+            let read = || {
+                me.store
+                    .as_ref()
+                    .map_or(Ok(Answer::Absent), |store| me.read_through(&key, started, store.as_ref()))
+            };
             told(resilience::as_deciding(true, read));
         };
         self.work_on(told, work, |told, error| told(Err(error)));
@@ -80,7 +87,7 @@ struct Read {
     cache: Arc<Cache>,
     key: Vec<u8>,
     slot: u32,
-    epoch: (u64, u64),
+    epoch: Epoch,
     started: Instant,
     landing: Landing,
 }
@@ -113,11 +120,12 @@ impl Read {
         let config = cache.config.load();
         let stored_key = Cache::stored_key(&key, &config);
         let call = cache.call(Operation::Get, &key, &config, started);
-        let read = |attempt: crate::l2::Attempt<'_>| match &cache.store {
-            Some(store) => store.get(&stored_key, attempt),
-            None => Ok(None),
-        };
-        let found = call.resume(first, read);
+        let Some(store) = &cache.store else { return };
+        let mut epoch = epoch;
+        let found = call.resume(first, |attempt| {
+            cache.take_epoch(slot, &mut epoch, store.as_ref(), attempt)?;
+            store.get(&stored_key, attempt)
+        });
         landing.land(cache.found(&key, slot, epoch, found));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::entry::Entry;
+use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::lock;
 
@@ -14,7 +15,7 @@ use crate::runtime::lock;
 pub type Landed = Result<Option<Entry>>;
 
 /// Is told what a read found, on the thread that found it: it must not wait.
-pub type Told = Box<dyn FnOnce(Landed) + Send>;
+type Told = Box<dyn FnOnce(Landed) + Send>;
 
 #[derive(Default)]
 struct Flight {
@@ -28,8 +29,9 @@ struct State {
     aboard: Vec<Told>,
 }
 
-/// A read belongs to the epochs from before it began: a caller that knows of a later change must not join it.
-type Route = (Vec<u8>, (u64, u64));
+/// A read belongs to the epochs from before it began: a caller that knows of a later change must not join it. Where
+/// changes are not heard of, nobody can know, and nobody joins.
+type Route = (Vec<u8>, Epoch);
 
 /// The reads under way.
 #[derive(Default)]
@@ -43,7 +45,7 @@ impl Flights {
     pub fn join(
         self: &Arc<Self>,
         key: &[u8],
-        epoch: (u64, u64),
+        epoch: Epoch,
         deadline: Instant,
         read: impl FnOnce() -> Landed,
     ) -> (Landed, bool) {
@@ -56,19 +58,19 @@ impl Flights {
 
     /// As [`Flights::join`] for a caller that does not wait: it is `told`. Whoever gets the landing has to make the
     /// read.
-    pub fn board(self: &Arc<Self>, key: &[u8], epoch: (u64, u64), told: Told) -> Option<Landing> {
+    pub fn board(self: &Arc<Self>, key: &[u8], epoch: Epoch, told: Told) -> Option<Landing> {
         self.find(key, epoch, Some(told)).1
     }
 
     fn find(
         self: &Arc<Self>,
         key: &[u8],
-        epoch: (u64, u64),
+        epoch: Epoch,
         told: Option<Told>,
     ) -> (Arc<Flight>, Option<Landing>) {
         let route = (key.to_vec(), epoch);
         let mut under_way = lock(&self.under_way);
-        let known = under_way.get(&route).cloned();
+        let known = under_way.get(&route).filter(|_| epoch::is_trusted(epoch)).cloned();
         let flight = known.clone().unwrap_or_default();
         // Under the lock that every landing takes, so that none can pass by in between.
         lock(&flight.state).aboard.extend(told);
@@ -116,7 +118,11 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        lock(&self.flights.under_way).remove(&self.route);
+        let mut under_way = lock(&self.flights.under_way);
+        if under_way.get(&self.route).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            under_way.remove(&self.route);
+        }
+        drop(under_way);
         let landed = self.landed.take().unwrap_or_else(|| {
             Err(Error::new(Kind::Panic, "The read of this key by another caller was abandoned by a defect."))
         });

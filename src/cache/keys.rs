@@ -224,8 +224,8 @@ impl Cache {
 
     /// What L1 has of L2 is read again, and a read that is under way does not land.
     pub(super) fn distrust_all(&self) {
-        if let Some(epochs) = &self.epochs {
-            epochs.bump_all();
+        if let Some(coherence) = &self.coherence {
+            coherence.epochs.bump_all();
         }
         self.l1.forget_shared();
     }

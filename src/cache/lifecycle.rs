@@ -13,13 +13,13 @@ use super::peers::Peers;
 use super::seal::Counters;
 use super::{Cache, HookHolder};
 use crate::clock::HybridClock;
+use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
-use crate::epoch::EpochTable;
 use crate::error::Result;
 use crate::l1::L1;
 use crate::l2::redis::RedisStore;
 use crate::l2::sqlite::SqliteStore;
-use crate::l2::{Attempt, Class, Store};
+use crate::l2::{Attempt, Class, Store, Witness};
 use crate::log::{Level, Logger, Settings, Sink};
 use crate::resilience::Hook;
 use crate::runtime::{self, Signal, Tended, lock};
@@ -33,6 +33,7 @@ impl Cache {
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let cache = Cache::build(Arc::new(config), log, Arc::default(), keys)?;
         cache.connect()?;
+        cache.look_around();
         cache.meet_peers();
         Ok(cache)
     }
@@ -51,21 +52,14 @@ impl Cache {
         keys: keys::Keys,
     ) -> Result<Arc<Cache>> {
         let runtime = runtime::current();
-        let store: Option<Box<dyn Store>> = match &config.l2.kind {
-            config::Kind::None => None,
-            config::Kind::Sqlite { path, capacity_bytes } => {
-                Some(Box::new(SqliteStore::new(path.clone(), *capacity_bytes)))
-            }
-            config::Kind::Redis(redis) => {
-                let prefix_len = config.l2.key_prefix.len();
-                Some(Box::new(RedisStore::new((**redis).clone(), prefix_len, &runtime)?))
-            }
-        };
+        let log = Arc::new(log);
+        let (coherence, store) = second_tier(&config, &log, &runtime)?.unzip();
         let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
         let cache = Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
-            epochs: store.as_ref().map(|_| EpochTable::default()),
+            coherence,
+            looked_at_ms: i64::MIN.into(),
             store,
             keys,
             seals: Counters::default(),
@@ -124,7 +118,7 @@ impl Cache {
         self.l1.set_capacity_bytes(next.l1.capacity_bytes);
         self.l1.enable(next.l1.is_enabled);
         if let Some(store) = &self.store {
-            store.configure(&next.l2.kind);
+            store.configure(&next);
         }
         let before = self.config.swap(Arc::new(next));
         self.use_ring(ring);
@@ -207,6 +201,40 @@ impl Tended for Cache {
             self.tend_tiers();
         }
     }
+
+    fn look(&self) {
+        if !self.signal.is_closing() {
+            self.look_around();
+        }
+    }
+
+    fn every(&self) -> Duration {
+        let is_shared = matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. });
+        if is_shared { Duration::from_millis(self.heartbeat_ms().unsigned_abs()) } else { Duration::MAX }
+    }
+}
+
+/// The second tier, and what is known of the changes that others make to it.
+fn second_tier(
+    config: &Config,
+    log: &Arc<Logger>,
+    runtime: &runtime::Runtime,
+) -> Result<Option<(Arc<Coherence>, Box<dyn Store>)>> {
+    let prefix_len = config.l2.key_prefix.len();
+    let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
+    Ok(match &config.l2.kind {
+        config::Kind::None => None,
+        config::Kind::Sqlite { path, capacity_bytes } => {
+            let coherence = Arc::new(Coherence::shared(path.clone(), prefix_len, log)?);
+            let store = SqliteStore::new(path.clone(), *capacity_bytes, witness(&coherence));
+            Some((coherence, Box::new(store)))
+        }
+        config::Kind::Redis(redis) => {
+            let coherence = Arc::new(Coherence::told(prefix_len, log)?);
+            let store = RedisStore::new((**redis).clone(), config, witness(&coherence), runtime)?;
+            Some((coherence, Box::new(store)))
+        }
+    })
 }
 
 fn log_settings(config: &Config) -> Settings {

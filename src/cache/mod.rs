@@ -13,32 +13,30 @@ mod statistics;
 mod write;
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::clock::HybridClock;
+use crate::coherence::Coherence;
 use crate::config::Config;
-use crate::entry::Asked;
-use crate::epoch::{self, EpochTable};
+use crate::entry::{Asked, Entry};
+use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
 use crate::l1::L1;
-use crate::l2::Store;
+use crate::l2::{Attempt, Failure, OWN, Store};
 use crate::log::Logger;
 use crate::resilience::{Call, Hook};
 use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
+pub use background::Told;
 use flight::Flights;
-pub use flight::{Landed, Told};
 use keys::Keys;
 use peers::Peers;
 pub use read::InProgress;
 use seal::Counters;
-
-/// The keys that are the library's own, in L2.
-const RESERVED: &[u8] = b"__tokencache:";
 
 /// An open cache.
 pub struct Cache {
@@ -46,8 +44,9 @@ pub struct Cache {
     config: ArcSwap<Config>,
     configuring: Mutex<()>,
     l1: L1,
-    /// Counters are needed only where somebody else can change L2.
-    epochs: Option<EpochTable>,
+    /// Needed only where somebody else can change L2.
+    coherence: Option<Arc<Coherence>>,
+    looked_at_ms: AtomicI64,
     store: Option<Box<dyn Store>>,
     keys: Keys,
     seals: Counters,
@@ -55,7 +54,7 @@ pub struct Cache {
     flights: Arc<Flights>,
     versions: HybridClock,
     hook: Arc<ArcSwapOption<HookHolder>>,
-    log: Logger,
+    log: Arc<Logger>,
     stats: Stats,
     signal: Arc<Signal>,
     runtime: Arc<Runtime>,
@@ -75,6 +74,33 @@ pub struct SetOptions {
     pub expected_version: u64,
     /// Keep it in this process, off L2.
     pub is_local: bool,
+}
+
+/// What a read answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// An entry that nobody has changed, as far as can be known.
+    Fresh(Entry),
+    /// An entry that could not be checked against L2.
+    Degraded(Entry),
+    /// No live entry.
+    Absent,
+}
+
+impl Answer {
+    /// Of a read that was not answered for want of something better.
+    fn fresh(entry: Option<Entry>) -> Answer {
+        entry.map_or(Answer::Absent, Answer::Fresh)
+    }
+
+    /// The entry, whatever it is worth.
+    #[must_use]
+    pub fn entry(self) -> Option<Entry> {
+        match self {
+            Answer::Fresh(entry) | Answer::Degraded(entry) => Some(entry),
+            Answer::Absent => None,
+        }
+    }
 }
 
 /// How a set ended.
@@ -121,7 +147,7 @@ impl Cache {
         if key.is_empty() {
             return Err(Error::new(Kind::InvalidArgument, "The key is empty; a key has at least one byte."));
         }
-        if key.starts_with(RESERVED) {
+        if key.starts_with(OWN) {
             let message =
                 "The key begins with __tokencache:, which is the library's own space; choose another.";
             return Err(Error::new(Kind::InvalidArgument, message));
@@ -139,13 +165,28 @@ impl Cache {
         epoch::slot(key)
     }
 
-    fn epoch(&self, slot: u32) -> (u64, u64) {
-        self.epochs.as_ref().map_or((0, 0), |epochs| epochs.now(slot))
+    fn epoch(&self, slot: u32) -> Epoch {
+        self.coherence.as_ref().map_or((0, 0), |coherence| coherence.epochs.now(slot))
+    }
+
+    /// Takes `epoch` again, now that there is a link, where it was taken while changes were not heard of.
+    fn take_epoch(
+        &self,
+        slot: u32,
+        epoch: &mut Epoch,
+        store: &dyn Store,
+        attempt: Attempt<'_>,
+    ) -> std::result::Result<(), Failure> {
+        if !epoch::is_trusted(*epoch) {
+            store.ready(attempt)?;
+            *epoch = self.epoch(slot);
+        }
+        Ok(())
     }
 
     fn bump(&self, slot: u32) {
-        if let Some(epochs) = &self.epochs {
-            epochs.bump(slot);
+        if let Some(coherence) = &self.coherence {
+            coherence.epochs.bump(slot);
         }
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Cache;
 use super::flight::Landed;
+use super::{Answer, Cache};
 use crate::clock;
 use crate::config::Config;
 use crate::entry::{self, Entry, Parts, Tier};
-use crate::error::{Error, Result};
+use crate::epoch::Epoch;
+use crate::error::{Error, Kind, Result};
 use crate::l1::Arrival;
 use crate::l2::{Failure, Store, Stored};
 use crate::log::Level;
@@ -25,7 +26,9 @@ impl Cache {
     pub fn peek(&self, key: &[u8]) -> Option<Entry> {
         let entry = self.l1.get(key)?;
         let now_ms = clock::coarse_ms();
-        let stands = |slot, epoch| self.epochs.as_ref().is_none_or(|epochs| epochs.stands(slot, epoch));
+        let stands = |slot, epoch| {
+            self.coherence.as_ref().is_none_or(|coherence| coherence.epochs.stands(slot, epoch))
+        };
         if entry.answers_plainly(now_ms, stands) { Some(entry) } else { self.peek_carefully(entry, now_ms) }
     }
 
@@ -40,10 +43,15 @@ impl Cache {
 
     /// Whether nobody can have changed it since it was read.
     fn is_trusted(&self, entry: &Entry) -> bool {
-        match &self.epochs {
+        match &self.coherence {
             None => true,
-            Some(epochs) => entry.is_local() || epochs.stands(entry.slot(), entry.epoch()),
+            Some(coherence) => entry.is_local() || coherence.epochs.stands(entry.slot(), entry.epoch()),
         }
+    }
+
+    /// Whether nobody is known to have changed anything in `slot` since `epoch`.
+    fn slot_stands(&self, slot: u32, epoch: Epoch) -> bool {
+        self.coherence.as_ref().is_none_or(|coherence| coherence.epochs.slot_stands(slot, epoch))
     }
 
     /// Times a read of L1.
@@ -62,9 +70,11 @@ impl Cache {
         } else if entry.claims_renewal(now_ms)
             && let Some(me) = self.me.upgrade()
         {
-            let key = entry.key().to_vec();
+            let entry = entry.clone();
             let touch = move || {
-                if let Err(error) = me.touch(&key) {
+                // Somebody has written: the window may be another, or gone.
+                let stands = me.slot_stands(entry.slot(), entry.epoch());
+                if let Err(error) = if stands { me.touch(entry.key()).map(drop) } else { Ok(()) } {
                     me.log
                         .write(Level::Debug, "cache", || format!("A sliding entry was not renewed: {error}"));
                 }
@@ -83,45 +93,44 @@ impl Cache {
 
     /// The entry of `key`, from L1 or from L2.
     pub fn get(&self, key: &[u8]) -> Result<Option<Entry>> {
-        self.get_since(key, Instant::now())
+        self.answer(key).map(Answer::entry)
     }
 
-    /// As [`Cache::get`], for a call that began at `started`.
-    pub fn get_since(&self, key: &[u8], started: Instant) -> Result<Option<Entry>> {
+    /// As [`Cache::get`], and says what the entry is worth.
+    pub fn answer(&self, key: &[u8]) -> Result<Answer> {
         match self.peek(key) {
             Some(entry) => {
                 count(&self.stats.l1_hits);
-                Ok(Some(entry))
+                Ok(Answer::Fresh(entry))
             }
-            None => self.get_missed(key, started),
+            None => self.get_missed(key, Instant::now()),
         }
     }
 
     /// The entry of `key` after [`Cache::peek`] did not have it, for a call that began at `started`.
-    pub fn get_missed(&self, key: &[u8], started: Instant) -> Result<Option<Entry>> {
+    pub fn get_missed(&self, key: &[u8], started: Instant) -> Result<Answer> {
         if let Some(entry) = self.peek_missed(key)? {
-            return Ok(Some(entry));
+            return Ok(Answer::Fresh(entry));
         }
         match &self.store {
             Some(store) => self.read_through(key, started, store.as_ref()),
-            None => Ok(None),
+            None => Ok(Answer::Absent),
         }
     }
 
     /// The entry of `key` from L2.
-    pub(super) fn read_through(
-        &self,
-        key: &[u8],
-        started: Instant,
-        store: &dyn Store,
-    ) -> Result<Option<Entry>> {
+    pub(super) fn read_through(&self, key: &[u8], started: Instant, store: &dyn Store) -> Result<Answer> {
         let config = self.config.load();
         let slot = self.slot(key);
         let call = self.call(Operation::Get, key, &config, started);
         let epoch = self.epoch(slot);
         let read = || {
             let stored_key = Self::stored_key(key, &config);
-            let found = call.run(|attempt| store.get(&stored_key, attempt));
+            let mut epoch = epoch;
+            let found = call.run(|attempt| {
+                self.take_epoch(slot, &mut epoch, store, attempt)?;
+                store.get(&stored_key, attempt)
+            });
             self.found(key, slot, epoch, found)
         };
         // In its callback the application may repair L2 and read again: not by waiting for the read that asked it.
@@ -133,16 +142,42 @@ impl Cache {
         if is_shared {
             count(&self.stats.shared_reads);
         }
-        self.hand_out(landed)
+        self.hand_out(key, landed)
     }
 
     /// What a read of L2 found, as the caller gets it.
-    pub(super) fn hand_out(&self, landed: Landed) -> Landed {
-        let Some(entry) = landed? else { return Ok(None) };
+    pub(super) fn hand_out(&self, key: &[u8], landed: Landed) -> Result<Answer> {
+        let entry = match landed {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(Answer::Absent),
+            Err(error) => return self.unverified(key, &error).map(Answer::Degraded).ok_or(error),
+        };
         if entry.lifetime().sliding_ms != 0 {
             self.slide(&entry, clock::coarse_ms());
         }
-        entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64)).map(Some)
+        entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64)).map(Answer::Fresh)
+    }
+
+    /// What L1 has of `key`, where L2 could not be asked for the reason of `error`: unless somebody is known to have
+    /// changed it, and for a while.
+    fn unverified(&self, key: &[u8], error: &Error) -> Option<Entry> {
+        let is_away = matches!(
+            error.kind,
+            Kind::L2Unreachable | Kind::L2Timeout | Kind::L2Busy | Kind::L2Denied | Kind::L2Suspended
+        );
+        let coherence = self.coherence.as_ref().filter(|_| is_away)?;
+        let now_ms = clock::coarse_ms();
+        let entry = self.l1.get(key).filter(|entry| entry.is_alive(now_ms))?;
+        let epoch = entry.epoch();
+        if !entry.is_local() {
+            let vouched_ms = coherence.epochs.stood_until_ms(epoch).unwrap_or(0).max(entry.verified_at_ms());
+            let is_recent = now_ms.saturating_sub(vouched_ms) < self.config.load().resilience.stale_ms;
+            if !is_recent || !coherence.epochs.slot_stands(entry.slot(), epoch) {
+                return None;
+            }
+        }
+        count(&self.stats.degraded_reads);
+        Some(entry)
     }
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
@@ -163,7 +198,7 @@ impl Cache {
         &self,
         key: &[u8],
         slot: u32,
-        epoch: (u64, u64),
+        epoch: Epoch,
         found: std::result::Result<Option<Stored>, Failure>,
     ) -> Landed {
         let Some(stored) = found? else {
@@ -188,7 +223,7 @@ impl Cache {
         &self,
         key: &[u8],
         slot: u32,
-        epoch: (u64, u64),
+        epoch: Epoch,
         stored: &Stored,
         flags: u32,
         config: &Config,
@@ -205,7 +240,7 @@ impl Cache {
         {
             count(&self.stats.l1_unverified);
             self.renew(here, stored.ends_at_ms);
-            here.set_epoch(epoch);
+            here.verify(epoch);
             return Ok(here.clone());
         }
         let max_ttl_ms = config.l1.max_ttl_ms;
@@ -226,7 +261,8 @@ impl Cache {
         if let Some(hiding) = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms())) {
             return Ok(hiding);
         }
-        if self.epochs.as_ref().is_none_or(|epochs| epochs.stands(slot, epoch)) {
+        // One that cannot be trusted is kept too: it is served when L2 cannot be asked.
+        if self.slot_stands(slot, epoch) {
             self.l1.put(entry.clone(), Arrival::Read);
         }
         drop(turn);
@@ -251,7 +287,9 @@ impl Cache {
         let Some(store) = &self.store else { return Ok(false) };
         let call = self.call(Operation::Touch, key, &config, Instant::now());
         let stored_key = Self::stored_key(key, &config);
-        let touched: std::result::Result<_, Failure> = call.run(|attempt| store.touch(&stored_key, attempt));
+        let known = here.as_ref().filter(|entry| self.is_trusted(entry)).map(Entry::lifetime);
+        let touched: std::result::Result<_, Failure> =
+            call.run(|attempt| store.touch(&stored_key, known, attempt));
         let Some(ends_at_ms) = touched.map_err(Error::from)? else {
             self.l1.remove_shared(key);
             return Ok(false);
@@ -262,6 +300,20 @@ impl Cache {
             self.renew(&entry, ends_at_ms);
         }
         Ok(true)
+    }
+
+    /// Checks, where that is due, that changes of L2 are still heard of.
+    pub(super) fn look_around(&self) {
+        let (Some(coherence), now_ms) = (&self.coherence, clock::monotonic_ms()) else { return };
+        let due_ms = self.looked_at_ms.load(Ordering::Relaxed).saturating_add(self.heartbeat_ms());
+        if now_ms >= due_ms {
+            self.looked_at_ms.store(now_ms, Ordering::Relaxed);
+            coherence.look();
+        }
+    }
+
+    pub(super) fn heartbeat_ms(&self) -> i64 {
+        i64::try_from(self.config.load().coherence.heartbeat_ms).unwrap_or(i64::MAX)
     }
 
     /// Does what nobody waits for: wipes what has expired in L1, lets L2 tidy up.

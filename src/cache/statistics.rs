@@ -22,6 +22,7 @@ impl Cache {
             "version": env!("CARGO_PKG_VERSION"),
             "l1": self.describe_l1(hits, &config),
             "l2": self.describe_l2(&config),
+            "coherence": self.coherence.as_ref().map_or(Value::Null, |coherence| coherence.describe()),
             "encryption": self.describe_seal(),
             "asynchronous": { "accepted": self.accepted.load(Ordering::Acquire) },
             "dropped_log_records": self.log.dropped(),

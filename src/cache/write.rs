@@ -8,6 +8,7 @@ use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::{Config, FromValue};
 use crate::entry::{self, Defaults, Entry, Lifetime, Parts};
+use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Store, Written};
@@ -137,10 +138,11 @@ impl Cache {
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
-        let epoch = self.epoch(write.slot);
+        let mut epoch = self.epoch(write.slot);
         let version = self.versions.next();
         let sealed = self.sealed(write.key, write.data, version, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run(|attempt| {
+            self.take_epoch(write.slot, &mut epoch, store, attempt)?;
             let Write { written_at_ms, lifetime, expected, .. } = *write;
             store.set(&stored_key, &sealed, version, written_at_ms, lifetime, expected, attempt)
         });
@@ -160,12 +162,13 @@ impl Cache {
     fn remove_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let call = self.call(Operation::Remove, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
+        let epoch = self.epoch(write.slot);
         let version = self.versions.next();
         let outcome = call.run(|attempt| store.remove(&stored_key, version, write.expected, attempt));
         match outcome {
             Ok(Written::Stored(_)) => {
                 let turn = self.l1.turn(write.slot);
-                self.bump(write.slot);
+                let _ = self.advance(write.slot, epoch);
                 self.l1.remove(write.key);
                 drop(turn);
                 Ok(SetOutcome::Stored(0))
@@ -183,10 +186,10 @@ impl Cache {
     }
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
-    fn fill(&self, write: &Write<'_>, version: u64, epoch: (u64, u64), config: &Config) -> Result<()> {
+    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
         let started = Instant::now();
         let turn = self.l1.turn(write.slot);
-        let advanced = self.epochs.as_ref().and_then(|epochs| epochs.advance(write.slot, epoch));
+        let advanced = self.advance(write.slot, epoch);
         match advanced {
             Some(own) => match self.entry(write, version, own, config) {
                 Ok(entry) => self.l1.put(entry, Arrival::Written),
@@ -214,7 +217,12 @@ impl Cache {
         drop(turn);
     }
 
-    fn entry(&self, write: &Write<'_>, version: u64, epoch: (u64, u64), config: &Config) -> Result<Entry> {
+    /// Our write is done: what was read before it is void.
+    fn advance(&self, slot: u32, epoch: Epoch) -> Option<Epoch> {
+        self.coherence.as_ref().and_then(|coherence| coherence.epochs.advance(slot, epoch))
+    }
+
+    fn entry(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<Entry> {
         let max_ttl_ms = config.l1.max_ttl_ms;
         let entry = Entry::new(Parts {
             key: write.key,

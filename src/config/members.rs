@@ -188,7 +188,10 @@ pub static MEMBERS: &[Member] = &[
          "what a read does with an entry that it cannot open: `error`: a `TC_SEAL_…`; `miss`: `TC_NOT_FOUND`, logged \
           and counted"),
 
-    later("/coherence/heartbeat_ms"), later("/coherence/heartbeat_timeout_ms"),
+    live("/coherence/heartbeat_ms", integer(50, 60_000), Json("1000"),
+         "how often it is checked that changes of L2 are heard of"),
+    live("/coherence/heartbeat_timeout_ms", integer(10, 60_000), Json("250"),
+         "redis: how long the server may be silent before hits of L1 are checked against it"),
 
     live("/resilience/deadline_ms", integer(1, 60_000), Json("500"),
          "the whole of a call: queueing, connecting, every attempt"),
@@ -197,7 +200,8 @@ pub static MEMBERS: &[Member] = &[
          "before the second attempt; exponential, full jitter"),
     live("/resilience/max_backoff_ms", integer(0, 60_000), Json("200"),
          "the longest backoff; not less than `backoff_ms`"),
-    later("/resilience/stale_ms"),
+    live("/resilience/stale_ms", integer(0, NO_LIMIT), Json("300000"),
+         "how long an entry that cannot be verified may be served as `TC_DEGRADED`; 0: never"),
     later("/resilience/circuit_failures"), later("/resilience/circuit_ratio"), later("/resilience/probe_ms"),
     live("/resilience/close_ms", integer(0, 600_000), Json("5000"), "how long `tc_close` flushes"),
     later("/resilience/journal_path"), later("/resilience/journal_max_bytes"), later("/resilience/journal_max_entries"),
@@ -227,7 +231,18 @@ mod tests {
     #[test]
     fn a_section_knows_its_names_in_order() {
         assert_eq!(names_in("/l1", Member::is_built), ["enabled", "capacity_bytes", "max_ttl_ms"]);
-        let top = ["version", "name", "limits", "l1", "l2", "expiry", "encryption", "resilience", "logging"];
+        let top = [
+            "version",
+            "name",
+            "limits",
+            "l1",
+            "l2",
+            "expiry",
+            "encryption",
+            "coherence",
+            "resilience",
+            "logging",
+        ];
         assert_eq!(names_in("", Member::is_built), top);
     }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub expiry: Expiry,
     /// How they are sealed in L2.
     pub encryption: Encryption,
+    /// How it is noticed that changes of L2 are no longer heard of.
+    pub coherence: Coherence,
     /// What a call does when L2 fails.
     pub resilience: Resilience,
     /// What is logged, and where.
@@ -117,6 +119,15 @@ pub enum FromValue {
     Off,
 }
 
+/// How it is noticed that changes of L2 are no longer heard of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coherence {
+    /// How often it is checked.
+    pub heartbeat_ms: u64,
+    /// How long a server may be silent.
+    pub heartbeat_timeout_ms: u64,
+}
+
 /// What a call does when L2 fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resilience {
@@ -128,6 +139,8 @@ pub struct Resilience {
     pub backoff_ms: u64,
     /// The longest backoff.
     pub max_backoff_ms: u64,
+    /// How long an entry that cannot be verified may be served; 0 for not at all.
+    pub stale_ms: i64,
     /// How long closing flushes.
     pub close_ms: u64,
 }
@@ -207,11 +220,16 @@ impl Config {
             l2: L2::from_settings(settings),
             expiry: Expiry::from_settings(settings),
             encryption: Encryption::from_settings(settings),
+            coherence: Coherence {
+                heartbeat_ms: settings.number("/coherence/heartbeat_ms"),
+                heartbeat_timeout_ms: settings.number("/coherence/heartbeat_timeout_ms"),
+            },
             resilience: Resilience {
                 deadline_ms: settings.number("/resilience/deadline_ms"),
                 max_attempts: settings.number("/resilience/max_attempts"),
                 backoff_ms: settings.number("/resilience/backoff_ms"),
                 max_backoff_ms: settings.number("/resilience/max_backoff_ms"),
+                stale_ms: settings.number("/resilience/stale_ms"),
                 close_ms: settings.number("/resilience/close_ms"),
             },
             logging: Logging::from_settings(settings),

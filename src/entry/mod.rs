@@ -82,9 +82,10 @@ impl Entry {
             key_len: u32::try_from(parts.key.len()).ok()?,
         };
         let rare = Rare {
-            renew_at_ms: renewal(&parts).into(),
+            renew_at_ms: renewal(parts.lifetime.sliding_ms, parts.deadline_ms).into(),
             stay_until_ms: parts.stay_until_ms,
             written_mark: 0.into(),
+            verified_at_ms: clock::coarse_ms().into(),
         };
         Raw::entry(parts.key, parts.data, public, meta, rare).map(Entry)
     }
@@ -234,11 +235,19 @@ impl Entry {
         (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed))
     }
 
-    /// Trusts it again under the epochs from before it was compared with L2.
-    pub fn set_epoch(&self, epoch: (u64, u64)) {
-        let meta = self.0.meta();
+    /// Trusts it again under the epochs from before it was compared with L2. Its window is as new as its end says.
+    pub fn verify(&self, epoch: (u64, u64)) {
+        let (meta, rare) = (self.0.meta(), self.0.rare());
+        rare.verified_at_ms.store(clock::coarse_ms(), Ordering::Relaxed);
+        rare.renew_at_ms.fetch_max(renewal(meta.sliding_ms, self.deadline_ms()), Ordering::Relaxed);
         meta.global_epoch.store(epoch.1, Ordering::Relaxed);
         meta.epoch.store(epoch.0, Ordering::Release);
+    }
+
+    /// When it was read from L2 or compared with it last, by the coarse monotonic clock.
+    #[must_use]
+    pub fn verified_at_ms(&self) -> i64 {
+        self.0.rare().verified_at_ms.load(Ordering::Relaxed)
     }
 
     /// How much had been written into L1 when it was; 0 when it was read from L2.
@@ -283,9 +292,9 @@ pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
 }
 
 /// A read renews the window from when a quarter of it is over, however old the entry was when it came here.
-fn renewal(parts: &Parts<'_>) -> i64 {
-    let quarter_ms = parts.lifetime.sliding_ms / 4;
-    clock::coarse_ms().saturating_add(quarter_ms).min(parts.deadline_ms.saturating_sub(3 * quarter_ms))
+fn renewal(sliding_ms: i64, deadline_ms: i64) -> i64 {
+    let quarter_ms = sliding_ms / 4;
+    clock::coarse_ms().saturating_add(quarter_ms).min(deadline_ms.saturating_sub(3 * quarter_ms))
 }
 
 impl Hash for Entry {

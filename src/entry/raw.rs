@@ -73,6 +73,8 @@ pub(super) struct Rare {
     pub stay_until_ms: i64,
     /// How much had been written into L1 when it was; 0 when it was read from L2.
     pub written_mark: AtomicU64,
+    /// The coarse monotonic time in ms at which L2 last had it so.
+    pub verified_at_ms: AtomicI64,
 }
 
 const META: usize = size_of::<Head>();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::guard::{Answer, defect, guard, status, text};
+use super::entries::found;
+use super::guard::{self, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
 use super::{arguments, callbacks, handle, value};
-use crate::cache::{Cache, InProgress, Landed, SetOutcome};
+use crate::cache::{Answer, Cache, InProgress, SetOutcome};
 use crate::entry::{Entry, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::resilience;
@@ -35,8 +36,8 @@ pub unsafe extern "C" fn tc_get_async(
         let cache = accept(cache)?;
         let working = completion.accept(&cache);
         let callbacks = Arc::clone(&cache.runtime().callbacks);
-        let told = move |landed: Landed| {
-            completion.set_outcome(Some(landed.map(Outcome::of_read)));
+        let told = move |answer: Result<Answer>| {
+            completion.set_outcome(Some(answer.map(Outcome::of_read)));
             drop(working);
             complete(&callbacks, completion);
         };
@@ -103,9 +104,11 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of_read(entry: Option<Entry>) -> Outcome {
-        let status = if entry.is_some() { tc_status::TC_OK } else { tc_status::TC_NOT_FOUND };
-        Outcome { status, version: entry.as_ref().map_or(0, Entry::version), entry }
+    fn of_read(answer: Answer) -> Outcome {
+        match found(answer) {
+            Some((entry, status)) => Outcome { status, version: entry.version(), entry: Some(entry) },
+            None => Outcome { status: tc_status::TC_NOT_FOUND, version: 0, entry: None },
+        }
     }
 }
 
@@ -191,7 +194,7 @@ fn start(
     handle: *mut tc_cache,
     mut completion: Completion,
     work: impl FnOnce(&Cache, Instant) -> Result<Outcome> + Send + 'static,
-) -> Answer {
+) -> guard::Answer {
     let cache = accept(handle)?;
     let runtime = Arc::clone(cache.runtime());
     let working = completion.accept(&cache);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::guard::guard;
 use super::types::{tc_cache, tc_set_options, tc_status, tc_value};
 use super::{arguments, handle, value};
-use crate::cache::SetOutcome;
+use crate::cache::{Answer, SetOutcome};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 
@@ -26,12 +26,12 @@ pub unsafe extern "C" fn tc_get(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
         arguments::output("out_value", out_value)?;
-        let Some(entry) = find(cache, key)? else {
+        let Some((entry, status)) = found(find(cache, key)?) else {
             return Ok(tc_status::TC_NOT_FOUND);
         };
         // SAFETY: not null and aligned; writable by the caller's contract.
         unsafe { out_value.write(value::give(entry)) };
-        Ok(tc_status::TC_OK)
+        Ok(status)
     })
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn tc_get_into(
         if buffer.is_null() && buffer_len != 0 {
             return Err(arguments::invalid("buffer is null, but buffer_len is not 0."));
         }
-        let Some(entry) = find(cache, key)? else {
+        let Some((entry, status)) = found(find(cache, key)?) else {
             return Ok(tc_status::TC_NOT_FOUND);
         };
         let data = entry.data();
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn tc_get_into(
             // the caller's own, so it cannot overlap an entry.
             unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), buffer.cast(), data.len()) };
         }
-        Ok(tc_status::TC_OK)
+        Ok(status)
     })
 }
 
@@ -159,14 +159,24 @@ pub unsafe extern "C" fn tc_clear(cache: *mut tc_cache) -> tc_status {
 }
 
 #[inline(always)]
-fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
+fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
     match handle::hit(cache, key) {
-        Some(entry) => Ok(Some(entry)),
+        Some(entry) => Ok(Answer::Fresh(entry)),
         None => missed(cache, key),
     }
 }
 
 #[cold]
-fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Option<Entry>> {
+fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
     handle::get(cache)?.get_missed(key, Instant::now())
+}
+
+/// An entry, and what the caller is told of it.
+#[inline(always)]
+pub(super) fn found(answer: Answer) -> Option<(Entry, tc_status)> {
+    match answer {
+        Answer::Fresh(entry) => Some((entry, tc_status::TC_OK)),
+        Answer::Degraded(entry) => Some((entry, tc_status::TC_DEGRADED)),
+        Answer::Absent => None,
+    }
 }

@@ -9,7 +9,7 @@ pub mod sqlite;
 
 use std::time::Instant;
 
-use crate::config;
+use crate::config::Config;
 use crate::entry::{Lifetime, Secret};
 pub use failure::{Class, Failure};
 
@@ -48,6 +48,70 @@ pub enum Written {
     Conflict,
 }
 
+/// What the keys of the library itself begin with, under the prefix.
+pub const OWN: &[u8] = b"__tokencache:";
+
+/// Whether changes that others make are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// There was no link yet.
+    NotYet,
+    /// All of them.
+    All,
+    /// There is no link, or it is silent.
+    Lost,
+    /// There is a way to L2, but not to its changes.
+    Refused,
+}
+
+impl Hearing {
+    /// Its word in `tc_stats`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Hearing::NotYet => "not_yet",
+            Hearing::All => "up",
+            Hearing::Lost => "down",
+            Hearing::Refused => "unavailable",
+        }
+    }
+}
+
+/// What a [`Witness`] remembers of a write that has begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark {
+    /// Which table it was told.
+    pub table: u32,
+    /// Which write it is.
+    pub number: u32,
+}
+
+/// Hears what happens to L2. No method waits for anything, so that a store may call it under its own locks. Keys are
+/// as L2 knows them.
+pub trait Witness: Send + Sync {
+    /// Somebody else has changed `key`.
+    fn changed(&self, key: &[u8]);
+
+    /// Anybody may have changed anything.
+    fn all_changed(&self);
+
+    /// From now on every change is told.
+    fn hears(&self);
+
+    /// From now on changes may be missed.
+    fn is_deaf(&self, hearing: Hearing, why: &Failure);
+
+    /// A write of `key` is about to be committed, by a store that does not tell others itself. Called under the lock
+    /// that all writers take; refused where others could not hear of it.
+    fn begins(&self, key: &[u8]) -> Result<Mark, Failure>;
+
+    /// The write of `key` is committed, or will not be.
+    fn ends(&self, key: &[u8], mark: Mark);
+
+    /// As [`Witness::begins`], without a write: a time to repair what writers share.
+    fn settles(&self);
+}
+
 /// One try at an operation.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
@@ -64,6 +128,11 @@ pub type Answered = Box<dyn FnOnce(Option<Result<Option<Stored>, Failure>>) + Se
 pub trait Store: Send + Sync {
     /// Waits until L2 can be used, or says why not. Idempotent.
     fn connect(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
+
+    /// Waits until what happens to L2 can be heard of, as far as that depends on a link. Costs nothing where there is one.
+    fn ready(&self, _attempt: Attempt<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// The live entry of `key`. What has expired is absent.
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure>;
@@ -100,11 +169,17 @@ pub trait Store: Send + Sync {
     ) -> Result<Written, Failure>;
 
     /// Renews the sliding window of the live entry of `key`, and answers its new end (as [`Stored::ends_at_ms`]);
-    /// `None` when there is no live entry. An entry that does not slide keeps its end.
-    fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure>;
+    /// `None` when there is no live entry. An entry that does not slide keeps its end. `known` is its lifetime, where
+    /// the caller knows that it is still that.
+    fn touch(
+        &self,
+        key: &[u8],
+        known: Option<Lifetime>,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<i64>, Failure>;
 
     /// Takes over what can change while open, from a configuration of the same kind.
-    fn configure(&self, kind: &config::Kind);
+    fn configure(&self, config: &Config);
 
     /// Work that no caller waits for, called about twice a second: records what was used, forgets what has expired,
     /// restores what was lost.

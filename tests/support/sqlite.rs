@@ -4,12 +4,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokencache::clock;
+use tokencache::coherence::Coherence;
 use tokencache::entry::Lifetime;
 use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Attempt, Class, Expected, Failure, Store, Stored, Written};
+use tokencache::log::{Level, Logger, Settings};
 
 pub const FOREVER: Lifetime = Lifetime { expires_at_ms: 0, sliding_ms: 0 };
 
@@ -35,7 +38,21 @@ pub fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 pub fn store(path: &Path) -> SqliteStore {
-    SqliteStore::new(path.to_owned(), 0)
+    store_of(path, 0)
+}
+
+/// A store that tells others of its writes, of at most `capacity_bytes`.
+pub fn store_of(path: &Path, capacity_bytes: u64) -> SqliteStore {
+    let settings = Settings {
+        name: "test".into(),
+        level: Level::Error,
+        to_stderr: false,
+        clear_keys: false,
+        key_prefix: String::new(),
+    };
+    let log = Arc::new(Logger::new(settings));
+    let witness = Coherence::shared(path.to_owned(), 0, &log).expect("there is memory");
+    SqliteStore::new(path.to_owned(), capacity_bytes, Arc::new(witness))
 }
 
 pub fn set(store: &SqliteStore, key: &str, bytes: &[u8]) -> u64 {

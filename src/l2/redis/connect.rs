@@ -13,8 +13,9 @@ use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::diagnosis::{of_error, of_io, of_server};
+use super::heartbeat::Pulse;
 use super::watched::{FirstError, Watched};
-use super::{layout, tls};
+use super::{feed, layout, tls};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -34,22 +35,34 @@ pub(super) struct Connected {
     pub driver: AbortHandle,
     /// How far the server's clock is ahead of the monotonic clock of this process.
     pub clock_lead_ms: i64,
+    /// When bytes came last.
+    pub pulse: Pulse,
+    /// Why the server does not tell its changes, if it does not.
+    pub refused: Option<Failure>,
+}
+
+/// What a link is asked to be.
+pub(super) struct Wanted<'a> {
+    pub redis: &'a Redis,
+    /// The changes of which keys are to be told.
+    pub prefix: &'a str,
 }
 
 /// Connects and greets. `pushes` hears what the server says unasked, and that the link is lost.
-pub(super) async fn connect(redis: &Redis, pushes: impl AsyncPushSender) -> Result<Connected, Failure> {
+pub(super) async fn connect(wanted: Wanted<'_>, pushes: impl AsyncPushSender) -> Result<Connected, Failure> {
+    let redis = wanted.redis;
     let address = &redis.address;
     let failed = |error: &std::io::Error| of_io(address, error);
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            greet(redis, stream, pushes).await
+            greet(wanted, stream, pushes).await
         }
         Link::Tcp { host, port, is_tls } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
             if !is_tls {
-                return greet(redis, stream, pushes).await;
+                return greet(wanted, stream, pushes).await;
             }
             let name = ServerName::try_from(host.clone()).map_err(|_| {
                 Failure::new(
@@ -58,7 +71,7 @@ pub(super) async fn connect(redis: &Redis, pushes: impl AsyncPushSender) -> Resu
                 )
             })?;
             let stream = tls::connector(redis)?.connect(name, stream).await;
-            greet(redis, stream.map_err(|error| failed(&error))?, pushes).await
+            greet(wanted, stream.map_err(|error| failed(&error))?, pushes).await
         }
     }
 }
@@ -70,18 +83,24 @@ fn harden(stream: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 
-async fn greet<S>(redis: &Redis, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
+async fn greet<S>(wanted: Wanted<'_>, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let first = FirstError::default();
-    let stream = Watched { stream, address: redis.address.clone(), first: first.clone() };
+    let (first, pulse) = (FirstError::default(), Pulse::default());
+    let address = wanted.redis.address.clone();
+    let stream = Watched { stream, address, first: first.clone(), pulse: pulse.clone() };
     // One system call reads what many requests were answered.
     let stream = BufReader::with_capacity(READ_BYTES, stream);
-    first.ends(introduce(redis, stream, pushes)).await
+    first.ends(introduce(wanted, stream, pulse, pushes)).await
 }
 
-async fn introduce<S>(redis: &Redis, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
+async fn introduce<S>(
+    Wanted { redis, prefix }: Wanted<'_>,
+    stream: S,
+    pulse: Pulse,
+    pushes: impl AsyncPushSender,
+) -> Result<Connected, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -102,14 +121,16 @@ where
     if redis.address.database != 0 {
         requests.cmd("SELECT").arg(redis.address.database);
     }
+    requests.add_command(feed::tracking(prefix));
     let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
-    let [time, _, _, selected @ ..] = &answers[..] else { return Err(layout::unexpected()) };
+    let [time, _, _, selected @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
+    let refused = feed::refused(&redis.address, tracked);
     // A server whose time may not be asked for is taken to share ours.
     let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
-    Ok(Connected { connection, driver, clock_lead_ms })
+    Ok(Connected { connection, driver, clock_lead_ms, pulse, refused })
 }
 
 /// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it

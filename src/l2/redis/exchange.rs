@@ -83,7 +83,7 @@ impl Link {
                 Err(failure)
             }
             None => {
-                up.doubt();
+                up.pulse.doubt();
                 let message = format!("Redis at {} did not answer in time.", up.redis.address);
                 Err(Failure::new(Class::Timeout, message))
             }

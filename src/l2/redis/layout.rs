@@ -22,7 +22,7 @@ const UNIX_EPOCH: i64 = 621_355_968_000_000_000;
 /// The last moment of 9999, beyond which .NET throws.
 const LAST: i64 = 3_155_378_975_999_999_999;
 /// A thousand years: what Redis takes as a lifetime with room to spare.
-const LONGEST_MS: i64 = 1000 * 365 * 86_400_000;
+pub(super) const LONGEST_MS: i64 = 1000 * 365 * 86_400_000;
 
 /// The version of an entry that holds `data`: the first 8 bytes of its SHA-1, never 0 or `u64::MAX`.
 pub(super) fn version(data: &[u8]) -> u64 {
@@ -50,8 +50,6 @@ impl Written {
     /// `data`, written by `writer` at hybrid time `clock`, that lives for `lifetime` from now.
     pub fn new(data: &[u8], clock: u64, writer: u64, lifetime: Lifetime) -> Written {
         let version = version(data);
-        let now_ms = clock::unix_ms();
-        let ends_at_ms = lifetime.ends_at_ms(now_ms);
         Written {
             absexp: match lifetime.expires_at_ms {
                 0 => -1,
@@ -63,9 +61,16 @@ impl Written {
             },
             ver: [clock, version, xxh3_64(data), writer].map(hex).concat(),
             version,
-            ttl_ms: (ends_at_ms != 0).then(|| ends_at_ms.saturating_sub(now_ms).clamp(1, LONGEST_MS)),
+            ttl_ms: ttl_ms(lifetime),
         }
     }
+}
+
+/// How long Redis keeps an entry of `lifetime` from now when nothing renews it; `None` for ever.
+pub(super) fn ttl_ms(lifetime: Lifetime) -> Option<i64> {
+    let now_ms = clock::unix_ms();
+    let ends_at_ms = lifetime.ends_at_ms(now_ms);
+    (ends_at_ms != 0).then(|| ends_at_ms.saturating_sub(now_ms).clamp(1, LONGEST_MS))
 }
 
 /// What the server answered to `HMGET` of the fields and `PTTL`, as an entry; `None` when there is no live one.

@@ -8,23 +8,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::select;
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::connect::{Connected, connect};
+use super::connect::{Connected, Wanted, connect};
 use super::exchange::Letter;
-use super::{diagnosis, wait};
-use crate::config::Redis;
-use crate::l2::{Attempt, Class, Failure};
+use super::heartbeat::{Heartbeat, Pulse};
+use super::{diagnosis, feed, wait};
+use crate::config::{Config, Redis};
+use crate::l2::{Attempt, Class, Failure, Hearing, Witness};
 use crate::runtime::lock;
 
 /// Between the beginnings of two attempts, with up to a quarter more.
 const PACE: Duration = Duration::from_secs(1);
 /// How long one attempt may take.
-const CONNECTING: Duration = Duration::from_secs(2);
+const CONNECTING: Duration = Duration::from_millis(1500);
 
 /// The link of one store; clones share it.
 #[derive(Clone)]
@@ -37,6 +39,9 @@ struct Shared {
     state: Mutex<State>,
     news: Condvar,
     closing: Notify,
+    witness: Arc<dyn Witness>,
+    prefix: String,
+    heartbeat: Heartbeat,
     links: AtomicU64,
     attempts: AtomicU64,
     losses: AtomicU64,
@@ -68,9 +73,10 @@ pub(super) struct Up {
     pub connection: MultiplexedConnection,
     pub redis: Arc<Redis>,
     pub clock_lead_ms: i64,
+    pub pulse: Pulse,
+    /// Whether the server did not tell its changes when the link was made.
+    pub is_refused: bool,
     attempt: u64,
-    /// Somebody waited for an answer in vain: is it still there?
-    doubted: Arc<AtomicBool>,
     _driver: Arc<Driver>,
 }
 
@@ -83,21 +89,9 @@ impl Drop for Driver {
     }
 }
 
-impl Up {
-    /// An answer did not come in time.
-    pub fn doubt(&self) {
-        self.doubted.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody has doubted it since it was asked last.
-    pub fn take_doubt(&self) -> bool {
-        self.doubted.swap(false, Ordering::Relaxed)
-    }
-}
-
 impl Link {
-    /// A link to `redis` that nobody has needed yet, driven by `io`.
-    pub fn new(redis: Redis, io: Handle) -> Link {
+    /// A link to `redis` that nobody has needed yet, driven by `io`. `witness` hears of changes.
+    pub fn new(redis: Redis, config: &Config, witness: Arc<dyn Witness>, io: Handle) -> Link {
         let state = State {
             redis: Arc::new(redis),
             phase: Phase::Idle,
@@ -109,6 +103,9 @@ impl Link {
             state: Mutex::new(state),
             news: Condvar::new(),
             closing: Notify::new(),
+            witness,
+            prefix: config.l2.key_prefix.clone(),
+            heartbeat: Heartbeat::new(config),
             links: 0.into(),
             attempts: 0.into(),
             losses: 0.into(),
@@ -180,20 +177,27 @@ impl Link {
         state.phase = Phase::Connecting;
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
         let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
+        let is_lost = Arc::new(AtomicBool::new(false));
         let pushes = {
-            let shared = Arc::clone(&self.shared);
-            let redis = Arc::clone(&redis);
+            let link = self.clone();
+            let (redis, is_lost) = (Arc::clone(&redis), Arc::clone(&is_lost));
             move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
-                    shared.lose(attempt, diagnosis::lost(&redis.address));
+                    is_lost.store(true, Ordering::SeqCst);
+                    link.lose_attempt(attempt, diagnosis::lost(&redis.address));
+                } else {
+                    feed::tell(link.shared.witness.as_ref(), &push);
                 }
                 Ok::<(), SendError>(())
             }
         };
         // A task of its own, so that even a defect in it ends the attempt.
         let connecting = self.io.spawn({
-            let redis = Arc::clone(&redis);
-            async move { tokio::time::timeout(CONNECTING, connect(&redis, pushes)).await }
+            let (shared, redis) = (Arc::clone(&self.shared), Arc::clone(&redis));
+            async move {
+                let wanted = Wanted { redis: &redis, prefix: &shared.prefix };
+                tokio::time::timeout(CONNECTING, connect(wanted, pushes)).await
+            }
         });
         self.io.spawn(async move {
             let connected = match connecting.await {
@@ -207,34 +211,52 @@ impl Link {
                     "Connecting to Redis failed by a defect in Tokencache.",
                 )),
             };
-            link.end(attempt, connected, redis);
+            link.end(attempt, connected, redis, &is_lost);
         });
     }
 
-    fn end(&self, attempt: u64, connected: Result<Connected, Failure>, redis: Arc<Redis>) {
-        let connected = connected.map(|connected| Up {
-            connection: connected.connection,
-            redis,
-            clock_lead_ms: connected.clock_lead_ms,
-            attempt,
-            doubted: Arc::default(),
-            _driver: Arc::new(Driver(connected.driver)),
+    fn end(
+        &self,
+        attempt: u64,
+        connected: Result<Connected, Failure>,
+        redis: Arc<Redis>,
+        is_lost: &AtomicBool,
+    ) {
+        let lost = diagnosis::lost(&redis.address);
+        let connected = connected.map(|connected| {
+            let up = Up {
+                connection: connected.connection,
+                redis,
+                clock_lead_ms: connected.clock_lead_ms,
+                pulse: connected.pulse,
+                is_refused: connected.refused.is_some(),
+                attempt,
+                _driver: Arc::new(Driver(connected.driver)),
+            };
+            (up, connected.refused)
         });
         let mut state = lock(&self.shared.state);
+        // Nobody could lose it while it was being made.
+        let connected =
+            connected.and_then(|up| if is_lost.load(Ordering::SeqCst) { Err(lost) } else { Ok(up) });
         // It may have been closed or configured anew since.
         if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
             return;
         }
         state.phase = match connected {
-            Ok(up) => {
+            Ok((up, refused)) => {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
+                self.io.spawn(self.clone().watch(up.clone()));
                 state.last = None;
+                self.shared.tell(refused.as_ref());
                 Phase::Up(up, post)
             }
             Err(failure) => {
                 state.last = Some(failure.clone());
+                self.shared.witness.is_deaf(Hearing::Lost, &failure);
+                self.restore_later(&state);
                 Phase::Down(failure)
             }
         };
@@ -244,11 +266,72 @@ impl Link {
 
     /// The link of `up` is of no use any more, for the reason of `failure`.
     pub fn lose(&self, up: &Up, failure: Failure) {
-        self.shared.lose(up.attempt, failure);
+        self.lose_attempt(up.attempt, failure);
+    }
+
+    fn lose_attempt(&self, attempt: u64, failure: Failure) {
+        let mut state = lock(&self.shared.state);
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
+            return;
+        }
+        self.shared.witness.is_deaf(Hearing::Lost, &failure);
+        self.shared.losses.fetch_add(1, Ordering::Relaxed);
+        state.last = Some(failure.clone());
+        self.restore_later(&state);
+        let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
+        drop(state);
+        drop(before);
+        self.shared.news.notify_all();
+    }
+
+    /// Whoever uses L1 alone waits for no link, and yet needs one to trust it.
+    fn restore_later(&self, state: &State) {
+        let (link, at, attempt) = (self.clone(), state.not_before, state.attempt);
+        self.io.spawn(async move {
+            let due = tokio::time::sleep_until(at.into());
+            let _ = select(pin!(due), pin!(link.closed())).await;
+            let is_same = lock(&link.shared.state).attempt == attempt;
+            if is_same {
+                link.restore();
+            }
+        });
+    }
+
+    /// Whether the link of `up` stands.
+    pub fn is_up(&self, up: &Up) -> bool {
+        let state = lock(&self.shared.state);
+        state.attempt == up.attempt && matches!(state.phase, Phase::Up(..))
+    }
+
+    /// The link of `up` has answered, and tells changes unless it is `refused`.
+    pub fn hear(&self, up: &Up, refused: Option<&Failure>) {
+        let state = lock(&self.shared.state);
+        if state.attempt == up.attempt && matches!(state.phase, Phase::Up(..)) {
+            self.shared.tell(refused);
+        }
+    }
+
+    /// The link of `up` says nothing.
+    pub fn is_silent(&self, up: &Up, failure: &Failure) {
+        let state = lock(&self.shared.state);
+        if state.attempt == up.attempt {
+            self.shared.witness.is_deaf(Hearing::Lost, failure);
+        }
+    }
+
+    /// What every key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.shared.prefix
+    }
+
+    /// How often it is asked.
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.shared.heartbeat
     }
 
     /// Takes over another address or other credentials: the next call uses them, at once.
-    pub fn configure(&self, redis: Redis) {
+    pub fn configure(&self, redis: Redis, config: &Config) {
+        self.shared.heartbeat.configure(config);
         let mut state = lock(&self.shared.state);
         let is_same = *state.redis == redis;
         if is_same || matches!(state.phase, Phase::Closed) {
@@ -258,6 +341,8 @@ impl Link {
         state.attempt += 1;
         state.not_before = Instant::now();
         state.last = None;
+        let moved = Failure::new(Class::Unreachable, "L2 has another address or other credentials now.");
+        self.shared.witness.is_deaf(Hearing::Lost, &moved);
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
         drop(state);
         drop(before);
@@ -298,16 +383,10 @@ impl Link {
 }
 
 impl Shared {
-    fn lose(&self, attempt: u64, failure: Failure) {
-        let mut state = lock(&self.state);
-        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
-            return;
+    fn tell(&self, refused: Option<&Failure>) {
+        match refused {
+            None => self.witness.hears(),
+            Some(failure) => self.witness.is_deaf(Hearing::Refused, failure),
         }
-        self.losses.fetch_add(1, Ordering::Relaxed);
-        state.last = Some(failure.clone());
-        let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
-        drop(state);
-        drop(before);
-        self.news.notify_all();
     }
 }

@@ -5,6 +5,8 @@
 mod connect;
 mod diagnosis;
 mod exchange;
+mod feed;
+mod heartbeat;
 mod layout;
 mod link;
 mod names;
@@ -13,18 +15,19 @@ mod tls;
 mod wait;
 mod watched;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
 use self::exchange::{Answers, Letter};
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::{Link, Up};
-use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, RENEW, Script};
-use super::{Answered, Attempt, Expected, Failure, Store, Stored, Written};
+use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, Script};
+use super::{Answered, Attempt, Expected, Failure, Store, Stored, Witness, Written};
 use crate::clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::entry::Lifetime;
 use crate::error::{Error, Kind, Result as Outcome};
 use crate::runtime::Runtime;
@@ -33,8 +36,6 @@ use crate::runtime::Runtime;
 const TOMBSTONE_MS: &str = "86400000";
 /// How long a conditional write may wait for its comparison.
 const STAGED_MS: &str = "60000";
-/// How long a doubted link has to answer.
-const PING: Duration = Duration::from_millis(250);
 
 /// A store in a Redis.
 pub struct RedisStore {
@@ -53,17 +54,22 @@ struct Set<'a> {
 }
 
 impl RedisStore {
-    /// A store in `redis`, to which a link is made when it is needed. Every key begins with a prefix of `prefix_len`
-    /// bytes.
+    /// A store in `redis`, to which a link is made when it is needed. What others change there is told to `witness`.
     ///
     /// # Errors
     /// `OutOfMemory` when the thread of its link cannot be started, or the system has no random bytes.
-    pub fn new(redis: config::Redis, prefix_len: usize, runtime: &Runtime) -> Outcome<RedisStore> {
+    pub fn new(
+        redis: config::Redis,
+        config: &Config,
+        witness: Arc<dyn Witness>,
+        runtime: &Runtime,
+    ) -> Outcome<RedisStore> {
         // From the system: a generator of our own would tell a forked child the same number as its parent.
         let writer = getrandom::u64().map_err(|error| {
             Error::new(Kind::OutOfMemory, format!("The system gives no random bytes ({error})."))
         })?;
-        Ok(RedisStore { link: Link::new(redis, runtime.io()?), prefix_len, writer, staged: 0.into() })
+        let link = Link::new(redis, config, witness, runtime.io()?);
+        Ok(RedisStore { link, prefix_len: config.l2.key_prefix.len(), writer, staged: 0.into() })
     }
 
     /// The live entry that the answers to [`reading`] hold.
@@ -122,6 +128,31 @@ impl RedisStore {
         }
     }
 
+    /// Moves the end of an entry that lives for `lifetime`: later, never earlier, and never of one that has none, which
+    /// somebody may have put there since.
+    fn renew(&self, key: &[u8], lifetime: Lifetime, attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
+        let up = self.link.up(attempt)?;
+        let ttl_ms = layout::ttl_ms(lifetime).unwrap_or(layout::LONGEST_MS);
+        let ask = |renewal: &Cmd| {
+            let mut requests = pipe();
+            requests.add_command(renewal.clone()).cmd("PTTL").arg(key);
+            self.link.ask(&up, &requests, attempt)
+        };
+        let renewal = expire(key, ttl_ms);
+        let mut answers = ask(renewal.clone().arg("GT"))?;
+        if matches!(&answers[..], [Value::ServerError(error), _] if error.code() == "ERR") {
+            // Before Redis 7.
+            answers = ask(&renewal)?;
+        }
+        self.link.check(&up, &answers)?;
+        match answers[..] {
+            [_, Value::Int(-2)] => Ok(None),
+            [_, Value::Int(-1)] => Ok(Some(0)),
+            [_, Value::Int(left_ms)] => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
+            _ => Err(unexpected()),
+        }
+    }
+
     fn set_if(&self, set: &Set<'_>, expected: &str, attempt: Attempt<'_>) -> Result<bool, Failure> {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
         let arguments = [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes()];
@@ -162,6 +193,10 @@ impl Store for RedisStore {
         let up = self.link.up(attempt)?;
         let answers = self.link.ask(&up, &single(cmd("PING")), attempt)?;
         self.link.check(&up, &answers)
+    }
+
+    fn ready(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.link.up(attempt).map(drop)
     }
 
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure> {
@@ -227,35 +262,32 @@ impl Store for RedisStore {
         Ok(if done == 1 { Written::Stored(version) } else { Written::Conflict })
     }
 
-    fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
-        match self.run(&RENEW, pipe(), &[key], &[], attempt)? {
-            -2 => Ok(None),
-            -3 => Err(layout::malformed("absexp or sldexp")),
-            -1 => Ok(Some(0)),
-            left_ms => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
-        }
-    }
-
-    fn configure(&self, kind: &config::Kind) {
-        if let config::Kind::Redis(redis) = kind {
-            self.link.configure((**redis).clone());
-        }
-    }
-
-    /// Restores a lost link, and replaces one that does not answer any more: a stopped server says no goodbye.
-    fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
-        let Some(up) = self.link.up_now() else {
-            self.link.restore();
-            return Ok(());
+    fn touch(
+        &self,
+        key: &[u8],
+        known: Option<Lifetime>,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<i64>, Failure> {
+        let lifetime = match known {
+            Some(lifetime) => lifetime,
+            None => match self.get(key, attempt)? {
+                None => return Ok(None),
+                Some(stored) if stored.lifetime.sliding_ms == 0 => return Ok(Some(stored.ends_at_ms)),
+                Some(stored) => stored.lifetime,
+            },
         };
-        if up.take_doubt() {
-            let deadline = attempt.deadline.min(Instant::now() + PING);
-            let answered = self.link.ask(&up, &single(cmd("PING")), Attempt { deadline, ..attempt });
-            if let Err(failure) = answered {
-                self.link.lose(&up, failure.clone());
-                return Err(failure);
-            }
+        self.renew(key, lifetime, attempt)
+    }
+
+    fn configure(&self, config: &Config) {
+        if let config::Kind::Redis(redis) = &config.l2.kind {
+            self.link.configure((**redis).clone(), config);
         }
+    }
+
+    /// The link looks after itself.
+    fn tend(&self, _attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.link.restore();
         Ok(())
     }
 

@@ -3,8 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-/// The library's own space under the prefix.
-const OWN: &[u8] = b"__tokencache:";
+use crate::l2::OWN;
 
 /// What a cluster hashes of `key`: what stands between the first `{` and the next `}`, or all of it.
 fn hashed(key: &[u8]) -> &[u8] {

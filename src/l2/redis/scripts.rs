@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 use sha1::{Digest, Sha1};
 
-/// Answers the version, the `ver`, the sliding window and the absolute end (in milliseconds from now, or nil) of the
-/// live entry of `key`; nothing when there is none. `is_number` is what a reader takes for one.
+/// Answers the version and the `ver` of the live entry of `key`; nothing when there is none. `is_number` is what a
+/// reader takes for one.
 const LIVE: &str = r"
 local function is_number(text, least, most)
   local number = tonumber(text or '-1')
@@ -28,7 +28,7 @@ local function live(key)
   local version = string.sub(redis.sha1hex(entry[3]), 1, 16)
   if version == '0000000000000000' then version = '0000000000000001' end
   if version == 'ffffffffffffffff' then version = 'fffffffffffffffe' end
-  return version, entry[4], window ~= -1 and window / 1e4 or nil, absolute ~= -1 and (absolute - now) / 1e4 or nil, is_whole
+  return version, entry[4]
 end
 ";
 
@@ -65,18 +65,6 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
 ";
 
-/// KEYS: the entry. Answers how long it lives now: -1 for ever, -2 when there is none, -3 when its fields cannot be read.
-const TOUCH: &str = r"
-local version, _, window, absolute, is_whole = live(KEYS[1])
-if not version then return -2 end
-if not is_whole then return -3 end
-if window then
-  local left = math.floor(math.min(window, absolute or window, 31536000000000))
-  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(left, 1)))
-end
-return redis.call('PTTL', KEYS[1])
-";
-
 /// A script, and its name at the server.
 pub(super) struct Script {
     text: String,
@@ -85,7 +73,6 @@ pub(super) struct Script {
 
 pub(super) static CONDITIONAL_SET: LazyLock<Script> = LazyLock::new(|| Script::new(SET));
 pub(super) static CONDITIONAL_REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(REMOVE));
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(TOUCH));
 
 impl Script {
     fn new(body: &str) -> Script {

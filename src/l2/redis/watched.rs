@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::diagnosis::of_io;
+use super::heartbeat::Pulse;
 use super::wait::closed;
 use crate::config::redis::Address;
 use crate::l2::Failure;
@@ -50,6 +51,8 @@ pub(super) struct Watched<S> {
     pub stream: S,
     pub address: Address,
     pub first: FirstError,
+    /// Is told when bytes come.
+    pub pulse: Pulse,
 }
 
 impl<S> Watched<S> {
@@ -67,7 +70,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pulse.beat();
+        }
         self.look(polled)
     }
 }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::registry::{self, CHANGED, Registry};
 
-/// How long a fork waits for running calls.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a fork waits for running calls. A disk that is busy may hold up a checkpoint for longer than the 100 ms that
+/// a fork should take, and a child without its database is worse than a late one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     // Without a destructor: a thread that is ending, or a process at exit, may still fork.

@@ -15,6 +15,7 @@ mod transaction;
 mod usage;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eviction::Capacity;
@@ -23,9 +24,9 @@ use schema::ENTRIES;
 use statements::Write;
 use usage::Usage;
 
-use super::{Attempt, Expected, Failure, Store, Stored, Written};
+use super::{Attempt, Expected, Failure, Mark, Store, Stored, Witness, Written};
 use crate::clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::entry::Lifetime;
 
 /// How long `tend` deletes what has expired before it lets others write for a while.
@@ -34,17 +35,19 @@ const TENDING: Duration = Duration::from_millis(50);
 /// A store in a file.
 pub struct SqliteStore {
     pool: Pool,
+    witness: Arc<dyn Witness>,
     capacity: Capacity,
     usage: Usage,
 }
 
 impl SqliteStore {
     /// A store in the file at `path`, which is opened when it is needed. Beyond `capacity_bytes` (0 for no limit) what
-    /// has expired goes, then the oldest tombstones, then the longest unused.
+    /// has expired goes, then the oldest tombstones, then the longest unused. `witness` tells others of each write.
     #[must_use]
-    pub fn new(path: PathBuf, capacity_bytes: u64) -> SqliteStore {
+    pub fn new(path: PathBuf, capacity_bytes: u64, witness: Arc<dyn Witness>) -> SqliteStore {
         SqliteStore {
             pool: Pool::new(path, &ENTRIES),
+            witness,
             capacity: Capacity::new(capacity_bytes),
             usage: Usage::default(),
         }
@@ -55,6 +58,52 @@ impl SqliteStore {
         if self.capacity.is_limited() {
             self.usage.remember(key, recorded_ms, now_ms);
         }
+    }
+
+    /// Makes `write` where what is there is `expected`, so that whoever shares the file hears of it: from before it is
+    /// committed to after. Answers the version, or `None` where something else is there.
+    fn write(
+        &self,
+        write: &Write<'_>,
+        expected: Expected,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<u64>, Failure> {
+        let mut change = None;
+        let written = self.pool.write(attempt, |connection| {
+            let now_ms = clock::unix_ms();
+            // An earlier try at this transaction, which was rolled back, ends here.
+            match Change::begin(&self.witness, write.key) {
+                Ok(begun) => change = Some(begun),
+                Err(failure) => return Ok(Err(failure)),
+            }
+            let version = statements::write(connection, write, expected, now_ms)?;
+            if version.is_some() && self.capacity.is_limited() {
+                self.capacity.keep(connection, Some(write.key), now_ms, &self.usage)?;
+            }
+            Ok(Ok(version))
+        });
+        drop(change);
+        written?
+    }
+}
+
+/// A write that others are told of, until it is dropped.
+struct Change<'a> {
+    witness: &'a Arc<dyn Witness>,
+    key: &'a [u8],
+    mark: Mark,
+}
+
+impl<'a> Change<'a> {
+    fn begin(witness: &'a Arc<dyn Witness>, key: &'a [u8]) -> Result<Change<'a>, Failure> {
+        let mark = witness.begins(key)?;
+        Ok(Change { witness, key, mark })
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.witness.ends(self.key, self.mark);
     }
 }
 
@@ -86,16 +135,7 @@ impl Store for SqliteStore {
     ) -> Result<Written, Failure> {
         self.capacity.admit(key.len(), bytes.len())?;
         let write = Write { key, value: Some(bytes), version, written_at_ms, lifetime };
-        self.pool.write(attempt, |connection| {
-            let now_ms = clock::unix_ms();
-            let Some(version) = statements::write(connection, &write, expected, now_ms)? else {
-                return Ok(Written::Conflict);
-            };
-            if self.capacity.is_limited() {
-                self.capacity.keep(connection, Some(key), now_ms, &self.usage)?;
-            }
-            Ok(Written::Stored(version))
-        })
+        Ok(self.write(&write, expected, attempt)?.map_or(Written::Conflict, Written::Stored))
     }
 
     fn remove(
@@ -106,22 +146,27 @@ impl Store for SqliteStore {
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure> {
         let tombstone = Write { key, value: None, version, written_at_ms: 0, lifetime: Lifetime::default() };
-        self.pool.write(attempt, |connection| {
-            let now_ms = clock::unix_ms();
-            let Some(version) = statements::write(connection, &tombstone, expected, now_ms)? else {
-                // Whoever names a version has seen an entry, and it is gone: somebody else was here.
-                let is_other =
-                    matches!(expected, Expected::Version(_)) || statements::is_live(connection, key, now_ms)?;
-                return Ok(if is_other { Written::Conflict } else { Written::Stored(version) });
-            };
-            if self.capacity.is_limited() {
-                self.capacity.keep(connection, Some(key), now_ms, &self.usage)?;
-            }
-            Ok(Written::Stored(version))
-        })
+        if let Some(version) = self.write(&tombstone, expected, attempt)? {
+            return Ok(Written::Stored(version));
+        }
+        // There was no row, or one that is not the expected one.
+        let is_other = match expected {
+            Expected::Anything => false,
+            // Whoever names a version has seen an entry, and it is gone: somebody else was here.
+            Expected::Version(_) => true,
+            Expected::Absent => self
+                .pool
+                .read(attempt, |connection| statements::is_live(connection, key, clock::unix_ms()))?,
+        };
+        Ok(if is_other { Written::Conflict } else { Written::Stored(version) })
     }
 
-    fn touch(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
+    fn touch(
+        &self,
+        key: &[u8],
+        _known: Option<Lifetime>,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<i64>, Failure> {
         let end = self.pool.read(attempt, |connection| {
             let now_ms = clock::unix_ms();
             let end = statements::end(connection, key, now_ms)?;
@@ -138,8 +183,8 @@ impl Store for SqliteStore {
         }
     }
 
-    fn configure(&self, kind: &config::Kind) {
-        if let config::Kind::Sqlite { capacity_bytes, .. } = kind {
+    fn configure(&self, config: &Config) {
+        if let config::Kind::Sqlite { capacity_bytes, .. } = &config.l2.kind {
             self.capacity.set(*capacity_bytes);
         }
     }
@@ -149,6 +194,7 @@ impl Store for SqliteStore {
         loop {
             let expired = self.pool.write(attempt, |connection| {
                 let now_ms = clock::unix_ms();
+                self.witness.settles();
                 self.usage.record(connection)?;
                 self.capacity.keep(connection, None, now_ms, &self.usage)?;
                 self.capacity.delete_expired(connection, None, now_ms)

@@ -1,0 +1,188 @@
+//! Other people's changes, turned into epochs: whether we hear of them, since when, and what it means for what L1
+//! has. Redis tells us itself; the processes that share a SQLite file tell each other by a table beside it.
+
+#![forbid(unsafe_code)]
+
+mod shared;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::epoch::{self, EpochTable, Reach};
+use crate::error::Result;
+use crate::l2::{Failure, Hearing, Mark, OWN, Witness};
+use crate::log::{Level, Logger};
+use crate::stats::count;
+use shared::Shared;
+
+/// What is known of the changes that others make to the L2 of one cache.
+pub struct Coherence {
+    /// The counters by which an entry of L1 is trusted.
+    pub epochs: EpochTable,
+    prefix_len: usize,
+    status: Mutex<Status>,
+    shared: Option<Shared>,
+    heard: AtomicU64,
+    lost: AtomicU64,
+    restored: AtomicU64,
+    log: Arc<Logger>,
+}
+
+/// Whether changes are heard of.
+struct Status {
+    hearing: Hearing,
+    since: Instant,
+    reason: String,
+}
+
+impl Coherence {
+    /// For an L2 that tells us of changes itself, whose keys begin with a prefix of `prefix_len` bytes.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn told(prefix_len: usize, log: &Arc<Logger>) -> Result<Coherence> {
+        Coherence::new(prefix_len, Reach::Own, None, log)
+    }
+
+    /// For the processes that share the database at `path`.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn shared(path: PathBuf, prefix_len: usize, log: &Arc<Logger>) -> Result<Coherence> {
+        Coherence::new(prefix_len, Reach::Shared, Some(Shared::new(path)), log)
+    }
+
+    fn new(prefix_len: usize, reach: Reach, shared: Option<Shared>, log: &Arc<Logger>) -> Result<Coherence> {
+        let status =
+            Status { hearing: Hearing::NotYet, since: Instant::now(), reason: "no link to L2 yet".into() };
+        Ok(Coherence {
+            epochs: EpochTable::new(reach)?,
+            prefix_len,
+            status: Mutex::new(status),
+            shared,
+            heard: 0.into(),
+            lost: 0.into(),
+            restored: 0.into(),
+            log: Arc::clone(log),
+        })
+    }
+
+    /// Checks what can be lost without a word: the file that processes share. To be called at each heartbeat.
+    pub fn look(&self) {
+        if let Some(shared) = &self.shared {
+            self.settled(shared.look(&self.epochs));
+        }
+    }
+
+    /// As one object of `tc_stats`.
+    #[must_use]
+    pub fn describe(&self) -> Value {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let status = self.status();
+        json!({
+            "feed": status.hearing.word(),
+            "since_ms": u64::try_from(status.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "reason": status.reason,
+            "changes_heard": load(&self.heard),
+            "feeds_lost": load(&self.lost),
+            "feeds_restored": load(&self.restored),
+        })
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slot of a key as L2 knows it; none for what is the library's own.
+    fn slot(&self, stored_key: &[u8]) -> Option<u32> {
+        let key = stored_key.get(self.prefix_len..)?;
+        (!key.starts_with(OWN)).then(|| epoch::slot(key))
+    }
+
+    fn settled(&self, settled: std::result::Result<(), Failure>) {
+        match settled {
+            Ok(()) => self.hears(),
+            Err(failure) => self.is_deaf(Hearing::Refused, &failure),
+        }
+    }
+}
+
+impl Witness for Coherence {
+    fn changed(&self, key: &[u8]) {
+        count(&self.heard);
+        if let Some(slot) = self.slot(key) {
+            self.epochs.bump(slot);
+        }
+    }
+
+    fn all_changed(&self) {
+        count(&self.heard);
+        self.epochs.bump_all();
+    }
+
+    fn hears(&self) {
+        let mut status = self.status();
+        self.epochs.feed();
+        if status.hearing == Hearing::All {
+            return;
+        }
+        let for_s = status.since.elapsed().as_secs_f64();
+        let before = std::mem::replace(
+            &mut *status,
+            Status { hearing: Hearing::All, since: Instant::now(), reason: String::new() },
+        );
+        drop(status);
+        if before.hearing != Hearing::NotYet {
+            count(&self.restored);
+            self.log.write(Level::Info, "coherence", || {
+                format!("Changes of L2 are heard of again after {for_s:.1} s; L1 is trusted again.")
+            });
+        }
+    }
+
+    fn is_deaf(&self, hearing: Hearing, why: &Failure) {
+        let mut status = self.status();
+        self.epochs.starve();
+        let was = status.hearing;
+        if was == hearing && status.reason == why.message {
+            return;
+        }
+        if was == Hearing::All {
+            count(&self.lost);
+        }
+        let since = if was == Hearing::All { Instant::now() } else { status.since };
+        *status = Status { hearing, since, reason: why.message.clone() };
+        drop(status);
+        if was != hearing {
+            let level =
+                if was == Hearing::NotYet && hearing == Hearing::Lost { Level::Debug } else { Level::Warn };
+            self.log.write(level, "coherence", || {
+                format!("Changes of L2 are not heard of, so every hit of L1 is checked against it: {why}")
+            });
+        }
+    }
+
+    fn begins(&self, key: &[u8]) -> std::result::Result<Mark, Failure> {
+        let Some(shared) = &self.shared else { return Ok(Mark::default()) };
+        let begun = shared.begin(&self.epochs, self.slot(key));
+        let (mark, verdict) = begun.inspect_err(|failure| self.is_deaf(Hearing::Refused, failure))?;
+        self.settled(verdict);
+        Ok(mark)
+    }
+
+    fn ends(&self, key: &[u8], mark: Mark) {
+        if let Some(shared) = &self.shared {
+            shared.end(&self.epochs, self.slot(key), mark);
+        }
+    }
+
+    fn settles(&self) {
+        if let Some(shared) = &self.shared {
+            self.settled(shared.settle(&self.epochs));
+        }
+    }
+}

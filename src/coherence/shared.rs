@@ -1,0 +1,289 @@
+//! The table that processes share: a file beside the database. It is made whole under another name and never resized;
+//! whoever finds that it is another one than before trusts nothing until it has that one.
+//!
+//! ```text
+//! 0      8 bytes   "TCEPOCHS"                    in every version
+//! 8      8 bytes   version of the rest, 1        in every version
+//! 16     8 bytes   epoch of everything           in every version
+//! 4096   8 bytes   epoch of slot 0, and so on    of version 1: 65,536 slots
+//! ```
+//!
+//! Numbers are of the machine's own order. A process that finds a version that it does not know moves the epoch of
+//! everything with each of its writes, and trusts nothing itself.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::epoch::{EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
+use crate::l2::{Class, Failure, Mark};
+
+const MAGIC: &[u8; 8] = b"TCEPOCHS";
+const VERSION: u64 = 1;
+/// How often a file is looked for that others make and replace at the same time.
+const TRIES: usize = 4;
+
+/// The file beside one database.
+pub(super) struct Shared {
+    database: PathBuf,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    file: Option<Attached>,
+    /// Counts the files that were attached: a mark of an earlier one means nothing to the present.
+    attached: u32,
+    database: Option<Identity>,
+}
+
+struct Attached {
+    file: File,
+    extent: Extent,
+    identity: Identity,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// What to do where the file is there and is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// Nobody else is about to write: put another in its place.
+    Replace,
+    Leave,
+}
+
+impl Shared {
+    pub fn new(database: PathBuf) -> Shared {
+        // A later chdir must not move it.
+        let database = std::path::absolute(&database).unwrap_or(database);
+        let mut path = OsString::from(&database);
+        path.push("-epochs");
+        Shared { database, path: path.into(), state: Mutex::default() }
+    }
+
+    /// Whether the counters are those of the file that stands beside the database now; if not, they are made so.
+    pub fn look(&self, epochs: &EpochTable) -> Result<(), Failure> {
+        let mut state = self.state();
+        let database = identity(&self.database).ok();
+        let known = state.database;
+        if known.is_some() && database.is_some() && known != database {
+            epochs.bump_all();
+        }
+        state.database = database.or(known);
+        self.ensure(&mut state, epochs, Repair::Leave)?;
+        state.verdict(&self.path)
+    }
+
+    /// As [`Shared::look`], under the write lock of the database.
+    pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
+        let mut state = self.state();
+        self.ensure(&mut state, epochs, Repair::Replace)?;
+        state.verdict(&self.path)
+    }
+
+    /// Under the write lock of the database: a write to `slot` is about to be committed. Answers also whether what this
+    /// process has may be trusted.
+    pub fn begin(
+        &self,
+        epochs: &EpochTable,
+        slot: Option<u32>,
+    ) -> Result<(Mark, Result<(), Failure>), Failure> {
+        let mut state = self.state();
+        // By its links alone, because this stands before every write: a file that was removed or replaced has none.
+        if !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
+            self.ensure(&mut state, epochs, Repair::Replace)?;
+        }
+        let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
+        Ok((mark, state.verdict(&self.path)))
+    }
+
+    /// The write of `mark` is committed, or will not be.
+    pub fn end(&self, epochs: &EpochTable, slot: Option<u32>, mark: Mark) {
+        let state = self.state();
+        match state.slot(slot) {
+            slot if state.attached == mark.table => epochs.end(slot, mark.number),
+            // Whoever has the new file may have read what was there before the write.
+            Some(slot) => epochs.bump(slot),
+            None => epochs.bump_all(),
+        }
+    }
+
+    fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {
+        if let Some(attached) = &state.file {
+            let is_in_place = identity(&self.path).is_ok_and(|identity| identity == attached.identity);
+            let is_whole = attached.file.metadata().is_ok_and(|file| is_long_enough(&file, attached.extent));
+            if is_in_place && is_whole {
+                return Ok(());
+            }
+            // Others may still have it: what they trusted by it is void, until they have found the new one.
+            if is_whole {
+                epochs.retire();
+            }
+            state.file = None;
+            epochs.detach().map_err(|error| self.failed("cannot be let go", &error))?;
+        }
+        epochs.starve();
+        let attached = self.find(repair)?;
+        let taken = epochs.attach(&attached.file, attached.extent);
+        taken.map_err(|error| self.failed("cannot be mapped into memory", &error))?;
+        state.attached = state.attached.wrapping_add(1);
+        state.file = Some(attached);
+        Ok(())
+    }
+
+    fn find(&self, repair: Repair) -> Result<Attached, Failure> {
+        for _ in 0..TRIES {
+            match open(&self.path) {
+                Ok(file) => match attached(file) {
+                    Ok(Some(attached)) => return Ok(attached),
+                    Ok(None) if repair == Repair::Replace => self.make(repair)?,
+                    Ok(None) => return Err(self.damaged()),
+                    Err(error) => return Err(self.failed("cannot be read", &error)),
+                },
+                Err(error) if error.kind() == ErrorKind::NotFound => self.make(repair)?,
+                Err(error) => return Err(self.failed("cannot be opened for writing", &error)),
+            }
+        }
+        let message = format!("The epoch file {} is replaced again and again.", self.path.display());
+        Err(Failure::new(Class::Busy, message))
+    }
+
+    /// Makes it, whole, with the mode of the database: whoever may write there must be able to say so here.
+    fn make(&self, repair: Repair) -> Result<(), Failure> {
+        let made = self.make_beside(repair);
+        made.map_err(|error| self.failed("cannot be made", &error))
+    }
+
+    fn make_beside(&self, repair: Repair) -> io::Result<()> {
+        let database = fs::metadata(&self.database)?;
+        let mut name = OsString::from(&self.path);
+        name.push(format!(".{}.{:08x}", std::process::id(), random()?));
+        let beside = Removed(PathBuf::from(name));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside.0)?;
+        file.write_all(&fresh()?)?;
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::fchown(&file, Some(database.uid()), Some(database.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(database.mode() & 0o666))?;
+        match repair {
+            Repair::Replace => fs::rename(&beside.0, &self.path),
+            // Not over that of another process, which may have trusted it already.
+            Repair::Leave => match fs::hard_link(&beside.0, &self.path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            },
+        }
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> Failure {
+        let class = match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Class::Denied,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Class::Full,
+            _ => Class::Unreachable,
+        };
+        let path = self.path.display();
+        let message = format!(
+            "The epoch file {path} {what} ({error}), and without it the processes that share the database do not hear \
+             of each other's writes; let whoever may write to the database write to this file and its folder."
+        );
+        Failure::new(class, message)
+    }
+
+    fn damaged(&self) -> Failure {
+        let message =
+            format!("The epoch file {} is damaged; the next write replaces it.", self.path.display());
+        Failure::new(Class::Unreachable, message)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether what this process has may be trusted.
+    fn verdict(&self, path: &Path) -> Result<(), Failure> {
+        if self.file.as_ref().is_none_or(|attached| attached.extent == Extent::Whole) {
+            return Ok(());
+        }
+        let message = format!(
+            "The epoch file {} was made by another version of Tokencache; stop the processes of that version and \
+             remove the file.",
+            path.display()
+        );
+        Err(Failure::new(Class::Unreachable, message))
+    }
+
+    /// Where a write to `slot` is told: where another version laid out the slots, to everybody.
+    fn slot(&self, slot: Option<u32>) -> Option<u32> {
+        slot.filter(|_| self.file.as_ref().is_some_and(|attached| attached.extent == Extent::Whole))
+    }
+}
+
+/// A name that is removed when it is no longer needed.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A file of this version, with an epoch of everything that no other file had.
+fn fresh() -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; FILE_BYTES];
+    let half = u64::from(random()? >> 1);
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..16].copy_from_slice(&VERSION.to_ne_bytes());
+    bytes[GLOBAL * 8..][..8].copy_from_slice(&(half << 32 | half).to_ne_bytes());
+    Ok(bytes)
+}
+
+fn random() -> io::Result<u32> {
+    getrandom::u32().map_err(io::Error::other)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// What `file` can be used for, if it is an epoch file at all.
+fn attached(file: File) -> io::Result<Option<Attached>> {
+    let about = file.metadata()?;
+    let mut head = [0; 16];
+    if !about.is_file() || !is_long_enough(&about, Extent::Header) {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut head, 0)?;
+    let is_known = head[8..] == VERSION.to_ne_bytes();
+    let extent = if is_known { Extent::Whole } else { Extent::Header };
+    let is_ours = head[..8] == *MAGIC && is_long_enough(&about, extent);
+    let identity = Identity { device: about.dev(), inode: about.ino() };
+    Ok(is_ours.then_some(Attached { file, extent, identity }))
+}
+
+fn is_long_enough(file: &fs::Metadata, extent: Extent) -> bool {
+    match extent {
+        Extent::Whole => file.len() == FILE_BYTES as u64,
+        Extent::Header => file.len() >= (HEADER_WORDS * 8) as u64,
+    }
+}
+
+fn has_links(file: &File) -> bool {
+    file.metadata().is_ok_and(|file| file.nlink() > 0)
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::symlink_metadata(path).map(|file| Identity { device: file.dev(), inode: file.ino() })
+}

@@ -1,0 +1,376 @@
+//! One counter per slot of keys: "has anybody changed this since I read it?" An entry remembers the epochs of its
+//! slot and of everything as they were before the read of L2 began, and may be served while both still stand. So one
+//! change is one increment, and a change that arrives while a read is under way marks the result at birth.
+//!
+//! In a table that processes share, a counter is two: writes *begun* in its upper half, and *done* in its lower. While
+//! they differ somebody is writing, or died doing so, and what is read is not to be trusted.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+mod words;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use foldhash::quality::FixedState;
+
+use crate::clock;
+use crate::error::{Error, Result};
+use words::Words;
+pub use words::{Extent, FILE_BYTES, HEADER_WORDS, SLOTS};
+
+/// The epochs of a slot and of everything.
+pub type Epoch = (u64, u64);
+
+/// The epoch of everything when nobody tells us of changes: it never stands.
+const UNTRUSTED: u64 = u64::MAX;
+/// Where the header has the epoch of everything.
+pub const GLOBAL: usize = 2;
+/// How many changes of everything are remembered.
+const REMEMBERED: usize = 32;
+
+/// Who can change the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This process, which hears of every change of L2.
+    Own,
+    /// Every process that shares the file, each for its own writes.
+    Shared,
+}
+
+/// The counters of one cache.
+pub struct EpochTable {
+    words: Words,
+    reach: Reach,
+    /// Odd while every change of L2 reaches the counters.
+    feeds: AtomicU64,
+    /// When which epoch of everything ended.
+    ended: Mutex<VecDeque<(u64, i64)>>,
+}
+
+/// The slot of `key`.
+#[must_use]
+pub fn slot(key: &[u8]) -> u32 {
+    (FixedState::with_seed(1).hash_one(key) >> 48) as u32
+}
+
+/// Whether what is read under `epoch` will be told when it changes.
+#[must_use]
+pub fn is_trusted(epoch: Epoch) -> bool {
+    epoch.1 != UNTRUSTED
+}
+
+impl EpochTable {
+    /// A table that nobody feeds yet.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn new(reach: Reach) -> Result<EpochTable> {
+        let words = Words::private().map_err(|_| Error::out_of_memory(FILE_BYTES))?;
+        Ok(EpochTable { words, reach, feeds: 0.into(), ended: Mutex::default() })
+    }
+
+    /// The epochs of `slot` and of everything, to be taken *before* a read of L2 begins.
+    #[must_use]
+    pub fn now(&self, slot: u32) -> Epoch {
+        let before = self.feeds.load(Ordering::SeqCst);
+        let here = self.at(slot).load(Ordering::Acquire);
+        let global = self.global().load(Ordering::Acquire);
+        let is_settled = self.reach == Reach::Own || (is_settled(here) && is_settled(global));
+        // Looked at again: whoever stops the feed says so before it moves the epoch or puts other counters here.
+        let is_trusted = is_settled && is_fed(before) && self.feeds.load(Ordering::SeqCst) == before;
+        (here, if is_trusted { global } else { UNTRUSTED })
+    }
+
+    /// Whether nobody has changed anything in `slot` since `epoch`.
+    #[inline(always)]
+    #[must_use]
+    pub fn stands(&self, slot: u32, epoch: Epoch) -> bool {
+        self.at(slot).load(Ordering::Acquire) == epoch.0 && self.global().load(Ordering::Relaxed) == epoch.1
+    }
+
+    /// Whether nobody is known to have changed anything in `slot` since `epoch`.
+    #[must_use]
+    pub fn slot_stands(&self, slot: u32, epoch: Epoch) -> bool {
+        self.at(slot).load(Ordering::Acquire) == epoch.0
+    }
+
+    /// Somebody changed something in `slot`, or may have.
+    pub fn bump(&self, slot: u32) {
+        change(self.at(slot), self.reach);
+    }
+
+    /// Nothing that was read before may be trusted without another look.
+    pub fn bump_all(&self) {
+        self.remember_end();
+        change(self.global(), self.reach);
+    }
+
+    /// From now on every change of L2 reaches the counters. Answers whether that is news.
+    pub fn feed(&self) -> bool {
+        self.turn_feed(true)
+    }
+
+    /// From now on changes of L2 may be missed. Answers whether that is news.
+    pub fn starve(&self) -> bool {
+        let is_news = self.turn_feed(false);
+        if is_news {
+            self.bump_all();
+        }
+        is_news
+    }
+
+    fn turn_feed(&self, on: bool) -> bool {
+        let turned = self.feeds.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |feeds| {
+            (is_fed(feeds) != on).then_some(feeds + 1)
+        });
+        turned.is_ok()
+    }
+
+    /// Whether every change of L2 reaches the counters.
+    #[must_use]
+    pub fn is_fed(&self) -> bool {
+        is_fed(self.feeds.load(Ordering::SeqCst))
+    }
+
+    /// Until when, by the coarse monotonic clock, an entry under `epoch` was vouched for, if the table remembers it.
+    #[must_use]
+    pub fn stood_until_ms(&self, epoch: Epoch) -> Option<i64> {
+        if self.global().load(Ordering::Acquire) == epoch.1 {
+            return Some(clock::coarse_ms());
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.iter().rev().find(|(global, _)| *global == epoch.1).map(|(_, at_ms)| *at_ms)
+    }
+
+    /// Our own write, begun at `epoch`, is done: answers the epoch under which its entry is valid, or `None` when
+    /// somebody else changed something in between.
+    #[must_use]
+    pub fn advance(&self, slot: u32, epoch: Epoch) -> Option<Epoch> {
+        let at = self.at(slot);
+        let next = changed(epoch.0, self.reach);
+        let has_advanced = match self.reach {
+            // Its own steps have moved the counter, by one if they were the only ones.
+            Reach::Shared => is_settled(epoch.0) && at.load(Ordering::Acquire) == next,
+            Reach::Own => at.compare_exchange(epoch.0, next, Ordering::AcqRel, Ordering::Acquire).is_ok(),
+        };
+        if !has_advanced {
+            self.bump(slot);
+        }
+        has_advanced.then_some((next, epoch.1))
+    }
+
+    /// A write to `slot`, or with `None` to a slot that this version cannot tell, is about to reach L2. Answers its
+    /// number, for [`EpochTable::end`]. Only one process at a time may do so.
+    pub fn begin(&self, slot: Option<u32>) -> u32 {
+        let begun = |word: u64| (upper(word).wrapping_add(1), word as u32);
+        let before = update(self.place(slot), |word| {
+            let (begun, done) = begun(word);
+            join(begun, done)
+        });
+        begun(before).0
+    }
+
+    /// The write that [`EpochTable::begin`] called `number` has reached L2, or failed to. It heals what writers before
+    /// it left open.
+    pub fn end(&self, slot: Option<u32>, number: u32) {
+        update(self.place(slot), |word| {
+            let done = word as u32;
+            let is_later = number.wrapping_sub(done) < u32::MAX / 2;
+            join(upper(word), if is_later { number } else { done })
+        });
+    }
+
+    /// Whoever uses this table is to trust nothing in it any more.
+    pub fn retire(&self) {
+        self.begin(None);
+    }
+
+    /// Takes the counters of `file` in place of the present ones. The table must not be fed.
+    ///
+    /// # Errors
+    /// When the file cannot be mapped.
+    pub fn attach(&self, file: &File, extent: Extent) -> io::Result<()> {
+        self.remember_end();
+        self.words.attach(file, extent)
+    }
+
+    /// Lets go of the file, of which nothing may be left to read.
+    ///
+    /// # Errors
+    /// When there is no memory to take its place.
+    pub fn detach(&self) -> io::Result<()> {
+        self.words.detach()
+    }
+
+    fn remember_end(&self) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() == REMEMBERED {
+            ended.pop_front();
+        }
+        ended.push_back((self.global().load(Ordering::Acquire), clock::coarse_ms()));
+    }
+
+    fn place(&self, slot: Option<u32>) -> &AtomicU64 {
+        slot.map_or_else(|| self.global(), |slot| self.at(slot))
+    }
+
+    #[inline(always)]
+    fn at(&self, slot: u32) -> &AtomicU64 {
+        step();
+        &self.words[HEADER_WORDS + slot as usize % SLOTS]
+    }
+
+    #[inline(always)]
+    fn global(&self) -> &AtomicU64 {
+        step();
+        &self.words[GLOBAL]
+    }
+}
+
+/// Under a model checker, another thread may come in before each look at a counter.
+#[inline(always)]
+fn step() {
+    #[cfg(feature = "shuttle")]
+    shuttle::thread::yield_now();
+}
+
+fn is_fed(feeds: u64) -> bool {
+    feeds % 2 == 1
+}
+
+fn upper(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+fn join(begun: u32, done: u32) -> u64 {
+    u64::from(begun) << 32 | u64::from(done)
+}
+
+/// Whether all writes that were begun are done.
+fn is_settled(word: u64) -> bool {
+    upper(word) == word as u32
+}
+
+/// What a settled counter is after one change.
+fn changed(word: u64, reach: Reach) -> u64 {
+    match reach {
+        Reach::Own => word.wrapping_add(1),
+        Reach::Shared => join(upper(word).wrapping_add(1), (word as u32).wrapping_add(1)),
+    }
+}
+
+/// Moves a counter. One that is not settled is left to its writer: nothing under it is trusted, and what it settles to
+/// nobody has seen.
+fn change(counter: &AtomicU64, reach: Reach) {
+    if reach == Reach::Own {
+        counter.fetch_add(1, Ordering::AcqRel);
+    } else {
+        update(counter, |word| if is_settled(word) { changed(word, reach) } else { word });
+    }
+}
+
+fn update(counter: &AtomicU64, to: impl Fn(u64) -> u64) -> u64 {
+    let updated = counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(to(word)));
+    updated.unwrap_or_else(|word| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(reach: Reach) -> EpochTable {
+        let table = EpochTable::new(reach).expect("there is memory");
+        assert!(table.feed());
+        table
+    }
+
+    #[test]
+    fn an_own_write_advances_only_an_epoch_that_stood() {
+        let table = table(Reach::Own);
+        let before = table.now(7);
+        let own = table.advance(7, before).expect("nobody interfered");
+        assert!(table.stands(7, own) && !table.stands(7, before));
+        table.bump(7);
+        assert_eq!(table.advance(7, own), None);
+        assert!(!table.stands(7, own));
+    }
+
+    #[test]
+    fn a_shared_write_voids_what_was_read_before_and_during_it() {
+        let table = table(Reach::Shared);
+        let before = table.now(7);
+        let number = table.begin(Some(7));
+        let during = table.now(7);
+        assert!(
+            !table.stands(7, before) && !table.stands(7, during),
+            "what is read now is not to be trusted"
+        );
+        table.end(Some(7), number);
+        assert!(!table.stands(7, before) && !table.stands(7, during));
+        let own = table.advance(7, before).expect("nobody else wrote");
+        assert!(table.stands(7, own) && table.stands(7, table.now(7)));
+    }
+
+    #[test]
+    fn the_next_writer_heals_what_a_dead_one_left() {
+        let table = table(Reach::Shared);
+        let _dead = table.begin(Some(7));
+        let before = table.now(7);
+        table.bump(7);
+        assert!(!table.stands(7, table.now(7)), "a bump does not heal it");
+        let number = table.begin(Some(7));
+        table.end(Some(7), number);
+        assert!(table.stands(7, table.now(7)));
+        assert_eq!(table.advance(7, before), None, "who began before the dead one was healed does not know");
+    }
+
+    #[test]
+    fn writers_that_end_in_another_order_leave_it_settled() {
+        let table = table(Reach::Shared);
+        let first = table.begin(Some(7));
+        let second = table.begin(Some(7));
+        table.end(Some(7), second);
+        let between = table.now(7);
+        assert!(table.stands(7, between), "the second writer began after the first had committed");
+        table.end(Some(7), first);
+        assert!(table.stands(7, between));
+    }
+
+    #[test]
+    fn counters_wrap_without_touching_each_other() {
+        let table = table(Reach::Shared);
+        table.at(7).store(join(u32::MAX, u32::MAX), Ordering::Release);
+        let number = table.begin(Some(7));
+        table.end(Some(7), number);
+        assert_eq!(table.at(7).load(Ordering::Acquire), 0);
+        assert_eq!(changed(join(u32::MAX, u32::MAX), Reach::Shared), 0);
+    }
+
+    #[test]
+    fn without_a_feed_nothing_is_trusted_and_it_is_known_until_when_it_was() {
+        let table = table(Reach::Own);
+        let fed = table.now(7);
+        assert!(table.starve() && !table.starve());
+        let ended_ms = table.stood_until_ms(fed).expect("the end is remembered");
+        assert!(clock::coarse_ms() - ended_ms < 60_000);
+        let starved = table.now(7);
+        assert!(!table.stands(7, fed) && !table.stands(7, starved) && table.slot_stands(7, fed));
+        assert!(table.feed());
+        assert!(!table.stands(7, starved) && table.stands(7, table.now(7)));
+        assert_eq!(table.stood_until_ms(starved), None);
+    }
+
+    #[test]
+    fn a_retired_table_vouches_for_nothing() {
+        let table = table(Reach::Shared);
+        let before = table.now(7);
+        table.retire();
+        assert!(!table.stands(7, before) && !table.stands(7, table.now(7)));
+    }
+}
