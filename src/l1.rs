@@ -3,14 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache as Table;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::entry::{Entry, Key, cost_bytes};
+use crate::sync::{Mutex, MutexGuard, lock, step};
 
 /// The share of the capacity for entries that were read again and again. The rest is a queue of the newest, with room
 /// for all that is fresh although a shard may hold more than its share of it: where it had not, entries of all ages would
@@ -114,13 +115,13 @@ impl L1 {
     #[inline]
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Entry> {
+        step();
         self.table.get(&Key(key))
     }
 
     /// The right to write entries of `slot`, until it is dropped.
     pub fn turn(&self, slot: u32) -> MutexGuard<'_, ()> {
-        let turn = &self.turns[slot as usize % self.turns.len()];
-        turn.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.turns[slot as usize % self.turns.len()])
     }
 
     /// Stores `entry` in place of what was under its key. Call it with the [`L1::turn`] of its slot.
@@ -128,6 +129,7 @@ impl L1 {
         // Replaced in its place an entry would keep its place in the queue, which may be the first to go.
         if arrival == Arrival::Written || self.table.contains_key(&Key(entry.key())) {
             self.table.remove(&Key(entry.key()));
+            step();
         }
         if self.is_enabled.load(Ordering::Relaxed) && self.holds(entry.cost_bytes()) {
             // A few large values must not fill their shard with what cannot go.
@@ -204,7 +206,7 @@ impl L1 {
         self.is_enabled.store(is_enabled, Ordering::Relaxed);
         if !is_enabled {
             // Whoever puts an entry in has seen that it is off, once it has had its turn.
-            self.turns.iter().for_each(|turn| drop(turn.lock().unwrap_or_else(PoisonError::into_inner)));
+            self.turns.iter().for_each(|turn| drop(lock(turn)));
             self.clear();
         }
     }

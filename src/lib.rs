@@ -21,7 +21,7 @@
 //! | [`config`] | the JSON document |
 //! | [`entry`] | an entry, its layout in memory, until when it lives |
 //! | [`runtime`] | the threads |
-//! | [`error`], [`clock`], [`log`], [`stats`] | what every room may use |
+//! | [`error`], [`clock`], [`log`], [`stats`], [`sync`] | what every room may use |
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -40,3 +40,4 @@ pub mod log;
 pub mod resilience;
 pub mod runtime;
 pub mod stats;
+pub mod sync;

@@ -64,6 +64,7 @@ fn redis(_folder: &Path) -> Option<Backend> {
         "l2": { "kind": "redis", "url": format!("redis://127.0.0.1:{}/0", server.port()), "key_prefix": "conf:" },
         "encryption": { "algorithm": "none" },
         "logging": { "to": "none" },
+        "coherence": { "heartbeat_timeout_ms": 30_000 },
         "resilience": patient(),
     });
     Some(Backend { document, _alive: Box::new(server) })

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What every room may use.
-const GROUND: [&str; 4] = ["error", "clock", "log", "stats"];
+const GROUND: [&str; 5] = ["error", "clock", "log", "stats", "sync"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("stats", &[]),
     ("log", &[]),
     ("clock", &[]),
+    ("sync", &[]),
     ("error", &[]),
 ];
 

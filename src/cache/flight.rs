@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::entry::Entry;
 use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::lock;
+use crate::sync::{Condvar, Mutex, lock};
 
 /// What a read of L2 found.
 pub type Landed = Result<Option<Entry>>;

@@ -51,11 +51,37 @@ impl Cache {
         hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
         keys: keys::Keys,
     ) -> Result<Arc<Cache>> {
-        let runtime = runtime::current();
-        let log = Arc::new(log);
-        let (coherence, store) = second_tier(&config, &log, &runtime)?.unzip();
+        let (runtime, log) = (runtime::current(), Arc::new(log));
+        let second_tier = second_tier(&config, &log, &runtime)?;
+        let cache = Cache::assemble(config, log, hook, keys, second_tier);
+        let tended: Weak<dyn Tended> = cache.me.clone();
+        runtime.tend(tended)?;
+        Ok(cache)
+    }
+
+    /// A cache that a model checker drives: over `second_tier`, with no thread of its own.
+    #[cfg(feature = "shuttle")]
+    pub fn over(
+        document: &[u8],
+        second_tier: impl FnOnce(&Config, &Arc<Logger>) -> SecondTier,
+    ) -> Result<Arc<Cache>> {
+        let config = Config::parse(document)?;
+        let log = Arc::new(Logger::new(log_settings(&config)));
+        let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
+        let second_tier = second_tier(&config, &log);
+        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier)))
+    }
+
+    fn assemble(
+        config: Arc<Config>,
+        log: Arc<Logger>,
+        hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
+        keys: keys::Keys,
+        second_tier: Option<SecondTier>,
+    ) -> Arc<Cache> {
+        let (coherence, store) = second_tier.unzip();
         let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
-        let cache = Arc::new_cyclic(|me| Cache {
+        Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
             coherence,
@@ -72,13 +98,10 @@ impl Cache {
             log,
             stats: Stats::default(),
             signal: Arc::new(Signal::default()),
-            runtime: Arc::clone(&runtime),
+            runtime: runtime::current(),
             working: 0.into(),
             accepted: 0.into(),
-        });
-        let tended: Weak<dyn Tended> = cache.me.clone();
-        runtime.tend(tended)?;
-        Ok(cache)
+        })
     }
 
     /// An L2 that is busy or slow is no reason to fail; one that cannot be used on this machine is.
@@ -215,13 +238,9 @@ impl Tended for Cache {
 }
 
 /// A second tier, and what is known of the changes that others make to it.
-type SecondTier = (Arc<Coherence>, Box<dyn Store>);
+pub type SecondTier = (Arc<Coherence>, Box<dyn Store>);
 
-fn second_tier(
-    config: &Config,
-    log: &Arc<Logger>,
-    runtime: &runtime::Runtime,
-) -> Result<Option<SecondTier>> {
+fn second_tier(config: &Config, log: &Arc<Logger>, runtime: &runtime::Runtime) -> Result<Option<SecondTier>> {
     let prefix_len = config.l2.key_prefix.len();
     let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
     Ok(match &config.l2.kind {

@@ -6,8 +6,8 @@
 mod shared;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::l2::{Failure, Hearing, Mark, OWN, Witness};
 use crate::log::{Level, Logger};
 use crate::stats::count;
+use crate::sync::{Mutex, MutexGuard, lock};
 use shared::Shared;
 
 /// What is known of the changes that others make to the L2 of one cache.
@@ -94,7 +95,7 @@ impl Coherence {
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.status)
     }
 
     /// The slot of a key as L2 knows it; none for what is the library's own.

@@ -18,10 +18,10 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::epoch::{EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
 use crate::l2::{Class, Failure, Mark};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 const MAGIC: &[u8; 8] = b"TCEPOCHS";
 const VERSION: u64 = 1;
@@ -207,7 +207,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -43,7 +43,12 @@ impl Sqlite {
 
 impl Place for Sqlite {
     fn document(&self, more: Value) -> String {
-        let mut members = json!({ "l2": { "key_prefix": PREFIX }, "resilience": { "deadline_ms": 30_000 } });
+        // Many servers share a loaded machine: one that gets no turn for a while is not lost.
+        let mut members = json!({
+            "l2": { "key_prefix": PREFIX },
+            "coherence": { "heartbeat_timeout_ms": 30_000 },
+            "resilience": { "deadline_ms": 30_000 },
+        });
         merge(&mut members, more);
         self.0.document(members)
     }

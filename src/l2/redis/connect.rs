@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value, pipe};
+use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
+use redis::{
+    AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value, cmd, pipe,
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -13,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::diagnosis::{of_error, of_io, of_server};
+use super::feed::Feed;
 use super::heartbeat::Pulse;
 use super::watched::{FirstError, Watched};
 use super::{feed, layout, tls};
@@ -37,19 +40,36 @@ pub(super) struct Connected {
     pub clock_lead_ms: i64,
     /// When bytes came last.
     pub pulse: Pulse,
-    /// Why the server does not tell its changes, if it does not.
-    pub refused: Option<Failure>,
+    /// Whether the server tells its changes.
+    pub feed: Feed,
 }
 
 /// What a link is asked to be.
+#[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub redis: &'a Redis,
     /// The changes of which keys are to be told.
     pub prefix: &'a str,
 }
 
-/// Connects and greets. `pushes` hears what the server says unasked, and that the link is lost.
-pub(super) async fn connect(wanted: Wanted<'_>, pushes: impl AsyncPushSender) -> Result<Connected, Failure> {
+/// Connects and greets. `pushes` hears what the server says unasked, and that the link is lost; where the other side
+/// does not know the protocol of pushes, nobody hears.
+pub(super) async fn connect(
+    wanted: Wanted<'_>,
+    pushes: impl AsyncPushSender + Clone,
+) -> Result<Connected, Failure> {
+    if let Some(connected) = begin(wanted, Some(pushes.clone())).await? {
+        return Ok(connected);
+    }
+    let connected = begin(wanted, None::<fn(PushInfo) -> Result<(), SendError>>).await?;
+    connected.ok_or_else(|| feed::old(&wanted.redis.address))
+}
+
+/// One connection; none where the other side does not know the protocol that `pushes` takes.
+async fn begin(
+    wanted: Wanted<'_>,
+    pushes: Option<impl AsyncPushSender>,
+) -> Result<Option<Connected>, Failure> {
     let redis = wanted.redis;
     let address = &redis.address;
     let failed = |error: &std::io::Error| of_io(address, error);
@@ -83,7 +103,11 @@ fn harden(stream: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 
-async fn greet<S>(wanted: Wanted<'_>, stream: S, pushes: impl AsyncPushSender) -> Result<Connected, Failure>
+async fn greet<S>(
+    wanted: Wanted<'_>,
+    stream: S,
+    pushes: Option<impl AsyncPushSender>,
+) -> Result<Option<Connected>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -99,19 +123,27 @@ async fn introduce<S>(
     Wanted { redis, prefix }: Wanted<'_>,
     stream: S,
     pulse: Pulse,
-    pushes: impl AsyncPushSender,
-) -> Result<Connected, Failure>
+    pushes: Option<impl AsyncPushSender>,
+) -> Result<Option<Connected>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let failed = |error: RedisError| of_error(&redis.address, &error);
-    let config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(WAITING_REQUESTS)
-        .set_push_sender(pushes);
-    let who = who_we_are(redis)?;
-    let (mut connection, driver) =
-        MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(failed)?;
+    let mut config =
+        AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(WAITING_REQUESTS);
+    let is_told = pushes.is_some();
+    if let Some(pushes) = pushes {
+        config = config.set_push_sender(pushes);
+    }
+    let who = who_we_are(redis)?.set_protocol(if is_told {
+        ProtocolVersion::RESP3
+    } else {
+        ProtocolVersion::RESP2
+    });
+    let (mut connection, driver) = match MultiplexedConnection::new_with_config(&who, stream, config).await {
+        Err(error) if is_told && feed::is_old(&error) => return Ok(None),
+        made => made.map_err(failed)?,
+    };
     let driver = tokio::spawn(driver).abort_handle();
     let mut requests = pipe();
     requests.cmd("TIME");
@@ -121,24 +153,27 @@ where
     if redis.address.database != 0 {
         requests.cmd("SELECT").arg(redis.address.database);
     }
-    requests.add_command(feed::tracking(prefix));
+    requests.add_command(if is_told { feed::tracking(prefix) } else { cmd("PING") });
     let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
     let [time, _, _, selected @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
-    let refused = feed::refused(&redis.address, tracked);
+    let feed = match feed::refused(&redis.address, tracked) {
+        None if is_told => Feed::Told,
+        None => Feed::Unknown(feed::old(&redis.address)),
+        Some(failure) => Feed::Refused(failure),
+    };
     // A server whose time may not be asked for is taken to share ours.
     let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
-    Ok(Connected { connection, driver, clock_lead_ms, pulse, refused })
+    Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed }))
 }
 
 /// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it
 /// expects one answer. Secrets are read now, so that a changed one works at the next attempt.
 fn who_we_are(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
     let denied = |message| Failure::new(Class::Denied, message);
-    let mut introduction =
-        RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    let mut introduction = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(username) = &redis.username {
         introduction = introduction.set_username(username.read().map_err(denied)?.as_str());
     }

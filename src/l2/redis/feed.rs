@@ -3,12 +3,48 @@
 
 #![forbid(unsafe_code)]
 
-use redis::{Cmd, PushInfo, PushKind, Value, cmd};
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, Value, cmd};
 
 use crate::config::redis::Address;
-use crate::l2::{Failure, Witness};
+use crate::l2::{Class, Failure, Witness};
 
 use super::diagnosis;
+
+/// Whether a server tells its changes.
+#[derive(Clone)]
+pub(super) enum Feed {
+    Told,
+    /// It may, once its rights or what stands between are others.
+    Refused(Failure),
+    /// This link cannot carry them.
+    Unknown(Failure),
+}
+
+impl Feed {
+    /// Why changes are not told.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Feed::Told => None,
+            Feed::Refused(failure) | Feed::Unknown(failure) => Some(failure),
+        }
+    }
+}
+
+/// Whether `error` says that the other side does not know RESP3.
+pub(super) fn is_old(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default().to_ascii_lowercase();
+    let is_unknown = detail.contains("unknown command") && detail.contains("hello");
+    error.kind() == ErrorKind::RESP3NotSupported || error.code() == Some("NOPROTO") || is_unknown
+}
+
+/// What it means that the other side does not know RESP3.
+pub(super) fn old(address: &Address) -> Failure {
+    let message = format!(
+        "Redis at {address} refuses HELLO 3, with which CLIENT TRACKING begins; it takes Redis 6 or later, and no \
+         proxy in between that does not know it."
+    );
+    Failure::new(Class::Protocol, message)
+}
 
 /// Asks for the changes of all keys that begin with `prefix`, but those that this link makes.
 pub(super) fn tracking(prefix: &str) -> Cmd {

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use redis::{Value, cmd};
+use redis::cmd;
 use tokio::sync::Notify;
 
+use super::feed::Feed;
 use super::link::{Link, Up};
 use super::{diagnosis, feed};
 use crate::clock;
@@ -84,15 +85,15 @@ impl Heartbeat {
 impl Link {
     /// Asks the link of `up` again and again, until it is lost.
     pub(super) async fn watch(self, up: Up) {
-        let mut is_refused = up.is_refused;
+        let mut feed = up.feed.clone();
         while self.is_up(&up) {
             let doubt = pin!(up.pulse.0.doubt.notified());
             let _ = tokio::time::timeout(self.heartbeat().every(), select(doubt, pin!(self.closed()))).await;
-            match self.beat(&up, is_refused).await {
-                Ok(refused) => {
+            match self.beat(&up, feed).await {
+                Ok(now) => {
                     up.pulse.0.is_doubted.store(false, Ordering::Relaxed);
-                    self.hear(&up, refused.as_ref());
-                    is_refused = refused.is_some();
+                    self.hear(&up, &now);
+                    feed = now;
                 }
                 Err(failure) => {
                     self.lose(&up, failure);
@@ -103,8 +104,9 @@ impl Link {
     }
 
     /// One question. Where the server does not tell changes it is asked for them again, which is a question too.
-    async fn beat(&self, up: &Up, is_refused: bool) -> Result<Option<Failure>, Failure> {
+    async fn beat(&self, up: &Up, feed: Feed) -> Result<Feed, Failure> {
         let address = &up.redis.address;
+        let is_refused = matches!(feed, Feed::Refused(_));
         let question = if is_refused { feed::tracking(self.prefix()) } else { cmd("PING") };
         let mut connection = up.connection.clone();
         let asked_ms = clock::monotonic_ms();
@@ -113,18 +115,14 @@ impl Link {
         let mut is_silent = false;
         loop {
             match select(answer, pin!(tokio::time::sleep(timeout / SLICES))).await {
-                Either::Left((Ok(answer), _)) => {
-                    return Ok(if is_refused { feed::refused(address, &answer) } else { None });
+                // It refuses to answer, and is there.
+                Either::Left((Err(error), _)) if error.clone().into_server_errors().is_some() => {
+                    return Ok(feed);
                 }
-                Either::Left((Err(error), _)) => {
-                    return match error.clone().into_server_errors() {
-                        // It refuses to answer, and is there.
-                        Some(errors) if is_refused => Ok(errors.first().and_then(|(_, error)| {
-                            feed::refused(address, &Value::ServerError(error.clone()))
-                        })),
-                        Some(_) => Ok(None),
-                        None => Err(diagnosis::of_error(address, &error)),
-                    };
+                Either::Left((Err(error), _)) => return Err(diagnosis::of_error(address, &error)),
+                Either::Left((Ok(answer), _)) => {
+                    let refused = feed::refused(address, &answer);
+                    return Ok(if is_refused { refused.map_or(Feed::Told, Feed::Refused) } else { feed });
                 }
                 Either::Right((_, waiting)) => answer = waiting,
             }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::connect::{Connected, Wanted, connect};
 use super::exchange::Letter;
+use super::feed::Feed;
 use super::heartbeat::{Heartbeat, Pulse};
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
@@ -74,8 +75,8 @@ pub(super) struct Up {
     pub redis: Arc<Redis>,
     pub clock_lead_ms: i64,
     pub pulse: Pulse,
-    /// Whether the server did not tell its changes when the link was made.
-    pub is_refused: bool,
+    /// Whether the server told its changes when the link was made.
+    pub feed: Feed,
     attempt: u64,
     _driver: Arc<Driver>,
 }
@@ -223,17 +224,14 @@ impl Link {
         is_lost: &AtomicBool,
     ) {
         let lost = diagnosis::lost(&redis.address);
-        let connected = connected.map(|connected| {
-            let up = Up {
-                connection: connected.connection,
-                redis,
-                clock_lead_ms: connected.clock_lead_ms,
-                pulse: connected.pulse,
-                is_refused: connected.refused.is_some(),
-                attempt,
-                _driver: Arc::new(Driver(connected.driver)),
-            };
-            (up, connected.refused)
+        let connected = connected.map(|connected| Up {
+            connection: connected.connection,
+            redis,
+            clock_lead_ms: connected.clock_lead_ms,
+            pulse: connected.pulse,
+            feed: connected.feed,
+            attempt,
+            _driver: Arc::new(Driver(connected.driver)),
         });
         let mut state = lock(&self.shared.state);
         // Nobody could lose it while it was being made.
@@ -244,13 +242,13 @@ impl Link {
             return;
         }
         state.phase = match connected {
-            Ok((up, refused)) => {
+            Ok(up) => {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
                 self.io.spawn(self.clone().watch(up.clone()));
                 state.last = None;
-                self.shared.tell(refused.as_ref());
+                self.shared.tell(&up.feed);
                 Phase::Up(up, post)
             }
             Err(failure) => {
@@ -303,11 +301,11 @@ impl Link {
         state.attempt == up.attempt && matches!(state.phase, Phase::Up(..))
     }
 
-    /// The link of `up` has answered, and tells changes unless it is `refused`.
-    pub fn hear(&self, up: &Up, refused: Option<&Failure>) {
+    /// The link of `up` has answered.
+    pub fn hear(&self, up: &Up, feed: &Feed) {
         let state = lock(&self.shared.state);
         if state.attempt == up.attempt && matches!(state.phase, Phase::Up(..)) {
-            self.shared.tell(refused);
+            self.shared.tell(feed);
         }
     }
 
@@ -383,8 +381,8 @@ impl Link {
 }
 
 impl Shared {
-    fn tell(&self, refused: Option<&Failure>) {
-        match refused {
+    fn tell(&self, feed: &Feed) {
+        match feed.failure() {
             None => self.witness.hears(),
             Some(failure) => self.witness.is_deaf(Hearing::Refused, failure),
         }
