@@ -20,7 +20,8 @@ use tokencache::l2::{Attempt, Class, Expected, Failure, Store, Stored, Witness, 
 
 const KEY: &[u8] = b"oid.tid";
 const DOCUMENT: &[u8] = br#"{"version": 1, "l2": {"kind": "sqlite", "path": "/nowhere"},
-    "encryption": {"algorithm": "none"}, "resilience": {"max_attempts": 1, "deadline_ms": 60000}}"#;
+    "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
+    "resilience": {"max_attempts": 1, "deadline_ms": 60000}}"#;
 
 /// One key of a server, as all processes see it.
 #[derive(Default)]
