@@ -26,6 +26,7 @@ struct Worker {
     number: u32,
     is_final: bool,
     has_quit: bool,
+    last_ns: u64,
     known: Vec<Known>,
 }
 
@@ -63,6 +64,8 @@ struct Judge<'a> {
     writes: Writes,
     keys: Vec<Key>,
     accesses: Vec<Access>,
+    /// The last that was heard of each worker that was killed.
+    kills_ns: Vec<u64>,
     report: Report,
     first_ns: u64,
     last_ns: u64,
@@ -71,13 +74,16 @@ struct Judge<'a> {
 pub fn judge(logs: &[Log], rules: &Rules) -> Report {
     let writes = Writes::of(logs);
     let keys = Key::each_of(&writes, rules);
-    let (report, accesses) = (Report::default(), Vec::new());
-    let mut judge = Judge { rules, writes, keys, accesses, report, first_ns: u64::MAX, last_ns: 0 };
+    let (report, accesses, kills_ns) = (Report::default(), Vec::new(), Vec::new());
+    let mut judge = Judge { rules, writes, keys, accesses, kills_ns, report, first_ns: u64::MAX, last_ns: 0 };
     for log in logs {
         let mut worker = Worker::default();
         log.each(|event| judge.event(&mut worker, &event));
         judge.report.workers += 1;
-        judge.report.killed += u64::from(!worker.has_quit);
+        if !worker.has_quit {
+            judge.report.killed += 1;
+            judge.kills_ns.push(worker.last_ns);
+        }
     }
     judge.swaps();
     judge.slides();
@@ -101,6 +107,7 @@ impl Judge<'_> {
     }
 
     fn written(&mut self, worker: &mut Worker, ended: &Ended) {
+        worker.last_ns = ended.end_ns;
         self.last_ns = self.last_ns.max(ended.end_ns);
         let tag = Tag { writer: worker.number, sequence: ended.sequence };
         let id = self.writes.find(tag).expect("known from the first look at the log");
@@ -114,6 +121,7 @@ impl Judge<'_> {
 
     fn read(&mut self, worker: &mut Worker, read: &Read) {
         self.first_ns = self.first_ns.min(read.begin_ns);
+        worker.last_ns = read.end_ns;
         self.last_ns = self.last_ns.max(read.end_ns);
         self.report.reads += 1;
         self.report.l1_reads += u64::from(read.tier == L1);
@@ -270,7 +278,11 @@ impl Judge<'_> {
             let mut last_ns = if write.is_acknowledged() { write.settled_ns() } else { of_one[0].end_ns };
             for access in of_one {
                 let window_ns = u64::from(write.sliding_ms) * NS_PER_MS + self.slack_ns();
-                if access.begin_ns > last_ns.saturating_add(window_ns) {
+                // The read in whose middle a worker was killed is in no log, and has renewed whatever it read.
+                let from_ns = last_ns.saturating_sub(window_ns);
+                let is_killed = |kill_ns: &u64| (from_ns..access.begin_ns).contains(kill_ns);
+                if access.begin_ns > last_ns.saturating_add(window_ns) && !self.kills_ns.iter().any(is_killed)
+                {
                     self.report.blame(Rule::Ended, || {
                         let begin = seconds(access.begin_ns);
                         let write = self.writes.tell(id);
