@@ -2,6 +2,8 @@
 
 #[path = "support/history.rs"]
 mod history;
+#[path = "history/innocent.rs"]
+mod innocent;
 #[path = "support/library.rs"]
 mod library;
 #[path = "history/planted.rs"]

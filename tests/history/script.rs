@@ -19,6 +19,7 @@ pub struct Script {
     number: u32,
     written: u32,
     text: String,
+    has_been_killed: bool,
 }
 
 /// How a set lives, in ms; 0: for ever.
@@ -39,12 +40,12 @@ fn version(tag: Tag) -> u64 {
 
 impl Script {
     pub fn new(number: u32) -> Script {
-        Script { number, written: 0, text: format!("worker {number}\n") }
+        Script { number, written: 0, text: format!("worker {number}\n"), has_been_killed: false }
     }
 
     /// Of one who reads when all is over.
     pub fn of_the_end(number: u32) -> Script {
-        Script { number, written: 0, text: format!("worker {number} final\n") }
+        Script { text: format!("worker {number} final\n"), ..Script::new(number) }
     }
 
     fn begin(&mut self, kind: Kind, key: u32, begin_ms: u64, limits: Limits, base: Option<Tag>) -> Tag {
@@ -79,6 +80,7 @@ impl Script {
 
     /// One in whose middle the worker is killed.
     pub fn set_never_ended(&mut self, key: u32, begin_ms: u64) -> Tag {
+        self.has_been_killed = true;
         self.begin(Kind::Set, key, begin_ms, Limits::default(), None)
     }
 
@@ -111,12 +113,13 @@ impl Script {
         writeln!(self.text, "r {key} {begin_ns} {end_ns} {status} 2 {version} {seen}").expect("text");
     }
 
-    /// Words that are no whole line.
-    pub fn break_off(&mut self, words: &str) {
-        self.text += words;
+    /// The worker is killed.
+    pub fn is_killed(&mut self) {
+        self.has_been_killed = true;
     }
 
-    pub fn log(self) -> Log {
+    pub fn log(mut self) -> Log {
+        self.text += if self.has_been_killed { "half a lin" } else { "q 0\n" };
         Log::Text(self.text)
     }
 }

@@ -17,13 +17,14 @@ pub mod log;
 #[path = "history/writes.rs"]
 mod writes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 pub use log::{Kind, Log, Tag};
 
-/// How many violations are told in full.
-const TOLD: usize = 20;
+/// How many violations of each rule are told in full.
+const TOLD: u64 = 5;
 
 /// What may be asked of the caches of a history.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ impl Default for Rules {
 }
 
 /// What can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// A read answers another key's value, or one that nobody wrote.
     NobodyWrote,
@@ -88,7 +89,7 @@ pub struct Report {
     pub lasted: Duration,
     pub violations: Vec<Violation>,
     /// Those that are not told included.
-    pub violation_count: u64,
+    pub violated: BTreeMap<Rule, u64>,
     /// What the check itself took.
     pub checked_in: Duration,
 }
@@ -117,8 +118,9 @@ impl Report {
     }
 
     fn blame(&mut self, rule: Rule, text: impl FnOnce() -> String) {
-        self.violation_count += 1;
-        if self.violations.len() < TOLD {
+        let count = self.violated.entry(rule).or_default();
+        *count += 1;
+        if *count <= TOLD {
             self.violations.push(Violation { rule, text: text() });
         }
     }
@@ -143,9 +145,10 @@ impl fmt::Display for Report {
             self.conflicts,
             self.degraded_writes,
             self.unknown_writes,
-            self.violation_count,
+            self.violated.values().sum::<u64>(),
             self.checked_in.as_secs_f64(),
-        )
+        )?;
+        if self.violated.is_empty() { Ok(()) } else { write!(f, ": {:?}", self.violated) }
     }
 }
 
