@@ -10,11 +10,12 @@ use super::Cache;
 use super::flight::{Landing, Told};
 use crate::error::Error;
 use crate::l2::{Failure, Stored};
-use crate::resilience;
+use crate::resilience::{self, circuit::Pass};
 use crate::runtime::lock;
 use crate::stats::{Operation, count};
 
-type Found = Result<Option<Stored>, Failure>;
+/// An attempt that was made, and with which leave.
+type Found = (Pass, Result<Option<Stored>, Failure>);
 
 impl Cache {
     /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it.
@@ -90,13 +91,18 @@ impl Read {
         let cache = Arc::clone(&self.cache);
         let config = cache.config.load();
         let Some(store) = &cache.store else { return };
+        let Ok(pass) = cache.circuit.enter() else { return self.heard(None) };
         let deadline = cache.call(Operation::Get, &self.key, &config, self.started).first_deadline();
         let stored_key = Cache::stored_key(&self.key, &config).into_owned();
-        store.begin_get(&stored_key, deadline, Box::new(move |found| self.heard(found)));
+        store.begin_get(
+            &stored_key,
+            deadline,
+            Box::new(move |found| self.heard(found.map(|found| (pass, found)))),
+        );
     }
 
     fn heard(self, found: Option<Found>) {
-        if matches!(found, Some(Ok(_))) {
+        if matches!(found, Some((_, Ok(_)))) {
             return self.end(found);
         }
         let cache = Arc::clone(&self.cache);

@@ -128,6 +128,12 @@ pub struct Resilience {
     pub backoff_ms: u64,
     /// The longest backoff.
     pub max_backoff_ms: u64,
+    /// So many failed attempts in a row open the circuit; 0 for no circuit.
+    pub circuit_failures: u32,
+    /// Where this share of the last attempts failed, the circuit opens too.
+    pub circuit_ratio: f64,
+    /// While it is open L2 is probed once in this time.
+    pub probe_ms: u64,
     /// How long closing flushes.
     pub close_ms: u64,
 }
@@ -212,6 +218,9 @@ impl Config {
                 max_attempts: settings.number("/resilience/max_attempts"),
                 backoff_ms: settings.number("/resilience/backoff_ms"),
                 max_backoff_ms: settings.number("/resilience/max_backoff_ms"),
+                circuit_failures: settings.number("/resilience/circuit_failures"),
+                circuit_ratio: settings.fraction("/resilience/circuit_ratio"),
+                probe_ms: settings.number("/resilience/probe_ms"),
                 close_ms: settings.number("/resilience/close_ms"),
             },
             logging: Logging::from_settings(settings),
