@@ -44,11 +44,6 @@ fn lifecycle() {
     passes("lifecycle");
 }
 
-#[test]
-fn circuit() {
-    passes_with(&["fork.c", "circuit.c"]);
-}
-
 /// A test for each program below tests/cpp.
 mod cpp {
     #[test]
@@ -116,12 +111,8 @@ fn the_cpp_header_compiles_without_a_warning_in_each_standard() {
 }
 
 fn passes(name: &str) {
-    passes_with(&[&format!("{name}.c")]);
-}
-
-fn passes_with(sources: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let program = program::compile(sources, folder.path());
+    let program = program::compile(&[&format!("{name}.c")], folder.path());
     runs_well(&program, folder.path());
 }
 

@@ -49,7 +49,6 @@ static void is_open(tc_cache *cache) {
 }
 
 void run(void) {
-  if (!has_l2()) return;
   give_up_after(280);
   tc_cache *cache = open_sqlite(", \"resilience\": {\"deadline_ms\": 60000, \"max_attempts\": 1}");
   IS(TC_OK, tc_on_retry(cache, ask, NULL, NULL));
