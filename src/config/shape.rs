@@ -66,17 +66,17 @@ impl Shape {
             (Shape::Name, Value::String(name)) if !name.is_empty() && !name.contains(['\0', '=']) => {
                 return Ok(value.clone());
             }
+            (Shape::Fraction, Value::Number(number))
+                if number.as_f64().is_some_and(|number| number > 0.0 && number <= 1.0) =>
+            {
+                return Ok(value.clone());
+            }
             (Shape::Redis, Value::String(url)) => {
                 return Address::parse(url).map(|_| value.clone());
             }
             (Shape::Integer { .. } | Shape::Lifetime, Value::Number(number)) => {
                 if let Some(number) = whole(number).filter(|number| self.holds(*number)) {
                     return Ok(number.into());
-                }
-            }
-            (Shape::Fraction, Value::Number(number)) => {
-                if number.as_f64().is_some_and(|number| number > 0.0 && number <= 1.0) {
-                    return Ok(value.clone());
                 }
             }
             (Shape::Word { built, later }, Value::String(word)) => {
