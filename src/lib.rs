@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`ffi`] | C names, and nearly all of `unsafe` |
 //! | [`cache`] | the tiers together: read path, write path, single flight |
-//! | [`resilience`] | runs an operation of L2: deadline, attempts, the application's say |
+//! | [`resilience`] | runs an operation of L2: deadline, attempts, the application's say, the circuit |
 //! | [`l2`] | what every second tier promises, classes of failure; SQLite, Redis |
 //! | [`l1`] | the tier in memory, bounded in bytes |
 //! | [`crypto`] | entries sealed at rest: the envelope, the key ring |

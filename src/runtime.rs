@@ -17,7 +17,8 @@ use nix::sys::signal::SigSet;
 use crate::error::{Error, Kind, Result};
 
 const IDLE: Duration = Duration::from_secs(5);
-const TENDING: Duration = Duration::from_millis(500);
+/// Between two tendings.
+pub const TENDING: Duration = Duration::from_millis(500);
 
 /// Work for a thread.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -44,6 +45,8 @@ pub struct Runtime {
     pub logs: Arc<Pool>,
     /// Do what asynchronous calls ask for.
     pub workers: Arc<Pool>,
+    /// Probe what calls are kept from. Not workers, because they wait for what does not answer.
+    pub probes: Arc<Pool>,
     tended: Arc<Mutex<Tending>>,
     /// Reads and writes the links to servers. No code of the application ever runs on it.
     io: Mutex<Option<tokio::runtime::Runtime>>,
@@ -98,6 +101,7 @@ pub fn current() -> Arc<Runtime> {
         callbacks: Pool::new("tc-callback", 8),
         logs: Pool::new("tc-log", 1),
         workers: Pool::new("tc-worker", 16),
+        probes: Pool::new("tc-probe", 16),
         tended: Arc::default(),
         io: Mutex::default(),
     });

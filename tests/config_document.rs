@@ -179,6 +179,7 @@ fn a_number_out_of_range_is_refused_with_member_number_and_range() {
             Shape::Integer { min, max: NO_LIMIT } => vec![min - 1],
             Shape::Integer { min, max } => vec![min - 1, max + 1],
             Shape::Lifetime => vec![-2, 0],
+            Shape::Fraction => vec![-1, 0, 2],
             _ => vec![],
         };
         for number in outside {
@@ -196,7 +197,12 @@ fn a_number_out_of_range_is_refused_with_member_number_and_range() {
 fn a_value_of_the_wrong_type_is_refused_with_its_member() {
     for member in built() {
         let wrong = [json!(null), json!([]), json!({}), json!(0.5)];
-        for value in wrong.into_iter().filter(|value| !(value.is_object() && member.shape == Shape::Object)) {
+        let is_right = |value: &Value| match member.shape {
+            Shape::Object => value.is_object(),
+            Shape::Fraction => value.is_number(),
+            _ => false,
+        };
+        for value in wrong.into_iter().filter(|value| !is_right(value)) {
             let refusal = refusal(&with(base(member), member.pointer, value));
             assert!(refusal.starts_with(&format!("{} is ", member.pointer)), "{refusal}");
         }
@@ -242,7 +248,8 @@ fn what_the_document_says_is_what_the_configuration_holds() {
                 "require_at_open": true },
         "expiry": { "default_ttl_ms": -1, "sliding_ms": 2, "from_value": "off" },
         "encryption": { "algorithm": "none" },
-        "resilience": { "deadline_ms": 3, "max_attempts": 10, "backoff_ms": 0, "max_backoff_ms": 4, "close_ms": 0 },
+        "resilience": { "deadline_ms": 3, "max_attempts": 10, "backoff_ms": 0, "max_backoff_ms": 4, "close_ms": 0,
+                        "circuit_failures": 7, "circuit_ratio": 0.25, "probe_ms": 50 },
         "logging": { "to": "none", "level": "debug", "keys": "clear" }
     }));
     assert_eq!(config.name, "orders-api");
@@ -257,6 +264,8 @@ fn what_the_document_says_is_what_the_configuration_holds() {
     assert_eq!((config.resilience.deadline_ms, config.resilience.max_attempts), (3, 10));
     let backoff = (config.resilience.backoff_ms, config.resilience.max_backoff_ms);
     assert_eq!((backoff, config.resilience.close_ms), ((0, 4), 0));
+    assert_eq!((config.resilience.circuit_failures, config.resilience.probe_ms), (7, 50));
+    assert!((config.resilience.circuit_ratio - 0.25).abs() < f64::EPSILON);
     assert_eq!(
         (config.logging.to, config.logging.level, config.logging.keys),
         (LogTo::None, Level::Debug, Keys::Clear)
@@ -319,6 +328,7 @@ fn what_is_live_can_change_on_an_open_cache() {
             Shape::Integer { min, .. } if member.pointer.ends_with("/backoff_ms") => json!(min),
             Shape::Integer { max, .. } => json!(max),
             Shape::Lifetime => json!(-1),
+            Shape::Fraction => json!(1),
             Shape::Word { built, .. } => json!(built.last()),
             Shape::Redis => json!("unix:///run/redis.sock/3"),
             Shape::Paths => json!(["a.pem", "b.pem"]),

@@ -55,6 +55,12 @@ fn children_may_exit_fork_again_serve_and_come_from_a_callback() {
 }
 
 #[test]
+fn an_l2_that_cannot_serve_is_left_alone_and_a_child_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_circuit", "", folder.path());
+}
+
+#[test]
 fn no_child_hangs_whichever_lock_another_thread_held() {
     let folder = tempfile::tempdir().unwrap();
     passes("fork_stress", "", folder.path());

@@ -12,7 +12,7 @@ use support::{Server, status, wait_until};
 use tokencache::cache::{Cache, SetOptions};
 
 fn once() -> Value {
-    json!({"l1": {"enabled": false}, "resilience": {"deadline_ms": 3_000, "max_attempts": 1}})
+    json!({"l1": {"enabled": false}, "resilience": {"deadline_ms": 3_000, "max_attempts": 1, "circuit_failures": 0}})
 }
 
 fn set(cache: &Cache) -> &'static str {

@@ -14,7 +14,7 @@ use support::*;
 fn refusal(path: &Path) -> (Class, String) {
     let failure = store(path).connect(soon()).unwrap_err();
     assert!(failure.message.contains(&path.display().to_string()), "{failure}");
-    (failure.class, failure.message)
+    (failure.class, failure.message.to_string())
 }
 
 #[test]

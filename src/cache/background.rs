@@ -11,11 +11,12 @@ use super::{Answer, Cache};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result as Outcome};
 use crate::l2::{Failure, Stored};
-use crate::resilience;
+use crate::resilience::{self, circuit::Pass};
 use crate::runtime::lock;
 use crate::stats::{Operation, count};
 
-type Found = Result<Option<Stored>, Failure>;
+/// An attempt that was made, and with which leave.
+type Found = (Pass, Result<Option<Stored>, Failure>);
 
 /// Is told the answer to a read, on the thread that has it: it must not wait.
 pub type Told = Box<dyn FnOnce(Outcome<Answer>) + Send>;
@@ -97,13 +98,18 @@ impl Read {
         let cache = Arc::clone(&self.cache);
         let config = cache.config.load();
         let Some(store) = &cache.store else { return };
+        let Ok(pass) = cache.circuit.enter() else { return self.heard(None) };
         let deadline = cache.call(Operation::Get, &self.key, &config, self.started).first_deadline();
         let stored_key = Cache::stored_key(&self.key, &config).into_owned();
-        store.begin_get(&stored_key, deadline, Box::new(move |found| self.heard(found)));
+        store.begin_get(
+            &stored_key,
+            deadline,
+            Box::new(move |found| self.heard(found.map(|found| (pass, found)))),
+        );
     }
 
     fn heard(self, found: Option<Found>) {
-        if matches!(found, Some(Ok(_))) {
+        if matches!(found, Some((_, Ok(_)))) {
             return self.end(found);
         }
         let cache = Arc::clone(&self.cache);

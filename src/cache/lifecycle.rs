@@ -22,6 +22,7 @@ use crate::l2::sqlite::SqliteStore;
 use crate::l2::{Attempt, Class, Store, Witness};
 use crate::log::{Level, Logger, Settings, Sink};
 use crate::resilience::Hook;
+use crate::resilience::circuit::Circuit;
 use crate::runtime::{self, Signal, Tended, lock};
 use crate::stats::{Operation, Stats};
 
@@ -87,6 +88,8 @@ impl Cache {
             coherence,
             looked_at_ms: i64::MIN.into(),
             store,
+            circuit: Circuit::default(),
+            is_probing: false.into(),
             keys,
             seals: Counters::default(),
             peers: Peers::default(),
@@ -148,6 +151,9 @@ impl Cache {
         let now = self.config.load();
         // Another server knows nothing of what the one before held.
         let has_moved = before.l2.kind != now.l2.kind && matches!(before.l2.kind, config::Kind::Redis(_));
+        if has_moved || now.resilience.circuit_failures == 0 {
+            self.circuit.close(&self.log);
+        }
         if has_moved || before.encryption.accept_plaintext != now.encryption.accept_plaintext {
             self.distrust_all();
         }
@@ -221,6 +227,8 @@ impl Cache {
 impl Tended for Cache {
     fn tend(&self) {
         if !self.signal.is_closing() {
+            // First, because the tiers may take their time.
+            self.probe();
             self.tend_tiers();
         }
     }

@@ -7,13 +7,14 @@ mod flight;
 mod keys;
 mod lifecycle;
 mod peers;
+mod probe;
 mod read;
 mod seal;
 mod statistics;
 mod write;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::l1::L1;
 use crate::l2::{Attempt, Failure, OWN, Store};
 use crate::log::Logger;
+use crate::resilience::circuit::Circuit;
 use crate::resilience::{Call, Hook};
 use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
@@ -48,6 +50,8 @@ pub struct Cache {
     coherence: Option<Arc<Coherence>>,
     looked_at_ms: AtomicI64,
     store: Option<Box<dyn Store>>,
+    circuit: Circuit,
+    is_probing: AtomicBool,
     keys: Keys,
     seals: Counters,
     peers: Peers,
@@ -126,6 +130,7 @@ impl Cache {
             key,
             started,
             policy: &config.resilience,
+            circuit: &self.circuit,
             hook: self.hook.load().as_ref().map(|holder| Arc::clone(&holder.0)),
             signal: &self.signal,
             runtime: &self.runtime,

@@ -164,7 +164,7 @@ impl Cache {
     /// Tells the others which keys are here, and learns which are there, on a worker, if it is time.
     pub(super) fn meet_peers(&self) {
         let has_ring = self.keys.ring().is_some();
-        if !has_ring || self.store.is_none() || !self.peers.is_due() {
+        if !has_ring || self.store.is_none() || self.circuit.is_open() || !self.peers.is_due() {
             return;
         }
         if self.peers.is_announcing.swap(true, Ordering::AcqRel) {

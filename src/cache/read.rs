@@ -134,7 +134,7 @@ impl Cache {
             self.found(key, slot, epoch, found)
         };
         // In its callback the application may repair L2 and read again: not by waiting for the read that asked it.
-        let (landed, is_shared) = if resilience::is_deciding() {
+        let (landed, is_shared) = if resilience::is_deciding() || self.circuit.is_open() {
             (read(), false)
         } else {
             self.flights.join(key, epoch, call.deadline(), read)

@@ -54,6 +54,7 @@ impl Cache {
             let figures: Map<String, Value> =
                 store.figures().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             l2.insert("store".into(), figures.into());
+            l2.insert("circuit".into(), self.circuit.describe());
         }
         l2.into()
     }

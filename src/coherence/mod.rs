@@ -149,14 +149,14 @@ impl Witness for Coherence {
         let mut status = self.status();
         self.epochs.starve();
         let was = status.hearing;
-        if was == hearing && status.reason == why.message {
+        if was == hearing && *status.reason == *why.message {
             return;
         }
         if was == Hearing::All {
             count(&self.lost);
         }
         let since = if was == Hearing::All { Instant::now() } else { status.since };
-        *status = Status { hearing, since, reason: why.message.clone() };
+        *status = Status { hearing, since, reason: why.message.to_string() };
         drop(status);
         if was != hearing {
             let level =

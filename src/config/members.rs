@@ -202,7 +202,12 @@ pub static MEMBERS: &[Member] = &[
          "the longest backoff; not less than `backoff_ms`"),
     live("/resilience/stale_ms", integer(0, NO_LIMIT), Json("300000"),
          "how long an entry that cannot be verified may be served as `TC_DEGRADED`; 0: never"),
-    later("/resilience/circuit_failures"), later("/resilience/circuit_ratio"), later("/resilience/probe_ms"),
+    live("/resilience/circuit_failures", integer(0, 1_000_000), Json("5"),
+         "so many failures in a row open the circuit: calls are `TC_L2_SUSPENDED` at once; 0: no circuit"),
+    live("/resilience/circuit_ratio", Shape::Fraction, Json("0.5"),
+         "it opens too when this share of the last 20 attempts failed"),
+    live("/resilience/probe_ms", integer(50, 600_000), Json("1000"),
+         "while it is open, L2 is probed once in this time and up to a quarter more"),
     live("/resilience/close_ms", integer(0, 600_000), Json("5000"), "how long `tc_close` flushes"),
     later("/resilience/journal_path"), later("/resilience/journal_max_bytes"), later("/resilience/journal_max_entries"),
 

@@ -141,6 +141,12 @@ pub struct Resilience {
     pub max_backoff_ms: u64,
     /// How long an entry that cannot be verified may be served; 0 for not at all.
     pub stale_ms: i64,
+    /// So many failed attempts in a row open the circuit; 0 for no circuit.
+    pub circuit_failures: u32,
+    /// Where this share of the last attempts failed, the circuit opens too.
+    pub circuit_ratio: f64,
+    /// While it is open L2 is probed once in this time.
+    pub probe_ms: u64,
     /// How long closing flushes.
     pub close_ms: u64,
 }
@@ -230,6 +236,9 @@ impl Config {
                 backoff_ms: settings.number("/resilience/backoff_ms"),
                 max_backoff_ms: settings.number("/resilience/max_backoff_ms"),
                 stale_ms: settings.number("/resilience/stale_ms"),
+                circuit_failures: settings.number("/resilience/circuit_failures"),
+                circuit_ratio: settings.fraction("/resilience/circuit_ratio"),
+                probe_ms: settings.number("/resilience/probe_ms"),
                 close_ms: settings.number("/resilience/close_ms"),
             },
             logging: Logging::from_settings(settings),

@@ -92,6 +92,12 @@ impl Settings {
         })
     }
 
+    /// A member that is a part of a whole.
+    #[must_use]
+    pub fn fraction(&self, pointer: &str) -> f64 {
+        self.get(pointer).as_ref().and_then(Value::as_f64).expect("the table says that it is a number")
+    }
+
     /// A member that is a whole number.
     #[must_use]
     pub fn number<T: TryFrom<i64>>(&self, pointer: &str) -> T {

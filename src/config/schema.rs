@@ -72,6 +72,7 @@ fn property(member: &Member) -> Value {
         Shape::Redis => json!({ "type": "string", "pattern": "^(rediss?|unix)://" }),
         Shape::Integer { min, max: NO_LIMIT } => json!({ "type": "integer", "minimum": min }),
         Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Fraction => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
         Shape::Lifetime => json!({ "type": "integer", "minimum": -1, "not": { "const": 0 } }),
         Shape::Word { built, .. } => json!({ "enum": built }),
     };

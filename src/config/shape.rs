@@ -33,6 +33,8 @@ pub enum Shape {
         /// The most.
         max: i64,
     },
+    /// A part of a whole: above 0, and 1 at most.
+    Fraction,
     /// Milliseconds, 1 or more, or -1 for never.
     Lifetime,
     /// One of some words.
@@ -62,6 +64,11 @@ impl Shape {
                 return Ok(value.clone());
             }
             (Shape::Name, Value::String(name)) if !name.is_empty() && !name.contains(['\0', '=']) => {
+                return Ok(value.clone());
+            }
+            (Shape::Fraction, Value::Number(number))
+                if number.as_f64().is_some_and(|number| number > 0.0 && number <= 1.0) =>
+            {
                 return Ok(value.clone());
             }
             (Shape::Redis, Value::String(url)) => {
@@ -101,6 +108,7 @@ impl Shape {
             Shape::Integer { min, max } if min == max => min.to_string(),
             Shape::Integer { min, max: NO_LIMIT } => format!("{min} or more"),
             Shape::Integer { min, max } => format!("{min} to {max}"),
+            Shape::Fraction => "above 0, up to 1".into(),
             Shape::Lifetime => "1 or more, or -1".into(),
             Shape::Word { built, .. } => alternatives(built),
         }
@@ -125,6 +133,7 @@ impl Shape {
             Shape::Redis => "the address of a Redis, such as \"redis://localhost:6379/0\"".into(),
             Shape::Integer { min, max } if min == max => self.range(),
             Shape::Integer { .. } | Shape::Lifetime => format!("a whole number, {}", self.range()),
+            Shape::Fraction => format!("a number {}", self.range()),
             Shape::Word { .. } => self.range(),
         }
     }
@@ -181,6 +190,18 @@ mod tests {
         assert_eq!(BYTES.check(&json!(1.5)), Err("is 1.5; it must be a whole number, 1 to 65536.".into()));
         assert!(BYTES.check(&json!(u64::MAX)).is_err());
         assert!(BYTES.check(&json!(1e300)).is_err());
+    }
+
+    #[test]
+    fn a_fraction_is_above_nothing_and_no_more_than_all() {
+        for good in [json!(0.5), json!(1), json!(1e-3)] {
+            assert_eq!(Shape::Fraction.check(&good), Ok(good.clone()));
+        }
+        for bad in [json!(0), json!(-0.5), json!(1.01), json!(1e300)] {
+            let refusal = Shape::Fraction.check(&bad).expect_err("refused");
+            assert!(refusal.ends_with("it must be a number above 0, up to 1."), "{refusal}");
+        }
+        assert!(Shape::Fraction.check(&json!("0.5")).is_err());
     }
 
     #[test]

@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Kind};
+use crate::stats::Operation;
 
 /// The classes of failure of a second tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,30 @@ pub enum Class {
     Closed,
 }
 
+/// Whether a failure says that L2 as a whole cannot serve, so that the circuit counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Nothing gets through.
+    Always,
+    /// Where reading meets it. A lock, a replica and a right that is missing turn writes away and still answer reads,
+    /// which must go on.
+    FromReads,
+    /// It concerns one key or one call, or L2 has answered and can be read.
+    Never,
+}
+
+impl Counts {
+    /// Whether it counts where `operation` meets it.
+    #[must_use]
+    pub fn of(self, operation: Operation) -> bool {
+        match self {
+            Counts::Always => true,
+            Counts::FromReads => matches!(operation, Operation::Get | Operation::Connect),
+            Counts::Never => false,
+        }
+    }
+}
+
 /// What follows from a class of failure when the application says nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
@@ -37,19 +63,25 @@ pub struct Rule {
     pub kind: Kind,
     /// Whether the configured policy tries again. The retry callback may ask for it in any case.
     pub retried: bool,
+    /// Whether the circuit counts it.
+    pub counts: Counts,
 }
 
 /// The rules, one for each class.
 pub const RULES: [Rule; 8] = [
-    Rule { class: Class::Unreachable, kind: Kind::L2Unreachable, retried: true },
-    Rule { class: Class::Timeout, kind: Kind::L2Timeout, retried: true },
-    Rule { class: Class::Busy, kind: Kind::L2Busy, retried: true },
-    Rule { class: Class::Denied, kind: Kind::L2Denied, retried: false },
-    Rule { class: Class::Protocol, kind: Kind::L2Protocol, retried: false },
-    Rule { class: Class::Suspended, kind: Kind::L2Suspended, retried: false },
-    Rule { class: Class::Full, kind: Kind::L2Full, retried: false },
-    Rule { class: Class::Closed, kind: Kind::Closed, retried: false },
+    rule(Class::Unreachable, Kind::L2Unreachable, true, Counts::Always),
+    rule(Class::Timeout, Kind::L2Timeout, true, Counts::Always),
+    rule(Class::Busy, Kind::L2Busy, true, Counts::FromReads),
+    rule(Class::Denied, Kind::L2Denied, false, Counts::FromReads),
+    rule(Class::Protocol, Kind::L2Protocol, false, Counts::Never),
+    rule(Class::Suspended, Kind::L2Suspended, false, Counts::Never),
+    rule(Class::Full, Kind::L2Full, false, Counts::Never),
+    rule(Class::Closed, Kind::Closed, false, Counts::Never),
 ];
+
+const fn rule(class: Class, kind: Kind, retried: bool, counts: Counts) -> Rule {
+    Rule { class, kind, retried, counts }
+}
 
 impl Class {
     /// What follows from this class.
@@ -64,13 +96,13 @@ impl Class {
 pub struct Failure {
     /// Its class.
     pub class: Class,
-    /// A full sentence without keys, values or secrets.
-    pub message: String,
+    /// A full sentence without keys, values or secrets. Shared, because an open circuit gives the same to every call.
+    pub message: Arc<str>,
 }
 
 impl Failure {
     /// A failure of `class`, explained by `message`.
-    pub fn new(class: Class, message: impl Into<String>) -> Self {
+    pub fn new(class: Class, message: impl Into<Arc<str>>) -> Self {
         Failure { class, message: message.into() }
     }
 }
@@ -85,7 +117,7 @@ impl std::error::Error for Failure {}
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
-        Error::new(failure.class.rule().kind, failure.message)
+        Error::new(failure.class.rule().kind, &*failure.message)
     }
 }
 

@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod circuit;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use self::circuit::{Circuit, Pass};
 use crate::config::Resilience;
 use crate::error::Kind;
 use crate::l2::{Attempt, Class, Failure};
@@ -46,7 +48,7 @@ pub struct FailedAttempt {
     /// Until the deadline.
     pub remaining_ms: u64,
     /// A sentence.
-    pub message: String,
+    pub message: Arc<str>,
     /// The configured pause before the next try.
     pub delay_ms: u64,
 }
@@ -88,6 +90,8 @@ pub struct Call<'a> {
     pub started: Instant,
     /// The rules.
     pub policy: &'a Resilience,
+    /// Whether L2 is to be asked at all.
+    pub circuit: &'a Circuit,
     /// The application's say.
     pub hook: Option<Arc<dyn Hook>>,
     /// Wakes it up.
@@ -121,25 +125,44 @@ impl Call<'_> {
     /// As [`Call::run`], where the first attempt may have been made already.
     pub fn resume<T>(
         &self,
-        mut first: Option<Result<T, Failure>>,
+        mut first: Option<(Pass, Result<T, Failure>)>,
         mut operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let is_closing = || self.signal.is_closing();
         let mut attempt = 1;
+        let mut last = None;
         let outcome = loop {
             if is_closing() {
                 break Err(closed());
             }
             let share = self.remaining() / (self.policy.max_attempts.max(attempt) - attempt + 1);
-            let mut attempt_it =
-                || operation(Attempt { deadline: Instant::now() + share, is_closing: &is_closing });
-            match first.take().unwrap_or_else(&mut attempt_it) {
-                Ok(done) => break Ok(done),
+            let has_begun = first.is_some();
+            let (pass, answer) = match first.take() {
+                Some(made) => made,
+                None => match (self.circuit.enter(), last.take()) {
+                    (Ok(pass), _) => {
+                        let deadline = Instant::now() + share;
+                        (pass, operation(Attempt { deadline, is_closing: &is_closing }))
+                    }
+                    (Err(suspended), None) => return Err(self.suspended(suspended)),
+                    // What was met says more than that it is not to be met again.
+                    (Err(_), Some(failure)) => break Err(failure),
+                },
+            };
+            match answer {
+                Ok(done) => {
+                    self.circuit.succeeded(pass, self.log);
+                    break Ok(done);
+                }
                 Err(failure) => {
                     self.note(&failure, attempt);
+                    if has_begun || self.is_fair(share) {
+                        self.circuit.failed(pass, self.operation, &failure, self.policy, self.log);
+                    }
                     if !self.tries_again(&failure, attempt) {
                         break Err(if is_closing() { closed() } else { failure });
                     }
+                    last = Some(failure);
                 }
             }
             attempt += 1;
@@ -150,6 +173,17 @@ impl Call<'_> {
             self.stats.failed(failure.class.rule().kind, true);
         }
         outcome
+    }
+
+    fn suspended(&self, refusal: Failure) -> Failure {
+        self.circuit.note_suspended();
+        self.stats.failed(refusal.class.rule().kind, true);
+        refusal
+    }
+
+    /// Whether L2 had the time to answer: what a queue or a callback has used up is not its fault.
+    fn is_fair(&self, share: Duration) -> bool {
+        share * self.policy.max_attempts.max(1) * 2 >= Duration::from_millis(self.policy.deadline_ms)
     }
 
     fn remaining(&self) -> Duration {
@@ -169,7 +203,8 @@ impl Call<'_> {
             Decision::Default => return false,
         };
         let pause = Duration::from_millis(pause_ms);
-        if attempt >= self.policy.max_attempts || self.signal.is_closing() || pause >= self.remaining() {
+        let is_over = attempt >= self.policy.max_attempts || pause >= self.remaining();
+        if is_over || self.signal.is_closing() || self.circuit.is_open() {
             return false;
         }
         !self.signal.wait_until(Instant::now() + pause, || self.signal.is_closing())
@@ -188,7 +223,7 @@ impl Call<'_> {
             max_attempts: self.policy.max_attempts,
             elapsed_ms: millis(self.started.elapsed()),
             remaining_ms: millis(self.remaining()),
-            message: failure.message.clone(),
+            message: Arc::clone(&failure.message),
             delay_ms,
         };
         count(&self.stats.callbacks);

@@ -1,7 +1,9 @@
 /* The application's say when L2 fails, its ear for the log, and the end of both. */
 #include "check.h"
 
-#define PATIENT ", \"resilience\": {\"deadline_ms\": 60000, \"max_attempts\": 4, \"backoff_ms\": 1, \"max_backoff_ms\": 1}"
+#define PATIENT \
+  ", \"resilience\": {\"deadline_ms\": 60000, \"max_attempts\": 4, \"backoff_ms\": 1, \"max_backoff_ms\": 1," \
+  " \"circuit_failures\": 0}"
 
 typedef struct {
   tc_decision decision;

@@ -48,7 +48,7 @@ int often(int number) { return getenv("TOKENCACHE_TEST_SLOW") ? number / 20 + 1 
 
 static tc_cache *open_document(const char *l2, const char *members) {
   char document[4096];
-  const char *patient = ", \"resilience\": {\"deadline_ms\": 60000, \"close_ms\": 60000}";
+  const char *patient = ", \"resilience\": {\"deadline_ms\": 60000, \"close_ms\": 60000, \"circuit_failures\": 0}";
   snprintf(document, sizeof document, "{\"version\": 1, \"logging\": {\"to\": \"none\"}%s%s}", l2,
            members ? members : patient);
   tc_cache *cache = NULL;

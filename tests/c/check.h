@@ -33,7 +33,7 @@ int64_t unix_ms(void);
 int often(int number);
 
 /* Opens with an L2 where the program was asked to have one. `members` follow the others, from the comma on; null
- * stands for deadlines that no slow machine misses. */
+ * stands for deadlines that no slow machine misses, and no circuit. */
 tc_cache *open_cache(const char *members);
 tc_cache *open_l1(const char *members);
 tc_cache *open_sqlite(const char *members);

@@ -67,7 +67,7 @@ static _Noreturn void child(bool is_away) {
 void run(void) {
   int cut_off = 0;
   give_up_after(300);
-  cache = open_sqlite(", \"resilience\": {\"deadline_ms\": 60000}");
+  cache = open_sqlite(", \"resilience\": {\"deadline_ms\": 60000, \"circuit_failures\": 0}");
   IS(TC_OK, tc_on_retry(cache, retry, NULL, NULL));
   IS(TC_OK, tc_on_log(cache, TC_LEVEL_DEBUG, record, NULL, NULL));
   start_threads(2, calls, NULL);

@@ -8,7 +8,8 @@ using tokencache::decision;
 using tokencache::failure;
 
 static const std::string few =
-    R"(, "resilience": {"deadline_ms": 60000, "max_attempts": 4, "backoff_ms": 1, "max_backoff_ms": 1})";
+    R"(, "resilience": {"deadline_ms": 60000, "max_attempts": 4, "backoff_ms": 1, "max_backoff_ms": 1,
+                        "circuit_failures": 0})";
 
 static std::atomic<int> told_of_retry, told_of_log, told_of_completion;
 
@@ -54,7 +55,7 @@ static void the_say_of_the_application(cache& cache) {
 
 static void the_pause_of_the_application() {
   cache cache = open_cache(R"(, "resilience": {"deadline_ms": 60000, "max_attempts": 10, "backoff_ms": 60000,
-                                               "max_backoff_ms": 60000})");
+                                               "max_backoff_ms": 60000, "circuit_failures": 0})");
   int last = 0;
   cache.on_retry([&last](const failure& failed) {
     last = static_cast<int>(failed.attempt);

@@ -31,8 +31,8 @@ void fails(const char* file, int line, const char* what, tc_status expected, con
 /// `number`, or a part of it where every instruction costs fifty.
 int often(int number);
 
-/// Deadlines that no slow machine misses.
-inline const std::string patient = R"(, "resilience": {"deadline_ms": 60000, "close_ms": 60000})";
+/// Deadlines that no slow machine misses, and no circuit.
+inline const std::string patient = R"(, "resilience": {"deadline_ms": 60000, "close_ms": 60000, "circuit_failures": 0})";
 
 /// With an L2 where the program was asked to have one. `members` follow the others, from the comma on.
 tokencache::cache open_cache(const std::string& members = patient);

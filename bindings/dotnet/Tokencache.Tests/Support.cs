@@ -20,12 +20,13 @@ public sealed class Folder : IDisposable
 
     private string Elsewhere => Path.Combine(_folder.FullName, "away");
 
-    /// <summary>Opens a cache with L2 here, which waits long for a machine that has much to do.</summary>
+    /// <summary>Opens a cache with L2 here, which waits long for a machine that has much to do, and asks however often it fails.</summary>
     public TokenCache Open(int attempts = 2, int closeMs = 5000) => TokenCache.Open(
         $$$"""
         {"version": 1, "l2": {"kind": "sqlite", "path": "{{{Path.Combine(Home, "tokens.db")}}}"},
          "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
-         "resilience": {"deadline_ms": 60000, "max_attempts": {{{attempts}}}, "close_ms": {{{closeMs}}}}}
+         "resilience": {"deadline_ms": 60000, "max_attempts": {{{attempts}}}, "close_ms": {{{closeMs}}},
+         "circuit_failures": 0}}
         """);
 
     /// <summary>Takes the database away: L2 is unreachable.</summary>

@@ -9,7 +9,7 @@ import threading
 from datetime import timedelta
 from typing import Any, Callable
 
-from bad_inputs_support import at_once, document, fails, l2_comes_back, l2_goes_away, until
+from bad_inputs_support import PATIENT, at_once, document, fails, l2_comes_back, l2_goes_away, until
 from tokencache import GIVE_UP, Level, Retry, Status
 
 import tokencache
@@ -120,7 +120,7 @@ def raises(*_: Any) -> Any:
 
 def callback_raises() -> None:
     logging.getLogger("tokencache").addHandler(logging.NullHandler())
-    resilience = {"deadline_ms": 60000, "max_attempts": 3, "backoff_ms": 0, "max_backoff_ms": 0}
+    resilience = {**PATIENT, "max_attempts": 3, "backoff_ms": 0, "max_backoff_ms": 0}
     with tokencache.open(document(resilience=resilience)) as cache:
         cache.set("alice", b"token")
         calls = []
@@ -206,7 +206,7 @@ def callback_closes_the_cache() -> None:
 
 def callback_blocks() -> None:
     release = threading.Event()
-    with tokencache.open(document(resilience={"deadline_ms": 500})) as cache:
+    with tokencache.open(document(resilience={**PATIENT, "deadline_ms": 500})) as cache:
         cache.set("alice", b"token")
         cache.on_retry(lambda failure: (release.wait(), GIVE_UP)[1])
         l2_goes_away()

@@ -16,7 +16,7 @@ from tokencache.library import lib
 
 FOLDER = Path(sys.argv[2])
 VALUE = ctypes.POINTER(Value)
-PATIENT = {"deadline_ms": 60000, "close_ms": 60000}
+PATIENT = {"deadline_ms": 60000, "close_ms": 60000, "circuit_failures": 0}
 
 
 def document(name: str = "store", **members: Any) -> dict[str, Any]:

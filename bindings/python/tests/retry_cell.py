@@ -19,7 +19,8 @@ from tokencache import GIVE_UP, Cache, Failure, Retry, TokencacheError, _native
 from tokencache.library import lib
 
 DEADLINE_MS = 500
-RESILIENCE = {"deadline_ms": DEADLINE_MS, "max_attempts": 2, "backoff_ms": 1}
+#: Without a circuit, which would end the asking; test_circuit.py is about it.
+RESILIENCE = {"deadline_ms": DEADLINE_MS, "max_attempts": 2, "backoff_ms": 1, "circuit_failures": 0}
 #: What a callback reconfigures the cache to: more of everything.
 MORE = {**RESILIENCE, "deadline_ms": 5000, "max_attempts": 5}
 

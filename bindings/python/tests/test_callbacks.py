@@ -14,7 +14,7 @@ import tokencache
 from support import CacheTest, shared, wait_until
 from tokencache import GIVE_UP, Failure, Level, Retry, callbacks
 
-_RESILIENCE = {"deadline_ms": 400, "max_attempts": 2, "backoff_ms": 1}
+_RESILIENCE = {"deadline_ms": 400, "max_attempts": 2, "backoff_ms": 1, "circuit_failures": 0}
 
 
 class RetryCallback(CacheTest):

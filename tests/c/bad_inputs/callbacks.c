@@ -114,7 +114,7 @@ static void *read_another(void *cache) {
 
 void callback_blocks(void) {
   enum { MORE_THAN_CALLBACK_THREADS = 12 };
-  application retry = {.cache = open_sqlite(", \"resilience\": {\"deadline_ms\": 500}"), .act = block};
+  application retry = {.cache = open_sqlite(", \"resilience\": {\"deadline_ms\": 500, \"circuit_failures\": 0}"), .act = block};
   application done = {.cache = retry.cache, .act = use};
   tc_cache *cache = retry.cache;
   IS(TC_OK, set(cache, "alice", "token"));

@@ -124,7 +124,7 @@ void out_of_files(void) {
            "{\"version\": 1, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/other.db\"},"
            " \"encryption\": {\"algorithm\": \"none\"}, \"logging\": {\"to\": \"none\"}}",
            folder);
-  shared = open_sqlite(", \"resilience\": {\"deadline_ms\": 500}");
+  shared = open_sqlite(", \"resilience\": {\"deadline_ms\": 500, \"circuit_failures\": 0}");
   IS(TC_OK, set(shared, "alice", "token"));
   limit(RLIMIT_NOFILE, 3);
   tc_status status = tc_open(TC_ABI_VERSION, document, TC_NTS, &cache);

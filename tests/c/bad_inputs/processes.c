@@ -171,7 +171,7 @@ static void log_to_nobody(void (*disposition)(int)) {
   signal(SIGPIPE, disposition);
   snprintf(document, sizeof document,
            "{\"version\": 1, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/store/tokens.db\"},"
-           " \"encryption\": {\"algorithm\": \"none\"}}",
+           " \"encryption\": {\"algorithm\": \"none\"}, \"resilience\": {\"circuit_failures\": 0}}",
            folder);
   IS(TC_OK, tc_close(open_sqlite(NULL)));
   IS(TC_OK, tc_open(TC_ABI_VERSION, document, TC_NTS, &cache));
