@@ -68,13 +68,11 @@ fn four_processes_on_redis_see_nothing_that_is_not_so() {
 }
 
 #[test]
-#[ignore = "until L1 is coherent"]
 fn four_processes_with_memory_before_sqlite_see_nothing_that_is_not_so() {
     on_sqlite("SQLite with L1", &Rules::default(), json!({ "enabled": true }));
 }
 
 #[test]
-#[ignore = "until L1 is coherent"]
 fn four_processes_with_memory_before_redis_see_nothing_that_is_not_so() {
     let rules = Rules { bound_ms: 20, ..Rules::default() };
     on_redis("Redis with L1", &rules, json!({ "enabled": true }));
