@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 const GROUND: [&str; 4] = ["error", "clock", "log", "stats"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
     ("cache", &["l1", "crypto", "epoch", "resilience", "l2", "entry", "config", "runtime"]),
+    ("journal", &["l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),
     ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),
