@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Due;
 use super::record::Change;
-use super::verdict::{Because, Verdict, verdict};
+use super::verdict::{Because, Verdict, is_old, verdict};
 use super::{Journal, Turn};
 use crate::l2::replay::{Target, Write};
 use crate::l2::{Attempt, Class, Failure};
@@ -61,6 +61,8 @@ pub struct Replay<'a, T: ?Sized> {
 enum End {
     Written,
     Lost(Because),
+    /// Others write the key again and again.
+    Contended,
 }
 
 impl<T: Target + ?Sized> Replay<'_, T> {
@@ -68,7 +70,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// there or for want of room, stays owed and holds up nothing else; when there is no room, removals still go.
     ///
     /// # Errors
-    /// The first failure that concerns L2 or the journal as a whole. What was done until then is done.
+    /// The first failure that is not about one key, of L2 or of the journal. What was done until then is done.
     pub fn run(&self, turn: &Turn<'_>) -> Result<Pass, Failure> {
         let mut pass = Pass::default();
         let ended = self.work(turn, &mut pass);
@@ -77,7 +79,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             self.log.write(Level::Warn, "journal", || {
                 format!(
                     "Of what was owed to L2, {replayed} writes were replayed, {superseded} lost against what was \
-                     there, and {refused} stay owed because L2 refuses them."
+                     there, and {refused} stay owed because L2 refuses them or others write their keys all the time."
                 )
             });
         }
@@ -101,13 +103,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                     Err(failure) => {
                         count(&journal.progress.failed);
                         is_full |= failure.class == Class::Full;
-                        if !matches!(failure.class, Class::Full | Class::Protocol) {
-                            return Err(failure);
-                        }
-                        pass.refused += 1;
-                        self.log.write(Level::Info, "journal", || {
-                            format!("The owed write of {} stays owed: {failure}", self.log.key(&due.key))
-                        });
+                        self.refuse(journal, due, failure, pass)?;
                     }
                 }
             }
@@ -129,9 +125,24 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 return Ok(End::Written);
             }
         }
-        let message =
-            "The key was written by others again and again while its owed write was being replayed.";
-        Err(Failure::new(Class::Protocol, message))
+        Ok(End::Contended)
+    }
+
+    /// L2 has failed: for this record alone, or `Err` for all.
+    fn refuse(&self, journal: &Journal, due: &Due, failure: Failure, pass: &mut Pass) -> Result<(), Failure> {
+        match failure.class {
+            // What nothing but a person can mend must not keep the journal from ever being empty.
+            Class::Protocol if is_old(&due.record, self.target.now_ms()) => {
+                return self.settle(journal, due, End::Lost(Because::Refused), pass);
+            }
+            Class::Protocol | Class::Full => {}
+            _ => return Err(failure),
+        }
+        pass.refused += 1;
+        self.log.write(Level::Info, "journal", || {
+            format!("The owed write of {} stays owed: {failure}", self.log.key(&due.key))
+        });
+        Ok(())
     }
 
     fn settle(&self, journal: &Journal, due: &Due, end: End, pass: &mut Pass) -> Result<(), Failure> {
@@ -147,6 +158,10 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                     let key = self.log.key(&due.key);
                     format!("The owed write of {key} was given up: {}.", because.words())
                 });
+            }
+            End::Contended => {
+                pass.refused += 1;
+                return Ok(());
             }
         }
         (self.decided)(&due.key);

@@ -110,9 +110,12 @@ pub(super) fn put(
     };
     let (bytes, lifetime) = record.change.value().unzip();
     let lifetime = lifetime.unwrap_or_default();
-    let sql = "INSERT OR REPLACE INTO owed
+    let sql = "INSERT INTO owed
          (sequence, key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (key) DO UPDATE SET
+             sequence = ?1, clock = ?3, known = ?4, written_at_ms = ?5, expires_at_ms = ?6, sliding_ms = ?7,
+             value = ?8";
     connection.prepare_cached(sql)?.execute(params![
         sequence as i64,
         key,

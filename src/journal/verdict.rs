@@ -28,6 +28,8 @@ pub enum Because {
     Foreign,
     /// It was owed for so long that nobody knows any more whether the key was removed.
     Old,
+    /// L2 has refused it for so long, by what lies there.
+    Refused,
 }
 
 impl Because {
@@ -39,6 +41,7 @@ impl Because {
             Because::Removed => "another cache has removed it later",
             Because::Foreign => "another program has written it meanwhile",
             Because::Old => "it was owed for more than a day, and nothing is there",
+            Because::Refused => "L2 has refused it for more than a day",
         }
     }
 }
@@ -53,9 +56,7 @@ pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
     let theirs = |clock| if is_ahead(clock, now_ms) { 0 } else { clock };
     let (wins, because) = match present {
         // A removal has nothing to lose there.
-        Present::Nothing => {
-            (removes || now_ms.saturating_sub(record.written_at_ms) < REMEMBERED_MS, Because::Old)
-        }
+        Present::Nothing => (removes || !is_old(record, now_ms), Because::Old),
         // At the same moment a removal wins.
         Present::Tombstone { clock } => {
             (ours > theirs(clock) || (removes && ours == theirs(clock)), Because::Removed)
@@ -65,6 +66,11 @@ pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
         Present::Foreign { version } => (is_known(version), Because::Foreign),
     };
     if wins { Verdict::Write } else { Verdict::Lose(because) }
+}
+
+/// Whether it has been owed for longer than L2 remembers.
+pub(super) fn is_old(record: &Record, now_ms: i64) -> bool {
+    now_ms.saturating_sub(record.written_at_ms) >= REMEMBERED_MS
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod exchange;
 mod layout;
 mod link;
 mod names;
+mod replay;
 mod scripts;
 mod tls;
 mod wait;
