@@ -53,13 +53,19 @@ fn in_memory() -> Journal {
 struct Told {
     present: HashMap<Vec<u8>, Present>,
     failing: HashMap<Vec<u8>, Class>,
+    /// Fails for everything.
+    is_mad: bool,
     /// How often a write finds something else than what was seen.
     conflicts: Mutex<u32>,
-    written: Mutex<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    /// The keys, and whether something was stored under them.
+    written: Mutex<Vec<(Vec<u8>, bool)>>,
 }
 
 impl Target for Told {
     fn look(&self, key: &[u8], _attempt: Attempt<'_>) -> Result<Seen, Failure> {
+        if self.is_mad {
+            return Err(Failure::new(Class::Protocol, "It is mad."));
+        }
         let present = self.present.get(key).copied().unwrap_or(Present::Nothing);
         Ok(Seen { present, mark: key.to_vec() })
     }
@@ -74,8 +80,7 @@ impl Target for Told {
             *conflicts -= 1;
             return Ok(false);
         }
-        let value = write.value.map(|(bytes, _)| bytes.to_vec());
-        self.written.lock().unwrap().push((key.to_vec(), value));
+        self.written.lock().unwrap().push((key.to_vec(), write.value.is_some()));
         Ok(true)
     }
 }
@@ -103,15 +108,8 @@ fn everything_that_is_owed_reaches_l2_in_order_under_its_prefix() {
         let expected: Vec<_> = (0..200).map(|i| format!("p:{i:03}")).collect();
         assert_eq!(target.keys(), expected);
         assert_eq!(told.lock().unwrap().len(), 200);
-        assert!(
-            target
-                .written
-                .lock()
-                .unwrap()
-                .iter()
-                .enumerate()
-                .all(|(i, (_, value))| value.is_some() == (i % 2 == 0))
-        );
+        let written = target.written.lock().unwrap();
+        assert!(written.iter().enumerate().all(|(i, (_, is_set))| *is_set == (i % 2 == 0)));
         assert!(journal.is_empty(soon()).unwrap());
         assert_eq!(journal.progress().replayed.load(Ordering::Relaxed), 200);
     });
@@ -164,6 +162,12 @@ fn a_key_that_l2_refuses_holds_up_nothing_else_and_is_given_up_after_a_day() {
     owe(&journal, "b", Record { written_at_ms: clock::unix_ms() - 25 * HOUR_MS, ..removal() });
     assert_eq!(replay(&journal, &target, b"").unwrap().superseded, 1);
     assert!(journal.is_empty(soon()).unwrap());
+
+    // An L2 that has gone mad refuses everything, and nothing is given up for that.
+    owe(&journal, "b", Record { written_at_ms: clock::unix_ms() - 25 * HOUR_MS, ..removal() });
+    let target = Told { is_mad: true, ..Told::default() };
+    assert_eq!(replay(&journal, &target, b"").unwrap_err().class, Class::Protocol);
+    assert!(find(&journal, "b").is_some());
 }
 
 #[test]

@@ -20,6 +20,9 @@ const BATCH: usize = 64;
 /// How often somebody else may come between a look and a write before a record waits for the next pass.
 const LOOKS: usize = 8;
 
+/// A key of the library's own, which does not exist.
+const PROBED: &[u8] = b"__tokencache:probe";
+
 /// What the replays of a process have done, for `tc_stats`.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -131,11 +134,15 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// L2 has failed: for this record alone, or `Err` for all.
     fn refuse(&self, journal: &Journal, due: &Due, failure: Failure, pass: &mut Pass) -> Result<(), Failure> {
         match failure.class {
-            // What nothing but a person can mend must not keep the journal from ever being empty.
-            Class::Protocol if is_old(&due.record, self.target.now_ms()) => {
-                return self.settle(journal, due, End::Lost(Because::Refused), pass);
+            Class::Full => {}
+            Class::Protocol => {
+                // One that answers nothing sensibly any more fails here too.
+                self.target.look(&[self.key_prefix, PROBED].concat(), self.attempt())?;
+                // What nothing but a person can mend must not keep the journal from ever being empty.
+                if is_old(&due.record, self.target.now_ms()) {
+                    return self.settle(journal, due, End::Lost(Because::Refused), pass);
+                }
             }
-            Class::Protocol | Class::Full => {}
             _ => return Err(failure),
         }
         pass.refused += 1;
