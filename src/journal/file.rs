@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::Connection;
 
@@ -22,7 +23,8 @@ use crate::l2::{Attempt, Class, Failure};
 pub(super) struct File {
     pool: Pool,
     lock_path: PathBuf,
-    identity: String,
+    /// Of the L2 that it belongs to.
+    identity: RwLock<String>,
     /// Where there is none, the file itself is asked.
     counter: Option<Box<dyn Counter>>,
 }
@@ -33,7 +35,7 @@ impl File {
         let pool = Pool::new(path, &rows::SCHEMA);
         let mut lock_path = pool.path().as_os_str().to_owned();
         lock_path.push("-replay");
-        File { pool, lock_path: lock_path.into(), identity, counter }
+        File { pool, lock_path: lock_path.into(), identity: identity.into(), counter }
     }
 
     /// Makes sure that the file is one that this cache can use, and brings the counter up to date.
@@ -47,12 +49,15 @@ impl File {
         attempt: Attempt<'_>,
         mut work: impl FnMut(&Connection, &mut State) -> rusqlite::Result<Result<T, Failure>>,
     ) -> Result<T, Failure> {
+        let identity = self.identity();
         self.pool.write(attempt, |connection| {
             let found = rows::state(connection)?;
             let mut state = match &found {
-                Some(state) if state.identity != self.identity => return Ok(Err(self.another(state))),
+                Some(state) if state.identity != *identity => {
+                    return Ok(Err(self.another(&state.identity, &identity)));
+                }
                 Some(state) => state.clone(),
-                None => State { identity: self.identity.clone(), owed: Owed::default(), last_sequence: 0 },
+                None => State { identity: identity.clone(), owed: Owed::default(), last_sequence: 0 },
             };
             let answer = work(connection, &mut state)?;
             if found.as_ref() != Some(&state) {
@@ -67,13 +72,15 @@ impl File {
         })?
     }
 
-    fn another(&self, state: &State) -> Failure {
+    fn identity(&self) -> RwLockReadGuard<'_, String> {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn another(&self, found: &str, ours: &str) -> Failure {
         let message = format!(
-            "The journal {} holds what is owed to another L2 ({}), and not to {}; give each L2 and key_prefix a \
-             resilience.journal_path of its own.",
-            self.pool.path().display(),
-            state.identity,
-            self.identity
+            "The journal {} holds what is owed to another L2 ({found}), and not to {ours}; give each L2 and \
+             key_prefix a resilience.journal_path of its own.",
+            self.pool.path().display()
         );
         Failure::new(Class::Protocol, message)
     }
@@ -104,7 +111,8 @@ impl Ledger for File {
     }
 
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
-        self.pool.read(attempt, |connection| rows::find(connection, key, &self.identity))
+        let identity = self.identity();
+        self.pool.read(attempt, |connection| rows::find(connection, key, &identity))
     }
 
     fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure> {
@@ -126,8 +134,9 @@ impl Ledger for File {
     }
 
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
-        let batch =
-            self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &self.identity))?;
+        let identity = self.identity();
+        let batch = self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
+        drop(identity);
         if batch.is_empty() && self.counter.is_some() {
             // The settling of the last one has left the counter as it was before.
             self.check(attempt)?;
@@ -152,12 +161,26 @@ impl Ledger for File {
 
     fn owed(&self, attempt: Attempt<'_>) -> Result<Owed, Failure> {
         let state = self.pool.read(attempt, rows::state)?;
-        let state = state.filter(|state| state.identity == self.identity);
+        let state = state.filter(|state| state.identity == *self.identity());
         Ok(state.map_or_else(Owed::default, |state| state.owed))
     }
 
     fn claim(&self) -> Result<Option<Turn>, Failure> {
         Ok(FileTurn::take(&self.lock_path)?.map(|turn| Box::new(turn) as Turn))
+    }
+
+    fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
+        // Held until it is done, so that no call of this process falls between the two names.
+        let mut ours = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        self.pool.write(attempt, |connection| match rows::state(connection)? {
+            Some(state) if state.identity == *ours => {
+                rows::keep_state(connection, &State { identity: identity.to_owned(), ..state }).map(Ok)
+            }
+            Some(state) if state.identity != identity => Ok(Err(self.another(&state.identity, &ours))),
+            _ => Ok(Ok(())),
+        })??;
+        identity.clone_into(&mut ours);
+        Ok(())
     }
 
     fn close(&self) {

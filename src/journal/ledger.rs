@@ -45,5 +45,7 @@ pub(super) trait Ledger: Send + Sync {
 
     fn claim(&self) -> Result<Option<Turn>, Failure>;
 
+    fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure>;
+
     fn close(&self);
 }

@@ -112,6 +112,10 @@ impl Ledger for Memory {
         Ok(is_free.then(|| Box::new(Claim(Arc::clone(&self.is_replaying))) as Turn))
     }
 
+    fn rename(&self, _identity: &str, _attempt: Attempt<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn close(&self) {}
 }
 

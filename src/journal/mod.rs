@@ -90,6 +90,15 @@ impl Journal {
         self.bounds.set(max_bytes, max_entries);
     }
 
+    /// What is owed is owed to `identity` from now on: the same L2, under another address. Processes that share the file
+    /// cannot use it until they have heard of it too.
+    ///
+    /// # Errors
+    /// What stops the file from being written, or that it belongs to a third. Then nothing has changed.
+    pub fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.ledger.rename(identity, attempt)
+    }
+
     /// Owes `record`, in the place of what was owed for `key`. It is kept when this returns.
     ///
     /// # Errors

@@ -76,3 +76,21 @@ impl Drop for FileTurn {
         let _ = self.holder.compare_exchange(self.process, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_of_the_process_before_the_fork_holds_nobody_off() {
+        static HOLDER: AtomicU32 = AtomicU32::new(1);
+        let turn = FileTurn::mark(&HOLDER).expect("process 1 is not this one");
+        assert!(FileTurn::mark(&HOLDER).is_none());
+        drop(turn);
+        assert_eq!(HOLDER.load(Ordering::Relaxed), 0);
+        let copy = FileTurn { file: None, holder: &HOLDER, process: 1 };
+        let turn = FileTurn::mark(&HOLDER);
+        drop(copy);
+        assert!(turn.is_some() && FileTurn::mark(&HOLDER).is_none(), "only its own process ends a mark");
+    }
+}
