@@ -3,10 +3,13 @@
 #![allow(dead_code)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokencache::clock;
 use tokencache::entry::{Lifetime, Secret};
-use tokencache::journal::{Change, Due, Journal, Known, Record, Settings};
+use tokencache::journal::{Change, Due, Journal, Known, Pass, Record, Replay, Settings};
+use tokencache::l2::Failure;
+use tokencache::l2::replay::Target;
 use tokencache::log::{self, Level, Logger};
 
 use super::sqlite::soon;
@@ -81,4 +84,24 @@ pub fn keys(due: &[Due]) -> Vec<&str> {
 pub fn quiet() -> Logger {
     let (name, key_prefix) = (String::new(), String::new());
     Logger::new(log::Settings { name, level: Level::Error, to_stderr: false, clear_keys: false, key_prefix })
+}
+
+pub fn replay<T: Target + ?Sized>(journal: &Journal, target: &T, key_prefix: &[u8]) -> Result<Pass, Failure> {
+    replay_with(journal, target, key_prefix, &quiet(), &|_| ())
+}
+
+pub fn replay_with<T: Target + ?Sized>(
+    journal: &Journal,
+    target: &T,
+    key_prefix: &[u8],
+    log: &Logger,
+    decided: &(dyn Fn(&[u8]) + Sync),
+) -> Result<Pass, Failure> {
+    let turn = journal.claim_replay().expect("a lock").expect("a turn");
+    let patience = Duration::from_secs(60);
+    Replay { target, key_prefix, patience, is_closing: &|| false, decided, log }.run(&turn)
+}
+
+pub fn in_memory() -> Journal {
+    Journal::open(&settings(None), IDENTITY, None, soon()).expect("a journal")
 }
