@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokencache::clock;
 use tokencache::journal::{Pass, Record};
-use tokencache::l2::replay::{Present, Seen, Target, Write};
+use tokencache::l2::replay::{Answers, Present, Seen, Target, Write};
 use tokencache::l2::{Attempt, Class, Failure};
 use tokencache::log::{self, Level, Logger, Sink};
 
@@ -33,17 +33,23 @@ struct Told {
 }
 
 impl Target for Told {
-    fn look(&self, key: &[u8], _attempt: Attempt<'_>) -> Result<Seen, Failure> {
+    fn look(&self, keys: &[&[u8]], _attempt: Attempt<'_>) -> Answers<Seen> {
         if self.is_mad {
-            return Err(Failure::new(Class::Protocol, "It is mad."));
+            return Ok(keys.iter().map(|_| Err(Failure::new(Class::Protocol, "It is mad."))).collect());
         }
-        let present = self.present.get(key).copied().unwrap_or(Present::Nothing);
-        Ok(Seen { present, mark: key.to_vec() })
+        let present = |key: &[u8]| self.present.get(key).copied().unwrap_or(Present::Nothing);
+        Ok(keys.iter().map(|key| Ok(Seen { present: present(key), mark: key.to_vec() })).collect())
     }
 
-    fn replay(&self, key: &[u8], write: &Write<'_>, seen: &Seen, _: Attempt<'_>) -> Result<bool, Failure> {
-        assert_eq!(seen.mark, key);
-        if let Some(class) = self.failing.get(key) {
+    fn replay(&self, writes: &[Write<'_>], _attempt: Attempt<'_>) -> Answers<bool> {
+        Ok(writes.iter().map(|write| self.replay_one(write)).collect())
+    }
+}
+
+impl Told {
+    fn replay_one(&self, write: &Write<'_>) -> Result<bool, Failure> {
+        assert_eq!(write.seen.mark, write.key);
+        if let Some(class) = self.failing.get(write.key) {
             return Err(Failure::new(*class, "It fails as it was told."));
         }
         let mut conflicts = self.conflicts.lock().unwrap();
@@ -51,12 +57,10 @@ impl Target for Told {
             *conflicts -= 1;
             return Ok(false);
         }
-        self.written.lock().unwrap().push((key.to_vec(), write.value.is_some()));
+        self.written.lock().unwrap().push((write.key.to_vec(), write.value.is_some()));
         Ok(true)
     }
-}
 
-impl Told {
     fn keys(&self) -> Vec<String> {
         let written = self.written.lock().unwrap();
         written.iter().map(|(key, _)| String::from_utf8(key.clone()).unwrap()).collect()
@@ -93,13 +97,13 @@ fn what_is_written_meanwhile_stays_owed_and_follows() {
     owe(&journal, "b", set(b"1"));
     let target = Told::default();
     let decided = |key: &[u8]| {
-        if key == b"a" && target.written.lock().unwrap().len() == 1 {
+        if key == b"a" && target.written.lock().unwrap().len() == 2 {
             owe(&journal, "a", set(b"2"));
         }
     };
     let pass = replay_with(&journal, &target, b"", &quiet(), &decided).unwrap();
     assert_eq!(pass.replayed, 3);
-    assert_eq!(target.keys(), ["a", "b", "a"]);
+    assert_eq!(target.keys(), ["a", "b", "a"], "what was settled is not what came meanwhile");
     assert!(journal.is_empty(soon()).unwrap());
 }
 
@@ -115,7 +119,7 @@ fn a_failure_of_l2_ends_the_pass_and_loses_nothing() {
         let target = Told { failing: [(b"b".to_vec(), class)].into(), ..Told::default() };
         owe(&journal, "a", set(b"1"));
         assert_eq!(replay(&journal, &target, b"").unwrap_err().class, class);
-        assert!(find(&journal, "b").is_some() && find(&journal, "c").is_some());
+        assert_eq!(keys(&all(&journal)), ["b"]);
     }
     assert_eq!(journal.progress().failed.load(Ordering::Relaxed), 6);
 }
@@ -153,7 +157,8 @@ fn removals_go_on_where_there_is_no_room() {
     let pass = replay(&journal, &target, b"").unwrap();
     assert_eq!(pass, Pass { replayed: 1, superseded: 0, refused: 200 });
     assert_eq!(target.keys(), ["gone"]);
-    assert_eq!(journal.progress().failed.load(Ordering::Relaxed), 1, "sets were not even tried");
+    let failed = journal.progress().failed.load(Ordering::Relaxed);
+    assert!(failed < 100, "{failed}: soon sets are not even tried");
 }
 
 #[test]

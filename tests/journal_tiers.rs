@@ -8,7 +8,7 @@ use tokencache::clock;
 use tokencache::config::{Config, Kind};
 use tokencache::journal::{Journal, Known, Pass, Record};
 use tokencache::l2::redis::RedisStore;
-use tokencache::l2::replay::{Present, Target, Write};
+use tokencache::l2::replay::{Present, Seen, Target, Write};
 use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Expected, Store, Written};
 
@@ -35,6 +35,10 @@ fn write(store: &dyn Store, key: &str, value: &[u8], clock: u64) -> u64 {
     version
 }
 
+fn look(target: &impl Target, key: &str) -> Seen {
+    target.look(&[key.as_bytes()], soon()).expect("a look").remove(0).expect("an answer")
+}
+
 /// What both stores do alike. `prefix` is what their keys begin with.
 fn meets_what_is_there<T: Target + Store>(store: &T, prefix: &str) {
     let named = |key: &str| format!("{prefix}{key}");
@@ -45,7 +49,7 @@ fn meets_what_is_there<T: Target + Store>(store: &T, prefix: &str) {
         written_at_ms: now_ms - hours * HOUR_MS,
         ..record
     };
-    let look = |key: &str| store.look(named(key).as_bytes(), soon()).expect("a look").present;
+    let look = |key: &str| look(store, &named(key)).present;
     let journal = in_memory();
 
     for key in ["older", "newer", "known", "removed older", "removed newer", "signed out", "ended"] {
@@ -98,8 +102,10 @@ fn writes_only_onto_what_was_seen<T: Target + Store>(store: &T, prefix: &str) {
     let key = format!("{prefix}raced");
     let now = time(clock::unix_ms());
     let value = Some((&b"ours"[..], FOREVER));
-    let ours = Write { value, clock: now, written_at_ms: 0 };
-    let gone = Write { value: None, ..ours };
+    let replay = |value, seen: &Seen| {
+        let write = Write { key: key.as_bytes(), seen, value, clock: now, written_at_ms: 0 };
+        store.replay(&[write], soon()).unwrap().remove(0).unwrap()
+    };
     let changes: [&dyn Fn(); 4] = [
         &|| assert!(write(store, &key, b"first", now) > 0),
         &|| assert!(write(store, &key, b"second", now + 1) > 0),
@@ -107,10 +113,10 @@ fn writes_only_onto_what_was_seen<T: Target + Store>(store: &T, prefix: &str) {
         &|| assert!(write(store, &key, b"last", now + 3) > 0),
     ];
     for change in changes {
-        let seen = store.look(key.as_bytes(), soon()).unwrap();
+        let seen = look(store, &key);
         change();
-        assert!(!store.replay(key.as_bytes(), &ours, &seen, soon()).unwrap());
-        assert!(!store.replay(key.as_bytes(), &gone, &seen, soon()).unwrap());
+        assert!(!replay(value, &seen));
+        assert!(!replay(None, &seen));
     }
     assert_eq!(read(store, &key), Some(b"last".to_vec()));
 }
@@ -155,7 +161,7 @@ fn the_value_of_a_stock_writer_wins_unless_it_is_the_one_that_was_known() {
         server.run::<()>(redis::cmd("HSET").arg(key).arg(&fields));
     }
     let foreign = store.get(b"p:b", soon()).unwrap().unwrap().version;
-    assert_eq!(store.look(b"p:a", soon()).unwrap().present, Present::Foreign { version: foreign });
+    assert_eq!(look(&store, "p:a").present, Present::Foreign { version: foreign });
     owe(&journal, "a", Record { known: Known::Version(version), ..set(b"mine") });
     owe(&journal, "b", Record { known: Known::Version(foreign), ..set(b"mine") });
     owe(&journal, "c", removal());

@@ -120,16 +120,18 @@ impl Ledger for File {
         Ok(outline.map(|outline| outline.sequence))
     }
 
-    fn settle(&self, key: &[u8], sequence: u64, attempt: Attempt<'_>) -> Result<bool, Failure> {
+    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<usize, Failure> {
         self.change(attempt, |connection, state| {
-            let Some(found) = rows::outline(connection, key)?.filter(|found| found.sequence == sequence)
-            else {
-                return Ok(Ok(false));
-            };
-            rows::delete(connection, sequence)?;
-            state.owed.entries = state.owed.entries.saturating_sub(1);
-            state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
-            Ok(Ok(true))
+            let mut forgotten = 0;
+            for (key, sequence) in settled {
+                let found = rows::outline(connection, key)?;
+                let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
+                rows::delete(connection, *sequence)?;
+                state.owed.entries = state.owed.entries.saturating_sub(1);
+                state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
+                forgotten += 1;
+            }
+            Ok(Ok(forgotten))
         })
     }
 

@@ -68,14 +68,16 @@ impl Ledger for Memory {
         Ok(lock(&self.book).sequences.get(key).copied())
     }
 
-    fn settle(&self, key: &[u8], sequence: u64, _attempt: Attempt<'_>) -> Result<bool, Failure> {
+    fn settle(&self, settled: &[(&[u8], u64)], _attempt: Attempt<'_>) -> Result<usize, Failure> {
         let mut book = lock(&self.book);
-        let is_that_one = book.sequences.get(key) == Some(&sequence);
-        if is_that_one {
-            book.take(key);
-            self.entries.store(book.records.len() as u64, Ordering::Release);
+        let before = book.records.len();
+        for (key, sequence) in settled {
+            if book.sequences.get(*key) == Some(sequence) {
+                book.take(key);
+            }
         }
-        Ok(is_that_one)
+        self.entries.store(book.records.len() as u64, Ordering::Release);
+        Ok(before - book.records.len())
     }
 
     fn batch(&self, after: u64, limit: usize, _attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {

@@ -137,7 +137,7 @@ impl Journal {
     /// # Errors
     /// What stops the file from being written; then it stays owed.
     pub fn settle(&self, key: &[u8], sequence: u64, attempt: Attempt<'_>) -> Result<bool, Failure> {
-        self.ledger.settle(key, sequence, attempt)
+        Ok(self.ledger.settle(&[(key, sequence)], attempt)? == 1)
     }
 
     /// Whether nothing is owed: one load where there is a counter, and in memory.

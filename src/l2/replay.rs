@@ -43,6 +43,10 @@ pub struct Seen {
 /// What a replay puts in its place.
 #[derive(Clone, Copy)]
 pub struct Write<'a> {
+    /// Where.
+    pub key: &'a [u8],
+    /// What must still lie there.
+    pub seen: &'a Seen,
     /// The bytes and until when they live; `None` removes.
     pub value: Option<(&'a [u8], Lifetime)>,
     /// The hybrid time of the write.
@@ -51,20 +55,17 @@ pub struct Write<'a> {
     pub written_at_ms: i64,
 }
 
-/// What takes replays.
-pub trait Target {
-    /// What lies under `key`.
-    fn look(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Seen, Failure>;
+/// An answer for each of several keys, or the failure of all.
+pub type Answers<T> = Result<Vec<Result<T, Failure>>, Failure>;
 
-    /// Writes if what lies under `key` is what was `seen`; whether it was. A removal leaves a tombstone, as
+/// What takes replays. Several keys at once, none of them twice, so that a trip or a transaction serves them all.
+pub trait Target {
+    /// What lies under each of `keys`.
+    fn look(&self, keys: &[&[u8]], attempt: Attempt<'_>) -> Answers<Seen>;
+
+    /// Writes each for which what was seen is still there; whether it was. A removal leaves a tombstone, as
     /// [`super::Store::remove`] does, and a sliding window starts now.
-    fn replay(
-        &self,
-        key: &[u8],
-        write: &Write<'_>,
-        seen: &Seen,
-        attempt: Attempt<'_>,
-    ) -> Result<bool, Failure>;
+    fn replay(&self, writes: &[Write<'_>], attempt: Attempt<'_>) -> Answers<bool>;
 
     /// Unix time, by its own clock where it has one.
     fn now_ms(&self) -> i64 {

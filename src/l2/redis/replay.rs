@@ -3,13 +3,14 @@
 
 #![forbid(unsafe_code)]
 
-use redis::{Value, cmd};
+use redis::{Cmd, Pipeline, Value, cmd};
 use sha1::{Digest, Sha1};
 
-use super::layout::{Written as Fields, hex, unexpected};
-use super::{RedisStore, TOMBSTONE_MS, names, reading, single};
+use super::layout::{FIELDS, Written as Fields, hex, unexpected};
+use super::link::Up;
+use super::{RedisStore, TOMBSTONE_MS, names};
 use crate::clock;
-use crate::l2::replay::{Present, Seen, Target, Write};
+use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Failure, Store};
 
 /// KEYS: the entry, its tombstone. ARGV: what must lie there, as [`mark`] says it; the lifetime in milliseconds, nothing
@@ -46,39 +47,68 @@ fn clock(text: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text.get(..16)?).ok()?, 16).ok()
 }
 
+/// Requests for one key, and how many answers they get.
+const LOOKED_AT: usize = 3;
+
 impl Target for RedisStore {
-    fn look(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Seen, Failure> {
+    fn look(&self, keys: &[&[u8]], attempt: Attempt<'_>) -> Answers<Seen> {
         let up = self.link.up(attempt)?;
-        let mut requests = reading(key);
-        requests.cmd("GET").arg(names::tombstone(key, self.prefix_len));
-        let mut answers = self.link.ask(&up, &requests, attempt)?;
-        self.link.check(&up, &answers)?;
-        let gone = answers.pop().ok_or_else(unexpected)?;
-        let Some(Value::Array(fields)) = answers.first() else { return Err(unexpected()) };
+        let mut requests = Pipeline::with_capacity(LOOKED_AT * keys.len());
+        for key in keys {
+            requests.cmd("HMGET").arg(*key).arg(&FIELDS).cmd("PTTL").arg(*key);
+            requests.cmd("GET").arg(names::tombstone(key, self.prefix_len));
+        }
+        let answers = self.link.ask(&up, &requests, attempt)?;
+        Ok(answers.chunks(LOOKED_AT).map(|answers| self.seen(&up, answers)).collect())
+    }
+
+    fn replay(&self, writes: &[Write<'_>], attempt: Attempt<'_>) -> Answers<bool> {
+        let up = self.link.up(attempt)?;
+        let mut requests = Pipeline::with_capacity(writes.len());
+        for write in writes {
+            requests.add_command(self.request(write));
+        }
+        let answers = self.link.ask(&up, &requests, attempt)?;
+        let done = |answer| match self.link.check(&up, std::slice::from_ref(answer)) {
+            Ok(()) => {
+                if let Value::Int(done) = answer {
+                    Ok(*done == 1)
+                } else {
+                    Err(unexpected())
+                }
+            }
+            Err(failure) => Err(failure),
+        };
+        Ok(answers.iter().map(done).collect())
+    }
+
+    fn now_ms(&self) -> i64 {
+        clock::unix_ms().saturating_add(self.clock_lead_ms().unwrap_or(0))
+    }
+}
+
+impl RedisStore {
+    fn seen(&self, up: &Up, answers: &[Value]) -> Result<Seen, Failure> {
+        self.link.check(up, answers)?;
+        let [entry @ Value::Array(fields), pttl, gone] = answers else { return Err(unexpected()) };
         let [_, _, data, ver] = &fields[..] else { return Err(unexpected()) };
         let found = if let Value::BulkString(data) = data { Some(&data[..]) } else { None };
-        let mark = mark(found, text(ver), text(&gone));
-        let written = clock(text(ver));
-        let present = match Self::entry(&self.link, &up, answers)? {
-            Some(stored) => match written {
+        let mark = mark(found, text(ver), text(gone));
+        let present = match Self::entry(&self.link, up, vec![entry.clone(), pttl.clone()])? {
+            Some(stored) => match clock(text(ver)) {
                 // Only of what was written together with its `ver` is it known when it was.
                 Some(clock) if stored.written_at_ms != 0 => Present::Ours { clock, version: stored.version },
                 _ => Present::Foreign { version: stored.version },
             },
-            None => clock(text(&gone)).map_or(Present::Nothing, |clock| Present::Tombstone { clock }),
+            None => clock(text(gone)).map_or(Present::Nothing, |clock| Present::Tombstone { clock }),
         };
         Ok(Seen { present, mark })
     }
 
-    fn replay(
-        &self,
-        key: &[u8],
-        write: &Write<'_>,
-        seen: &Seen,
-        attempt: Attempt<'_>,
-    ) -> Result<bool, Failure> {
+    fn request(&self, write: &Write<'_>) -> Cmd {
         let mut request = cmd("EVAL");
-        request.arg(REPLAY).arg(2).arg(key).arg(names::tombstone(key, self.prefix_len)).arg(&seen.mark);
+        request.arg(REPLAY).arg(2).arg(write.key).arg(names::tombstone(write.key, self.prefix_len));
+        request.arg(&write.seen.mark);
         match write.value {
             Some((data, lifetime)) => {
                 let fields = Fields::new(data, write.clock, self.writer, lifetime);
@@ -90,16 +120,6 @@ impl Target for RedisStore {
                 request.arg("gone").arg(tombstone).arg(TOMBSTONE_MS);
             }
         }
-        let up = self.link.up(attempt)?;
-        let answers = self.link.ask(&up, &single(request), attempt)?;
-        self.link.check(&up, &answers)?;
-        match answers[..] {
-            [Value::Int(done)] => Ok(done == 1),
-            _ => Err(unexpected()),
-        }
-    }
-
-    fn now_ms(&self) -> i64 {
-        clock::unix_ms().saturating_add(self.clock_lead_ms().unwrap_or(0))
+        request
     }
 }
