@@ -13,6 +13,7 @@
 //! | [`ffi`] | C names, and nearly all of `unsafe` |
 //! | [`cache`] | the tiers together: read path, write path, single flight |
 //! | [`resilience`] | runs an operation of L2: deadline, attempts, the application's say, the circuit |
+//! | [`journal`] | what is owed to L2: writes it has not taken, their replay |
 //! | [`l2`] | what every second tier promises, classes of failure; SQLite, Redis |
 //! | [`l1`] | the tier in memory, bounded in bytes |
 //! | [`crypto`] | entries sealed at rest: the envelope, the key ring |
@@ -34,6 +35,7 @@ pub mod entry;
 pub mod epoch;
 pub mod error;
 pub mod ffi;
+pub mod journal;
 pub mod l1;
 pub mod l2;
 pub mod log;

@@ -5,6 +5,7 @@
 
 pub mod failure;
 pub mod redis;
+pub mod replay;
 pub mod sqlite;
 
 use std::time::Instant;

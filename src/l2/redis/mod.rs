@@ -10,6 +10,7 @@ mod heartbeat;
 mod layout;
 mod link;
 mod names;
+mod replay;
 mod scripts;
 mod tls;
 mod wait;

@@ -9,6 +9,7 @@ pub mod fork;
 mod pause;
 pub mod pool;
 mod registry;
+mod replay;
 pub mod schema;
 mod statements;
 mod transaction;

@@ -1,0 +1,191 @@
+//! What is owed, in a SQLite file that the processes of one machine share. A record is in the file when [`Ledger::owe`]
+//! returns: it survives the death of every process, by whatever signal. Of what was written in the last moments before
+//! the machine itself lost its power, the system may have kept nothing; what it kept is whole.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use rusqlite::Connection;
+
+use super::bounds::{Bounds, Owed};
+use super::counter::Counter;
+use super::ledger::{Due, Ledger, Turn};
+use super::record::{Numbered, Record};
+use super::rows::{self, State};
+use super::turn::FileTurn;
+use crate::clock;
+use crate::l2::sqlite::pool::Pool;
+use crate::l2::{Attempt, Class, Failure};
+
+/// Records in a file.
+pub(super) struct File {
+    pool: Pool,
+    lock_path: PathBuf,
+    /// Of the L2 that it belongs to.
+    identity: RwLock<String>,
+    /// Where there is none, the file itself is asked.
+    counter: Option<Box<dyn Counter>>,
+}
+
+impl File {
+    /// The journal at `path` of the L2 that `identity` names. The file is opened when it is needed.
+    pub fn new(path: PathBuf, identity: String, counter: Option<Box<dyn Counter>>) -> File {
+        let pool = Pool::new(path, &rows::SCHEMA);
+        let mut lock_path = pool.path().as_os_str().to_owned();
+        lock_path.push("-replay");
+        File { pool, lock_path: lock_path.into(), identity: identity.into(), counter }
+    }
+
+    /// Makes sure that the file is one that this cache can use, and brings the counter up to date.
+    pub fn check(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.change(attempt, |_, _| Ok(Ok(())))
+    }
+
+    /// Runs `work` in a transaction of its own, and keeps what it makes of the state.
+    fn change<T>(
+        &self,
+        attempt: Attempt<'_>,
+        mut work: impl FnMut(&Connection, &mut State) -> rusqlite::Result<Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let identity = self.identity();
+        self.pool.write(attempt, |connection| {
+            let found = rows::state(connection)?;
+            let mut state = match &found {
+                Some(state) if state.identity != *identity => {
+                    return Ok(Err(self.another(&state.identity, &identity)));
+                }
+                Some(state) => state.clone(),
+                None => State { identity: identity.clone(), owed: Owed::default(), last_sequence: 0 },
+            };
+            let answer = work(connection, &mut state)?;
+            if found.as_ref() != Some(&state) {
+                rows::keep_state(connection, &state)?;
+            }
+            if let Some(counter) = &self.counter {
+                // Others are kept out until the commit, and it may fail: never less than what may be there.
+                let before = found.map_or(0, |before| before.owed.entries);
+                counter.store(before.max(state.owed.entries));
+            }
+            Ok(answer)
+        })?
+    }
+
+    fn identity(&self) -> RwLockReadGuard<'_, String> {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn another(&self, found: &str, ours: &str) -> Failure {
+        let message = format!(
+            "The journal {} holds what is owed to another L2 ({found}), and not to {ours}; give each L2 and \
+             key_prefix a resilience.journal_path of its own.",
+            self.pool.path().display()
+        );
+        Failure::new(Class::Protocol, message)
+    }
+}
+
+impl Ledger for File {
+    fn owe(&self, key: &[u8], record: Record, bounds: &Bounds, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let cost_bytes = record.cost_bytes(key.len());
+        self.change(attempt, |connection, state| {
+            let now_ms = clock::unix_ms();
+            let mut before = rows::outline(connection, key)?;
+            let freed = |before: &Option<rows::Outline>| before.as_ref().map(|before| before.cost_bytes);
+            let mut owed = bounds.admit(state.owed, cost_bytes, freed(&before));
+            if owed.is_err() {
+                state.owed.bytes = state.owed.bytes.saturating_sub(rows::bury_ended(connection, now_ms)?);
+                before = rows::outline(connection, key)?;
+                owed = bounds.admit(state.owed, cost_bytes, freed(&before));
+            }
+            match owed {
+                Ok(owed) => state.owed = owed,
+                Err(full) => return Ok(Err(full)),
+            }
+            state.last_sequence += 1;
+            let (clock, known) = record.following(before.map(|it| (it.clock, it.known)), now_ms);
+            rows::put(connection, key, state.last_sequence, clock, known, &record)?;
+            Ok(Ok(()))
+        })
+    }
+
+    fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
+        let identity = self.identity();
+        self.pool.read(attempt, |connection| rows::find(connection, key, &identity))
+    }
+
+    fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure> {
+        let outline = self.pool.read(attempt, |connection| rows::outline(connection, key))?;
+        Ok(outline.map(|outline| outline.sequence))
+    }
+
+    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<usize, Failure> {
+        self.change(attempt, |connection, state| {
+            let mut forgotten = 0;
+            for (key, sequence) in settled {
+                let found = rows::outline(connection, key)?;
+                let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
+                rows::delete(connection, *sequence)?;
+                state.owed.entries = state.owed.entries.saturating_sub(1);
+                state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
+                forgotten += 1;
+            }
+            Ok(Ok(forgotten))
+        })
+    }
+
+    fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
+        let identity = self.identity();
+        let batch = self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
+        drop(identity);
+        if batch.is_empty() && self.counter.is_some() {
+            // The settling of the last one has left the counter as it was before.
+            self.check(attempt)?;
+        }
+        Ok(batch)
+    }
+
+    fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.change(attempt, |connection, state| {
+            let freed_bytes = rows::bury_ended(connection, clock::unix_ms())?;
+            state.owed.bytes = state.owed.bytes.saturating_sub(freed_bytes);
+            Ok(Ok(()))
+        })
+    }
+
+    fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
+        match &self.counter {
+            Some(counter) => Ok(counter.load() == 0),
+            None => self.owed(attempt).map(|owed| owed.entries == 0),
+        }
+    }
+
+    fn owed(&self, attempt: Attempt<'_>) -> Result<Owed, Failure> {
+        let state = self.pool.read(attempt, rows::state)?;
+        let state = state.filter(|state| state.identity == *self.identity());
+        Ok(state.map_or_else(Owed::default, |state| state.owed))
+    }
+
+    fn claim(&self) -> Result<Option<Turn>, Failure> {
+        Ok(FileTurn::take(&self.lock_path)?.map(|turn| Box::new(turn) as Turn))
+    }
+
+    fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
+        // Held until it is done, so that no call of this process falls between the two names.
+        let mut ours = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        self.pool.write(attempt, |connection| match rows::state(connection)? {
+            Some(state) if state.identity == *ours => {
+                rows::keep_state(connection, &State { identity: identity.to_owned(), ..state }).map(Ok)
+            }
+            Some(state) if state.identity != identity => Ok(Err(self.another(&state.identity, &ours))),
+            _ => Ok(Ok(())),
+        })??;
+        identity.clone_into(&mut ours);
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+}

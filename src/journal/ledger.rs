@@ -1,0 +1,52 @@
+//! What keeps records, whether in memory or in a file.
+
+#![forbid(unsafe_code)]
+
+use super::bounds::{Bounds, Owed};
+use super::record::{Numbered, Record};
+use crate::l2::{Attempt, Failure};
+
+/// What the records of one batch may cost, unless a single one costs more.
+pub(super) const BATCH_BYTES: u64 = 1 << 20;
+
+/// A record that is to be replayed.
+#[derive(Debug)]
+pub struct Due {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its number.
+    pub sequence: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// The right to replay, until it is dropped.
+pub(super) type Turn = Box<dyn Send + Sync>;
+
+/// A place for records: the newest of each key.
+pub(super) trait Ledger: Send + Sync {
+    fn owe(&self, key: &[u8], record: Record, bounds: &Bounds, attempt: Attempt<'_>) -> Result<(), Failure>;
+
+    fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure>;
+
+    fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure>;
+
+    /// Forgets each record that is still the one of its number, and answers how many were.
+    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<usize, Failure>;
+
+    /// The oldest records numbered higher than `after`.
+    fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure>;
+
+    /// Makes removals of the sets that have ended, which frees their room.
+    fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
+
+    fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure>;
+
+    fn owed(&self, attempt: Attempt<'_>) -> Result<Owed, Failure>;
+
+    fn claim(&self) -> Result<Option<Turn>, Failure>;
+
+    fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure>;
+
+    fn close(&self);
+}

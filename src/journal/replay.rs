@@ -1,0 +1,234 @@
+//! Brings to L2 what is owed to it.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::ledger::Due;
+use super::record::{Change, Record};
+use super::verdict::{Because, Verdict, is_old, verdict};
+use super::{Journal, Turn};
+use crate::l2::replay::{Seen, Target, Write};
+use crate::l2::{Attempt, Class, Failure};
+use crate::log::{Level, Logger};
+use crate::stats::count;
+
+/// Records that are under way at once: a trip to L2 for each would be slow, and more would keep a server from others.
+const BATCH: usize = 32;
+
+/// How often somebody else may come between a look and a write before a record waits for the next pass.
+const LOOKS: usize = 8;
+
+/// A key of the library's own, which does not exist.
+const PROBED: &[u8] = b"__tokencache:probe";
+
+/// What the replays of a process have done, for `tc_stats`.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Writes that reached L2.
+    pub replayed: AtomicU64,
+    /// Writes that lost against what was there.
+    pub superseded: AtomicU64,
+    /// Writes that L2 did not take, each time that it did not.
+    pub failed: AtomicU64,
+}
+
+/// What one pass has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Writes that reached L2.
+    pub replayed: u64,
+    /// Writes that lost against what was there.
+    pub superseded: u64,
+    /// Writes that stay owed, although L2 answers.
+    pub refused: u64,
+}
+
+/// How a replay is done.
+pub struct Replay<'a, T: ?Sized> {
+    /// L2.
+    pub target: &'a T,
+    /// What it puts in front of a key.
+    pub key_prefix: &'a [u8],
+    /// How long one question may take.
+    pub patience: Duration,
+    /// Ends the pass early.
+    pub is_closing: &'a (dyn Fn() -> bool + Sync),
+    /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
+    pub decided: &'a (dyn Fn(&[u8]) + Sync),
+    /// Hears of what was lost.
+    pub log: &'a Logger,
+}
+
+enum End {
+    Written,
+    Lost(Because),
+    Refused(Failure),
+    /// Others write the key again and again.
+    Contended,
+}
+
+impl Due {
+    fn as_write<'a>(&'a self, key: &'a [u8], seen: &'a Seen) -> Write<'a> {
+        let Record { change, clock, written_at_ms, .. } = &self.record;
+        Write { key, seen, value: change.value(), clock: *clock, written_at_ms: *written_at_ms }
+    }
+}
+
+type Ends<'d> = Vec<(&'d Due, End)>;
+
+impl<T: Target + ?Sized> Replay<'_, T> {
+    /// Replays everything that is owed, oldest first, and what comes meanwhile. What L2 refuses for itself, by what lies
+    /// there or for want of room, stays owed and holds up nothing else; when there is no room, removals still go.
+    ///
+    /// # Errors
+    /// The first failure that is not about one key, of L2 or of the journal. What was done until then is done.
+    pub fn run(&self, turn: &Turn<'_>) -> Result<Pass, Failure> {
+        let mut pass = Pass::default();
+        let ended = self.work(turn, &mut pass);
+        let Pass { replayed, superseded, refused } = pass;
+        if superseded > 0 || refused > 0 {
+            self.log.write(Level::Warn, "journal", || {
+                format!(
+                    "Of what was owed to L2, {replayed} writes were replayed, {superseded} lost against what was \
+                     there, and {refused} stay owed because L2 refuses them or others write their keys all the time."
+                )
+            });
+        }
+        ended.map(|()| pass)
+    }
+
+    fn work(&self, turn: &Turn<'_>, pass: &mut Pass) -> Result<(), Failure> {
+        let (mut after, mut is_full) = (0, false);
+        loop {
+            let batch = turn.batch(after, BATCH, self.attempt())?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = last.sequence;
+            let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
+            let tried: Vec<_> = batch.iter().filter(is_tried).collect();
+            pass.refused += (batch.len() - tried.len()) as u64;
+            let mut ends = Ends::new();
+            let decided = self.decide(&tried, &mut ends);
+            let is_no_room = |end: &End| matches!(end, End::Refused(failure) if failure.class == Class::Full);
+            is_full |= ends.iter().any(|(_, end)| is_no_room(end));
+            self.conclude(turn.journal, ends, pass)?;
+            decided?;
+        }
+    }
+
+    /// Looks, and writes what wins. On a failure of L2 as a whole, `ends` has what was done before.
+    fn decide<'d>(&self, batch: &[&'d Due], ends: &mut Ends<'d>) -> Result<(), Failure> {
+        let stored = |due: &'d Due| (due, [self.key_prefix, &due.key].concat());
+        let mut open: Vec<_> = batch.iter().copied().map(stored).collect();
+        for _ in 0..LOOKS {
+            if open.is_empty() {
+                return Ok(());
+            }
+            let keys: Vec<_> = open.iter().map(|(_, key)| &key[..]).collect();
+            let seen = self.target.look(&keys, self.attempt())?;
+            let now_ms = self.target.now_ms();
+            let mut winning = Vec::new();
+            for ((due, key), seen) in open.into_iter().zip(seen) {
+                match seen.map(|seen| (verdict(&due.record, seen.present, now_ms), seen)) {
+                    Ok((Verdict::Write, seen)) => winning.push((due, key, seen)),
+                    Ok((Verdict::Lose(because), _)) => ends.push((due, End::Lost(because))),
+                    Err(failure) => ends.push((due, End::Refused(failure))),
+                }
+            }
+            open = self.write(winning, ends)?;
+        }
+        ends.extend(open.into_iter().map(|(due, _)| (due, End::Contended)));
+        Ok(())
+    }
+
+    /// Writes, and answers what has to be looked at again.
+    fn write<'d>(
+        &self,
+        winning: Vec<(&'d Due, Vec<u8>, Seen)>,
+        ends: &mut Ends<'d>,
+    ) -> Result<Vec<(&'d Due, Vec<u8>)>, Failure> {
+        let mut again = Vec::new();
+        if winning.is_empty() {
+            return Ok(again);
+        }
+        let writes: Vec<_> = winning.iter().map(|(due, key, seen)| due.as_write(key, seen)).collect();
+        let written = self.target.replay(&writes, self.attempt())?;
+        for ((due, key, _), written) in winning.into_iter().zip(written) {
+            match written {
+                Ok(true) => ends.push((due, End::Written)),
+                Ok(false) => again.push((due, key)),
+                Err(failure) => ends.push((due, End::Refused(failure))),
+            }
+        }
+        Ok(again)
+    }
+
+    /// Counts, tells, and settles what has been decided.
+    fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
+        let mut settled = Vec::with_capacity(ends.len());
+        let mut failed = None;
+        for (due, end) in ends {
+            let end = match end {
+                End::Refused(failure) => self.weigh(journal, due, failure),
+                end => Ok(end),
+            };
+            match end {
+                Ok(End::Written) => {
+                    pass.replayed += 1;
+                    count(&journal.progress.replayed);
+                }
+                Ok(End::Lost(because)) => {
+                    pass.superseded += 1;
+                    count(&journal.progress.superseded);
+                    self.log.write(Level::Info, "journal", || {
+                        let key = self.log.key(&due.key);
+                        format!("The owed write of {key} was given up: {}.", because.words())
+                    });
+                }
+                Ok(End::Contended | End::Refused(_)) => {
+                    pass.refused += 1;
+                    continue;
+                }
+                Err(failure) => {
+                    failed.get_or_insert(failure);
+                    continue;
+                }
+            }
+            (self.decided)(&due.key);
+            settled.push((&due.key[..], due.sequence));
+        }
+        // A later write of a key stays owed.
+        if !settled.is_empty() {
+            journal.ledger.settle(&settled, self.attempt())?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// L2 has refused a record: for itself alone, or `Err` for all.
+    fn weigh(&self, journal: &Journal, due: &Due, failure: Failure) -> Result<End, Failure> {
+        count(&journal.progress.failed);
+        match failure.class {
+            Class::Full => {}
+            Class::Protocol => {
+                // One that answers nothing sensibly any more fails here too.
+                for probed in self.target.look(&[&[self.key_prefix, PROBED].concat()], self.attempt())? {
+                    probed?;
+                }
+                // What nothing but a person can mend must not keep the journal from ever being empty.
+                if is_old(&due.record, self.target.now_ms()) {
+                    return Ok(End::Lost(Because::Refused));
+                }
+            }
+            _ => return Err(failure),
+        }
+        self.log.write(Level::Info, "journal", || {
+            format!("The owed write of {} stays owed: {failure}", self.log.key(&due.key))
+        });
+        Ok(End::Refused(failure))
+    }
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt { deadline: Instant::now() + self.patience, is_closing: self.is_closing }
+    }
+}

@@ -1,0 +1,264 @@
+//! The file of a journal: shared, kept, counted, and refused with a sentence when it is not ours or not whole.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokencache::error::Kind;
+use tokencache::journal::{Counter, InProcess, Journal};
+use tokencache::l2::Class;
+
+#[path = "support/journal.rs"]
+mod journal;
+#[path = "support/sqlite.rs"]
+mod sqlite;
+use journal::*;
+use sqlite::{python, python_once, soon, within};
+
+#[test]
+fn a_file_is_shared_and_keeps_what_is_owed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let (one, other) = (open(&path), open(&path));
+    owe(&one, "a", set(b"1"));
+    owe(&other, "b", removal());
+    owe(&other, "a", set(b"2"));
+    assert_eq!(find(&one, "a").as_ref().map(value), Some(Some(&b"2"[..])));
+    assert_eq!(find(&one, "b").as_ref().map(value), Some(None));
+    let turn = one.claim_replay().unwrap().unwrap();
+    assert!(other.claim_replay().unwrap().is_none(), "also within one process");
+    drop(turn);
+    assert!(other.claim_replay().unwrap().is_some());
+    drop((one, other));
+    let again = open(&path);
+    assert_eq!(again.owed(soon()).unwrap().entries, 2);
+    assert_eq!(keys(&all(&again)), ["b", "a"]);
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[test]
+fn a_file_that_was_removed_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let journal = open(&path);
+    owe(&journal, "a", set(b"1"));
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    assert!(find(&journal, "a").is_none());
+    owe(&journal, "b", set(b"1"));
+    assert_eq!(keys(&all(&journal)), ["b"]);
+    assert_eq!(keys(&all(&open(&path))), ["b"]);
+}
+
+#[test]
+fn the_counter_says_more_rather_than_less() {
+    struct Shared(Arc<InProcess>);
+    impl Counter for Shared {
+        fn load(&self) -> u64 {
+            self.0.load()
+        }
+        fn store(&self, entries: u64) {
+            self.0.store(entries);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let number = Arc::new(InProcess::default());
+    let open = || {
+        let counter = Box::new(Shared(Arc::clone(&number)));
+        Journal::open(&settings(Some(&path)), IDENTITY, Some(counter), soon()).unwrap()
+    };
+    let (one, other) = (open(), open());
+    owe(&one, "a", set(b"1"));
+    assert!(!other.is_empty(soon()).unwrap() && find(&other, "a").is_some());
+    let sequence = other.sequence(b"a", soon()).unwrap().unwrap();
+    assert!(other.settle(b"a", sequence, soon()).unwrap());
+    // Nobody may find 0 before the record is really gone.
+    assert!(!one.is_empty(soon()).unwrap() && find(&one, "a").is_none());
+    assert!(all(&one).is_empty());
+    assert!(one.is_empty(soon()).unwrap());
+    // What a process left that died between its counting and its commit.
+    number.store(7);
+    drop((one, other));
+    assert!(open().is_empty(soon()).unwrap(), "opening counts again");
+}
+
+fn refused(path: &Path, identity: &str) -> String {
+    match Journal::open(&settings(Some(path)), identity, None, soon()) {
+        Ok(_) => panic!("this should have been refused"),
+        Err(error) => {
+            assert_eq!(error.kind, Kind::InvalidConfig);
+            assert!(
+                error.message.starts_with("The file at /resilience/journal_path cannot be the journal. The ")
+            );
+            assert!(error.message.contains(path.to_str().unwrap()), "{error}");
+            error.message
+        }
+    }
+}
+
+#[test]
+fn the_journal_of_another_l2_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let journal = open(&path);
+    owe(&journal, "a", set(b"1"));
+    let message = refused(&path, "redis cache:6379/0 billing:");
+    assert!(message.contains(IDENTITY) && message.contains("billing:"), "{message}");
+    // Also one that comes to its place while it is open.
+    drop(journal);
+    let other = folder.path().join("other.db");
+    drop(Journal::open(&settings(Some(&other)), "sqlite /tokens.db", None, soon()).unwrap());
+    let journal = open(&path);
+    std::fs::rename(&other, &path).unwrap();
+    let failure = journal.owe(b"a", set(b"1"), soon()).unwrap_err();
+    assert!(failure.message.contains("another L2 (sqlite /tokens.db)"), "{failure}");
+    assert!(find(&journal, "a").is_none() && all(&journal).is_empty());
+}
+
+#[test]
+fn a_journal_follows_its_l2_to_another_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let (one, other) = (open(&path), open(&path));
+    owe(&one, "a", set(b"1"));
+    one.rename("redis moved:6379/0 orders:", soon()).unwrap();
+    owe(&one, "b", set(b"1"));
+    assert!(other.owe(b"c", set(b"1"), soon()).is_err());
+    other.rename("redis moved:6379/0 orders:", soon()).unwrap();
+    owe(&other, "c", set(b"1"));
+    assert_eq!(keys(&all(&other)), ["a", "b", "c"]);
+    assert!(refused(&path, IDENTITY).contains("moved:6379"));
+    drop(Journal::open(&settings(Some(&path)), "redis moved:6379/0 orders:", None, soon()).unwrap());
+    let third =
+        Journal::open(&settings(Some(&folder.path().join("third.db"))), "third", None, soon()).unwrap();
+    drop(third);
+    std::fs::rename(folder.path().join("third.db"), &path).unwrap();
+    assert!(one.rename("fourth", soon()).unwrap_err().message.contains("another L2 (third)"));
+}
+
+#[test]
+fn what_is_no_journal_is_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("text"), "not a database, however long it is".repeat(500)).unwrap();
+    assert!(refused(&at("text"), IDENTITY).contains("is not a SQLite database"));
+
+    python_once(
+        "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute('create table t(n)')",
+        &at("foreign"),
+    );
+    assert!(refused(&at("foreign"), IDENTITY).contains("a SQLite database of something else"));
+
+    drop(open(&at("newer")));
+    python_once(
+        "import sqlite3,sys\nsqlite3.connect(sys.argv[1]).execute('pragma user_version=9')",
+        &at("newer"),
+    );
+    assert!(refused(&at("newer"), IDENTITY).contains("a newer version of this library"));
+
+    drop(sqlite::store(&at("entries")));
+    sqlite::set(&sqlite::store(&at("entries")), "a", b"1");
+    assert!(refused(&at("entries"), IDENTITY).contains("a SQLite database of something else"));
+
+    std::fs::create_dir(at("folder")).unwrap();
+    assert!(refused(&at("folder"), IDENTITY).contains("cannot be"));
+    assert!(refused(&at("missing/owed.db"), IDENTITY).contains("create its directory"));
+}
+
+#[test]
+fn damage_is_an_answer_and_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.db");
+    let journal = open(&whole);
+    for i in 0..200 {
+        owe(&journal, &format!("k{i}"), set(&[1; 3000]));
+    }
+    drop(journal);
+    python_once(
+        "import sqlite3,sys\nsqlite3.connect(sys.argv[1]).execute('pragma wal_checkpoint(truncate)').fetchall()",
+        &whole,
+    );
+    let bytes = std::fs::read(&whole).unwrap();
+    let path = folder.path().join("damaged.db");
+    let mut refusals = 0;
+    for round in 0..60 {
+        let mut damaged = bytes.clone();
+        if round % 2 == 0 {
+            damaged.truncate(bytes.len() * round / 60);
+        } else {
+            let from = bytes.len() * (round - 1) / 60;
+            damaged[from..from + 200].fill(0xA5);
+        }
+        std::fs::write(&path, damaged).unwrap();
+        for companion in ["damaged.db-wal", "damaged.db-shm"] {
+            let _ = std::fs::remove_file(folder.path().join(companion));
+        }
+        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, None, soon()) else {
+            refusals += 1;
+            continue;
+        };
+        let answers = [
+            journal.owe(b"k1", set(b"1"), soon()).err(),
+            journal.owe(b"new", removal(), soon()).err(),
+            journal.find(b"k2", soon()).err(),
+            journal.bury_ended(soon()).err(),
+            journal.claim_replay().unwrap().unwrap().batch(0, 500, soon()).err(),
+        ];
+        for failure in answers.into_iter().flatten() {
+            refusals += 1;
+            assert!(failure.message.contains("damaged.db"), "{failure}");
+        }
+    }
+    assert!(refusals > 20, "{refusals}");
+}
+
+#[test]
+fn what_others_put_into_a_row_is_an_answer_too() {
+    let changes = [
+        "update owed set value='text'",
+        "update owed set clock='text'",
+        "update owed set known=x'00'",
+        "update journal set entries=-5, bytes=-5",
+        "update journal set last_sequence='x'",
+        "update journal set identity=x'ff'",
+        "delete from journal",
+        "drop table owed",
+        "drop table journal",
+    ];
+    for change in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owed.db");
+        owe(&open(&path), "a", set(b"1"));
+        let script = format!(
+            "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute(\"{change}\")\nc.commit()"
+        );
+        python_once(&script, &path);
+        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, None, soon()) else { continue };
+        let _ = (journal.find(b"a", soon()), journal.owe(b"a", set(b"2"), soon()), journal.owed(soon()));
+        let _ = journal.claim_replay().unwrap().unwrap().batch(0, 10, soon());
+        let _ = journal.settle(b"a", 1, soon());
+    }
+}
+
+#[test]
+fn a_file_that_is_busy_is_looked_at_later_and_its_failure_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    drop(open(&path));
+    let script = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],isolation_level=None)\n\
+                  c.execute('begin immediate')\nprint('held',flush=True)\nsys.stdin.read()";
+    let (mut holder, _output) = python(script, &path);
+    let brief = || within(Duration::from_millis(30));
+    let journal = Journal::open(&settings(Some(&path)), IDENTITY, None, brief()).unwrap();
+    let failure = journal.owe(b"a", set(b"1"), brief()).unwrap_err();
+    assert_eq!(failure.class, Class::Busy, "{failure}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    owe(&journal, "a", set(b"1"));
+}

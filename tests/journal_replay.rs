@@ -1,0 +1,211 @@
+//! Replays onto a target that answers and fails as it is told.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use tokencache::clock;
+use tokencache::journal::{Pass, Record};
+use tokencache::l2::replay::{Answers, Present, Seen, Target, Write};
+use tokencache::l2::{Attempt, Class, Failure};
+use tokencache::log::{self, Level, Logger, Sink};
+
+#[path = "support/journal.rs"]
+mod journal;
+#[path = "support/sqlite.rs"]
+mod sqlite;
+use journal::*;
+use sqlite::soon;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A target that a test tells what to say.
+#[derive(Default)]
+struct Told {
+    present: HashMap<Vec<u8>, Present>,
+    failing: HashMap<Vec<u8>, Class>,
+    /// Fails for everything.
+    is_mad: bool,
+    /// How often a write finds something else than what was seen.
+    conflicts: Mutex<u32>,
+    /// The keys, and whether something was stored under them.
+    written: Mutex<Vec<(Vec<u8>, bool)>>,
+}
+
+impl Target for Told {
+    fn look(&self, keys: &[&[u8]], _attempt: Attempt<'_>) -> Answers<Seen> {
+        if self.is_mad {
+            return Ok(keys.iter().map(|_| Err(Failure::new(Class::Protocol, "It is mad."))).collect());
+        }
+        let present = |key: &[u8]| self.present.get(key).copied().unwrap_or(Present::Nothing);
+        Ok(keys.iter().map(|key| Ok(Seen { present: present(key), mark: key.to_vec() })).collect())
+    }
+
+    fn replay(&self, writes: &[Write<'_>], _attempt: Attempt<'_>) -> Answers<bool> {
+        Ok(writes.iter().map(|write| self.replay_one(write)).collect())
+    }
+}
+
+impl Told {
+    fn replay_one(&self, write: &Write<'_>) -> Result<bool, Failure> {
+        assert_eq!(write.seen.mark, write.key);
+        if let Some(class) = self.failing.get(write.key) {
+            return Err(Failure::new(*class, "It fails as it was told."));
+        }
+        let mut conflicts = self.conflicts.lock().unwrap();
+        if *conflicts > 0 {
+            *conflicts -= 1;
+            return Ok(false);
+        }
+        self.written.lock().unwrap().push((write.key.to_vec(), write.value.is_some()));
+        Ok(true)
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let written = self.written.lock().unwrap();
+        written.iter().map(|(key, _)| String::from_utf8(key.clone()).unwrap()).collect()
+    }
+}
+
+#[test]
+fn everything_that_is_owed_reaches_l2_in_order_under_its_prefix() {
+    each_kind(|journal| {
+        for i in 0..200 {
+            owe(journal, &format!("{i:03}"), if i % 2 == 0 { set(b"1") } else { removal() });
+        }
+        let (target, told) = (Told::default(), Mutex::new(Vec::new()));
+        let decided = |key: &[u8]| {
+            assert!(journal.find(key, soon()).unwrap().is_some(), "it is told before it is settled");
+            told.lock().unwrap().push(key.to_vec());
+        };
+        let pass = replay_with(journal, &target, b"p:", &quiet(), &decided).unwrap();
+        assert_eq!(pass, Pass { replayed: 200, superseded: 0, refused: 0 });
+        let expected: Vec<_> = (0..200).map(|i| format!("p:{i:03}")).collect();
+        assert_eq!(target.keys(), expected);
+        assert_eq!(told.lock().unwrap().len(), 200);
+        let written = target.written.lock().unwrap();
+        assert!(written.iter().enumerate().all(|(i, (_, is_set))| *is_set == (i % 2 == 0)));
+        assert!(journal.is_empty(soon()).unwrap());
+        assert_eq!(journal.progress().replayed.load(Ordering::Relaxed), 200);
+    });
+}
+
+#[test]
+fn what_is_written_meanwhile_stays_owed_and_follows() {
+    let journal = in_memory();
+    owe(&journal, "a", set(b"1"));
+    owe(&journal, "b", set(b"1"));
+    let target = Told::default();
+    let decided = |key: &[u8]| {
+        if key == b"a" && target.written.lock().unwrap().len() == 2 {
+            owe(&journal, "a", set(b"2"));
+        }
+    };
+    let pass = replay_with(&journal, &target, b"", &quiet(), &decided).unwrap();
+    assert_eq!(pass.replayed, 3);
+    assert_eq!(target.keys(), ["a", "b", "a"], "what was settled is not what came meanwhile");
+    assert!(journal.is_empty(soon()).unwrap());
+}
+
+#[test]
+fn a_failure_of_l2_ends_the_pass_and_loses_nothing() {
+    let journal = in_memory();
+    for key in ["a", "b", "c"] {
+        owe(&journal, key, set(b"1"));
+    }
+    for class in
+        [Class::Unreachable, Class::Timeout, Class::Busy, Class::Denied, Class::Suspended, Class::Closed]
+    {
+        let target = Told { failing: [(b"b".to_vec(), class)].into(), ..Told::default() };
+        owe(&journal, "a", set(b"1"));
+        assert_eq!(replay(&journal, &target, b"").unwrap_err().class, class);
+        assert_eq!(keys(&all(&journal)), ["b"]);
+    }
+    assert_eq!(journal.progress().failed.load(Ordering::Relaxed), 6);
+}
+
+#[test]
+fn a_key_that_l2_refuses_holds_up_nothing_else_and_is_given_up_after_a_day() {
+    let journal = in_memory();
+    for key in ["a", "b", "c"] {
+        owe(&journal, key, set(b"1"));
+    }
+    let target = Told { failing: [(b"b".to_vec(), Class::Protocol)].into(), ..Told::default() };
+    let pass = replay(&journal, &target, b"").unwrap();
+    assert_eq!(pass, Pass { replayed: 2, superseded: 0, refused: 1 });
+    assert_eq!(keys(&all(&journal)), ["b"]);
+    owe(&journal, "b", Record { written_at_ms: clock::unix_ms() - 25 * HOUR_MS, ..removal() });
+    assert_eq!(replay(&journal, &target, b"").unwrap().superseded, 1);
+    assert!(journal.is_empty(soon()).unwrap());
+
+    // An L2 that has gone mad refuses everything, and nothing is given up for that.
+    owe(&journal, "b", Record { written_at_ms: clock::unix_ms() - 25 * HOUR_MS, ..removal() });
+    let target = Told { is_mad: true, ..Told::default() };
+    assert_eq!(replay(&journal, &target, b"").unwrap_err().class, Class::Protocol);
+    assert!(find(&journal, "b").is_some());
+}
+
+#[test]
+fn removals_go_on_where_there_is_no_room() {
+    let journal = in_memory();
+    for i in 0..200 {
+        owe(&journal, &format!("s{i}"), set(b"1"));
+    }
+    owe(&journal, "gone", removal());
+    let failing = (0..200).map(|i| (format!("s{i}").into_bytes(), Class::Full)).collect();
+    let target = Told { failing, ..Told::default() };
+    let pass = replay(&journal, &target, b"").unwrap();
+    assert_eq!(pass, Pass { replayed: 1, superseded: 0, refused: 200 });
+    assert_eq!(target.keys(), ["gone"]);
+    let failed = journal.progress().failed.load(Ordering::Relaxed);
+    assert!(failed < 100, "{failed}: soon sets are not even tried");
+}
+
+#[test]
+fn a_change_between_look_and_write_is_looked_at_again() {
+    let journal = in_memory();
+    owe(&journal, "a", set(b"1"));
+    let target = Told { conflicts: 3.into(), ..Told::default() };
+    assert_eq!(replay(&journal, &target, b"").unwrap().replayed, 1);
+    owe(&journal, "a", set(b"1"));
+    let target = Told { conflicts: 1000.into(), ..Told::default() };
+    assert_eq!(replay(&journal, &target, b"").unwrap(), Pass { refused: 1, ..Pass::default() });
+    assert!(find(&journal, "a").is_some());
+}
+
+#[test]
+fn losers_are_counted_and_logged_without_their_keys() {
+    struct Lines(std::sync::Arc<Mutex<Vec<String>>>);
+    impl Sink for Lines {
+        fn write(&self, level: Level, _target: &'static str, message: &str) -> bool {
+            self.0.lock().unwrap().push(format!("{} {message}", level.word()));
+            true
+        }
+    }
+    let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let (name, key_prefix) = (String::new(), String::new());
+    let log = Logger::new(log::Settings {
+        name,
+        level: Level::Info,
+        to_stderr: false,
+        clear_keys: false,
+        key_prefix,
+    });
+    log.redirect(Level::Info, Some(Box::new(Lines(std::sync::Arc::clone(&lines)))));
+    let journal = in_memory();
+    owe(&journal, "secret-user", set(b"1"));
+    owe(&journal, "other", set(b"1"));
+    let present = [(b"secret-user".to_vec(), Present::Foreign { version: 5 })].into();
+    let target = Told { present, ..Told::default() };
+    let pass = replay_with(&journal, &target, b"", &log, &|_| ()).unwrap();
+    assert_eq!(pass, Pass { replayed: 1, superseded: 1, refused: 0 });
+    assert_eq!(journal.progress().superseded.load(Ordering::Relaxed), 1);
+    let lines = lines.lock().unwrap();
+    let hashed = log.key(b"secret-user");
+    assert_eq!(
+        lines[0],
+        format!("info The owed write of {hashed} was given up: another program has written it meanwhile.")
+    );
+    assert!(lines[1].starts_with("warn Of what was owed to L2, 1 writes were replayed, 1 lost"), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("secret-user")));
+}
