@@ -91,6 +91,8 @@ pub struct Stats {
     pub l1_unverified: AtomicU64,
     /// Reads answered by L1 because L2 could not be asked.
     pub degraded_reads: AtomicU64,
+    /// Writes that L2 did not take and that are kept for it.
+    pub owed_writes: AtomicU64,
     /// Reads of L2 that found an entry.
     pub l2_hits: AtomicU64,
     /// Reads of L2 that found none.
@@ -156,6 +158,7 @@ impl Stats {
         into.insert("hits".into(), load(&self.l2_hits).into());
         into.insert("misses".into(), load(&self.l2_misses).into());
         into.insert("shared_reads".into(), load(&self.shared_reads).into());
+        into.insert("owed_writes".into(), load(&self.owed_writes).into());
         into.insert("conflicts".into(), load(&self.conflicts).into());
         into.insert("retries".into(), load(&self.retries).into());
         into.insert("retry_callbacks".into(), load(&self.callbacks).into());

@@ -12,7 +12,10 @@ const ROOMS: [(&str, &[&str]); 18] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
-    ("cache", &["l1", "crypto", "epoch", "coherence", "journal", "resilience", "l2", "entry", "config", "runtime"]),
+    (
+        "cache",
+        &["l1", "crypto", "epoch", "coherence", "journal", "resilience", "l2", "entry", "config", "runtime"],
+    ),
     ("coherence", &["epoch", "l2"]),
     ("journal", &["l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),

@@ -54,6 +54,7 @@ fn lasting(asked: Asked) -> SetOptions {
 fn stored_version(outcome: SetOutcome) -> u64 {
     match outcome {
         SetOutcome::Stored(version) => version,
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => panic!("a conflict"),
     }
 }

@@ -94,6 +94,7 @@ fn expecting(expected_version: u64) -> SetOptions {
 fn version(outcome: tokencache::error::Result<SetOutcome>) -> u64 {
     match outcome.expect("a write") {
         SetOutcome::Stored(version) => version,
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => panic!("a conflict"),
     }
 }

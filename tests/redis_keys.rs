@@ -16,6 +16,7 @@ fn expecting(expected_version: u64) -> SetOptions {
 fn version(outcome: Result<SetOutcome>) -> u64 {
     match outcome.expect("a write") {
         SetOutcome::Stored(version) => version,
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => panic!("a conflict"),
     }
 }

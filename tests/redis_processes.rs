@@ -63,6 +63,7 @@ fn increment(cache: &Cache) -> Option<Count> {
         let options = SetOptions { expected_version, ..SetOptions::default() };
         match cache.set(KEY, next.text().as_bytes(), options).expect("a write") {
             SetOutcome::Stored(_) => return base,
+            SetOutcome::Owed(_) => panic!("owed to L2"),
             SetOutcome::Conflict => {}
         }
     }

@@ -29,6 +29,7 @@ fn forever() -> SetOptions {
 fn version(outcome: Result<SetOutcome>) -> u64 {
     match outcome.expect("a write") {
         SetOutcome::Stored(version) => version,
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => panic!("a conflict"),
     }
 }

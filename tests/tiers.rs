@@ -22,6 +22,7 @@ fn local() -> SetOptions {
 fn version(outcome: tokencache::error::Result<SetOutcome>) -> u64 {
     match outcome.expect("a write") {
         SetOutcome::Stored(version) => version,
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => panic!("a conflict"),
     }
 }
@@ -141,6 +142,7 @@ fn increment(cache: &Cache, times: u64) {
             let next = (now + 1).to_string();
             match cache.set(b"counter", next.as_bytes(), expecting(version)).expect("a write") {
                 SetOutcome::Stored(_) => break,
+                SetOutcome::Owed(_) => panic!("owed to L2"),
                 SetOutcome::Conflict => {}
             }
         }

@@ -32,6 +32,11 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
+        match self.owed(&key, started) {
+            Ok(None) => {}
+            Ok(Some(owed)) => return told(Ok(owed)),
+            Err(error) => return told(Err(error)),
+        }
         if resilience::is_deciding() {
             return self.read_alone(key, started, told);
         }

@@ -11,11 +11,12 @@ use arc_swap::ArcSwap;
 use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
-use super::{Cache, HookHolder};
+use super::{Cache, HookHolder, owed};
 use crate::clock::HybridClock;
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::error::Result;
+use crate::journal::Journal;
 use crate::l1::L1;
 use crate::l2::redis::RedisStore;
 use crate::l2::sqlite::SqliteStore;
@@ -25,6 +26,9 @@ use crate::resilience::Hook;
 use crate::resilience::circuit::Circuit;
 use crate::runtime::{self, Signal, Tended, lock};
 use crate::stats::{Operation, Stats};
+
+/// Between two looks whether what is owed can be brought to L2.
+const FLUSHING: Duration = Duration::from_millis(100);
 
 impl Cache {
     /// Opens a cache from a JSON document.
@@ -54,7 +58,8 @@ impl Cache {
     ) -> Result<Arc<Cache>> {
         let (runtime, log) = (runtime::current(), Arc::new(log));
         let second_tier = second_tier(&config, &log, &runtime)?;
-        let cache = Cache::assemble(config, log, hook, keys, second_tier);
+        let journal = owed::open(&config)?;
+        let cache = Cache::assemble(config, log, hook, keys, second_tier, journal);
         let tended: Weak<dyn Tended> = cache.me.clone();
         runtime.tend(tended)?;
         Ok(cache)
@@ -70,7 +75,8 @@ impl Cache {
         let log = Arc::new(Logger::new(log_settings(&config)));
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let second_tier = second_tier(&config, &log);
-        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier)))
+        let journal = owed::open(&config)?;
+        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier), journal))
     }
 
     fn assemble(
@@ -79,6 +85,7 @@ impl Cache {
         hook: Arc<arc_swap::ArcSwapOption<HookHolder>>,
         keys: keys::Keys,
         second_tier: Option<SecondTier>,
+        journal: Option<Journal>,
     ) -> Arc<Cache> {
         let (coherence, store) = second_tier.unzip();
         let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
@@ -89,6 +96,8 @@ impl Cache {
             looked_at_ms: i64::MIN.into(),
             store,
             circuit: Circuit::default(),
+            journal,
+            replays: owed::Replays::default(),
             is_probing: false.into(),
             keys,
             seals: Counters::default(),
@@ -140,6 +149,7 @@ impl Cache {
         let _one_at_a_time = lock(&self.configuring);
         self.config.load().check_change(&next)?;
         let ring = keys::load(&next.encryption)?;
+        self.configure_journal(&self.config.load(), &next)?;
         self.log.apply(log_settings(&next));
         self.l1.set_capacity_bytes(next.l1.capacity_bytes);
         self.l1.enable(next.l1.is_enabled);
@@ -163,10 +173,21 @@ impl Cache {
         Ok(())
     }
 
-    /// Waits until every accepted asynchronous call has done its work; whether it did before `timeout` was over.
+    /// Waits until every accepted asynchronous call has done its work and nothing is owed to L2; whether that was so
+    /// before `timeout` was over.
     #[must_use]
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.signal.wait_until(Instant::now() + timeout, || self.working.load(Ordering::Acquire) == 0)
+        let deadline = Instant::now() + timeout;
+        let is_done = || self.working.load(Ordering::Acquire) == 0 && self.owes_nothing();
+        loop {
+            self.replay();
+            if self.signal.wait_until(deadline.min(Instant::now() + FLUSHING), is_done) {
+                return true;
+            }
+            if Instant::now() >= deadline || self.signal.is_closing() {
+                return is_done();
+            }
+        }
     }
 
     /// Ends every call, waits for what was accepted and for running callbacks, and lets go of every resource. Whether
@@ -184,6 +205,7 @@ impl Cache {
         if let Some(store) = &self.store {
             store.close();
         }
+        self.close_journal();
         self.l1.clear();
         let has_ended = self.runtime.logs.drain(deadline) && has_ended;
         if !has_ended {

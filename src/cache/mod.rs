@@ -6,6 +6,7 @@ mod background;
 mod flight;
 mod keys;
 mod lifecycle;
+mod owed;
 mod peers;
 mod probe;
 mod read;
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::entry::{Asked, Entry};
 use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
+use crate::journal::Journal;
 use crate::l1::L1;
 use crate::l2::{Attempt, Failure, OWN, Store};
 use crate::log::Logger;
@@ -36,6 +38,7 @@ use crate::stats::{Operation, Stats};
 pub use background::Told;
 use flight::Flights;
 use keys::Keys;
+use owed::Replays;
 use peers::Peers;
 pub use read::InProgress;
 use seal::Counters;
@@ -51,6 +54,8 @@ pub struct Cache {
     looked_at_ms: AtomicI64,
     store: Option<Box<dyn Store>>,
     circuit: Circuit,
+    journal: Option<Journal>,
+    replays: Replays,
     is_probing: AtomicBool,
     keys: Keys,
     seals: Counters,
@@ -112,6 +117,8 @@ impl Answer {
 pub enum SetOutcome {
     /// Stored under this version; 0 when it had expired already, and so removed what was there.
     Stored(u64),
+    /// L2 did not take it; it is kept here, under this version, and owed.
+    Owed(u64),
     /// The entry's version is not the expected one; nothing was written.
     Conflict,
 }
@@ -172,6 +179,11 @@ impl Cache {
 
     fn epoch(&self, slot: u32) -> Epoch {
         self.coherence.as_ref().map_or((0, 0), |coherence| coherence.epochs.now(slot))
+    }
+
+    /// The epoch of what is kept here without being trusted.
+    fn unverified_epoch(&self, slot: u32) -> Epoch {
+        self.coherence.as_ref().map_or((0, 0), |coherence| coherence.epochs.unverified(slot))
     }
 
     /// Takes `epoch` again, now that there is a link, where it was taken while changes were not heard of.

@@ -112,6 +112,9 @@ impl Cache {
         if let Some(entry) = self.peek_missed(key)? {
             return Ok(Answer::Fresh(entry));
         }
+        if let Some(owed) = self.owed(key, started)? {
+            return Ok(owed);
+        }
         match &self.store {
             Some(store) => self.read_through(key, started, store.as_ref()),
             None => Ok(Answer::Absent),
@@ -285,6 +288,10 @@ impl Cache {
             return Ok(true);
         }
         let Some(store) = &self.store else { return Ok(false) };
+        if let Some(owed) = self.owed(key, Instant::now())? {
+            // Its window begins when L2 has it.
+            return Ok(owed.entry().is_some());
+        }
         let call = self.call(Operation::Touch, key, &config, Instant::now());
         let stored_key = Self::stored_key(key, &config);
         let known = here.as_ref().filter(|entry| self.is_trusted(entry)).map(Entry::lifetime);
@@ -320,6 +327,7 @@ impl Cache {
     pub(super) fn tend_tiers(&self) {
         self.l1.sweep(clock::coarse_ms());
         self.watch_ring();
+        self.replay();
         self.meet_peers();
         let Some(store) = &self.store else { return };
         let is_closing = || self.signal.is_closing();

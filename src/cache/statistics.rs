@@ -23,6 +23,7 @@ impl Cache {
             "l1": self.describe_l1(hits, &config),
             "l2": self.describe_l2(&config),
             "coherence": self.coherence.as_ref().map_or(Value::Null, |coherence| coherence.describe()),
+            "journal": self.describe_journal(),
             "encryption": self.describe_seal(),
             "asynchronous": { "accepted": self.accepted.load(Ordering::Acquire) },
             "dropped_log_records": self.log.dropped(),

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
-use crate::config::{Config, FromValue};
-use crate::entry::{self, Defaults, Entry, Lifetime, Parts};
+use crate::config::{self, Config, FromValue};
+use crate::entry::{self, Defaults, Entry, Lifetime, Parts, Secret};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
+use crate::journal::{Change, Record};
 use crate::l1::Arrival;
-use crate::l2::{Class, Expected, Store, Written};
+use crate::l2::{Class, Expected, Failure, Store, Written};
 use crate::stats::{Operation, count};
 
 /// A set, resolved.
@@ -67,11 +68,11 @@ impl Cache {
 
     /// Removes `key` from both tiers.
     pub fn remove(&self, key: &[u8]) -> Result<()> {
-        self.remove_since(key, Instant::now())
+        self.remove_since(key, Instant::now()).map(drop)
     }
 
-    /// As [`Cache::remove`], for a call that began at `started`.
-    pub fn remove_since(&self, key: &[u8], started: Instant) -> Result<()> {
+    /// As [`Cache::remove`], for a call that began at `started`; says whether the removal is owed to L2.
+    pub fn remove_since(&self, key: &[u8], started: Instant) -> Result<SetOutcome> {
         let config = self.config.load();
         self.check_key(key, &config)?;
         let write = Write {
@@ -85,8 +86,8 @@ impl Cache {
             started,
         };
         match &self.store {
-            Some(store) => self.remove_through(&write, store.as_ref(), &config).map(drop),
-            None => self.set_here(&write, true, &config).map(drop),
+            Some(store) => self.remove_through(&write, store.as_ref(), &config),
+            None => self.set_here(&write, true, &config),
         }
     }
 
@@ -139,34 +140,81 @@ impl Cache {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let version = self.versions.next();
-        let sealed = self.sealed(write.key, write.data, version, write.lifetime.expires_at_ms, config)?;
-        let outcome = call.run(|attempt| {
+        let owed_before = self.look_at_owed(write)?;
+        let clock = self.versions.next();
+        let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
+        let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
             let Write { written_at_ms, lifetime, expected, .. } = *write;
-            store.set(&stored_key, &sealed, version, written_at_ms, lifetime, expected, attempt)
+            store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(version)) => {
+                self.settle(write.key, owed_before, write.started);
                 self.fill(write, version, epoch, config)?;
                 Ok(SetOutcome::Stored(version))
             }
             Ok(Written::Conflict) => Ok(self.conflict(write)),
             Err(failure) => {
-                self.distrust(write);
-                Err(failure.into())
+                let version = store.version_of(&sealed, clock);
+                let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
+                let change = Change::Set { bytes, lifetime: write.lifetime };
+                self.keep_or_fail(write, change, clock, failure)?;
+                self.hold(write, version, config);
+                Ok(SetOutcome::Owed(version))
             }
         }
+    }
+
+    /// Whether a write does not wait for L2.
+    fn is_behind(&self, write: &Write<'_>, config: &Config) -> bool {
+        config.l2.write == config::Write::Behind && write.expected == Expected::Anything
+    }
+
+    /// The number of what is owed for this key. What is to be compared cannot be, while something is.
+    fn look_at_owed(&self, write: &Write<'_>) -> Result<Option<u64>> {
+        if write.expected != Expected::Anything {
+            self.is_held_up(write.key, write.started)?;
+        }
+        Ok(self.owed_before(write.key, write.started))
+    }
+
+    /// L2 did not take it: it is owed, where it can be, and else nobody knows whether L2 has it.
+    fn keep_or_fail(&self, write: &Write<'_>, change: Change, clock: u64, failure: Failure) -> Result<()> {
+        let known = self.known(write.key);
+        self.distrust(write);
+        if write.expected != Expected::Anything {
+            return Err(failure.into());
+        }
+        let record = Record { change, clock, written_at_ms: write.written_at_ms, known };
+        self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
+        self.replay();
+        Ok(())
+    }
+
+    /// L1 takes what is owed, to be served as what it is.
+    fn hold(&self, write: &Write<'_>, version: u64, config: &Config) {
+        let turn = self.l1.turn(write.slot);
+        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config);
+        // Without it the journal itself answers.
+        if let Ok(entry) = entry {
+            self.l1.put(entry, Arrival::Written);
+        }
+        drop(turn);
     }
 
     fn remove_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let call = self.call(Operation::Remove, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
-        let version = self.versions.next();
-        let outcome = call.run(|attempt| store.remove(&stored_key, version, write.expected, attempt));
+        let owed_before = self.look_at_owed(write)?;
+        let clock = self.versions.next();
+        let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
+            store.remove(&stored_key, clock, write.expected, attempt)
+        });
         match outcome {
             Ok(Written::Stored(_)) => {
+                self.settle(write.key, owed_before, write.started);
                 let turn = self.l1.turn(write.slot);
                 let _ = self.advance(write.slot, epoch);
                 self.l1.remove(write.key);
@@ -175,12 +223,13 @@ impl Cache {
             }
             Ok(Written::Conflict) => Ok(self.conflict(write)),
             Err(failure) => {
-                self.distrust(write);
+                let is_closed = failure.class == Class::Closed;
+                let kept = self.keep_or_fail(write, Change::Remove, clock, failure);
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
-                if failure.class != Class::Closed {
+                if !is_closed {
                     self.l1.remove(write.key);
                 }
-                Err(failure.into())
+                kept.map(|()| SetOutcome::Owed(0))
             }
         }
     }

@@ -159,7 +159,8 @@ pub static MEMBERS: &[Member] = &[
          "true: `tc_open` waits for L2, at most `deadline_ms`, and fails with its status"),
     live("/l2/allow_plaintext", Boolean, Json("false"),
          "redis: true: an unencrypted link to another machine is allowed"),
-    later("/l2/write"),
+    live("/l2/write", words(&["through", "behind"]), Json("\"through\""),
+         "`through`: a write returns when L2 has it; `behind`: when it is in the journal (`TC_DEGRADED`: kept and owed)"),
 
     live("/expiry/default_ttl_ms", Lifetime, Json("1209600000"),
          "14 days, where the caller says nothing; -1: never"),
@@ -209,7 +210,12 @@ pub static MEMBERS: &[Member] = &[
     live("/resilience/probe_ms", integer(50, 600_000), Json("1000"),
          "while it is open, L2 is probed once in this time and up to a quarter more"),
     live("/resilience/close_ms", integer(0, 600_000), Json("5000"), "how long `tc_close` flushes"),
-    later("/resilience/journal_path"), later("/resilience/journal_max_bytes"), later("/resilience/journal_max_entries"),
+    fixed("/resilience/journal_path", Path, Words("memory"),
+          "a file: what is owed to L2 survives the process; processes of one machine with the same L2 and prefix may \
+           share it"),
+    live("/resilience/journal_max_bytes", integer(0, NO_LIMIT), Json("67108864"),
+         "when so much is owed, a write that L2 does not take fails instead of being owed"),
+    live("/resilience/journal_max_entries", integer(0, NO_LIMIT), Json("100000"), "the same, in keys"),
 
     live("/logging/to", words(&["stderr", "none"]), Json("\"stderr\""),
          "a callback set with `tc_on_log` takes its place"),

@@ -77,10 +77,21 @@ pub struct L1 {
 pub struct L2 {
     /// What it is.
     pub kind: Kind,
+    /// When a write returns.
+    pub write: Write,
     /// Put in front of every key, byte for byte.
     pub key_prefix: String,
     /// Whether opening waits for it, and fails with it.
     pub require_at_open: bool,
+}
+
+/// When a write returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// When L2 has it.
+    Through,
+    /// When it is in the journal.
+    Behind,
 }
 
 /// The kinds of second tier.
@@ -149,6 +160,12 @@ pub struct Resilience {
     pub probe_ms: u64,
     /// How long closing flushes.
     pub close_ms: u64,
+    /// Where what is owed to L2 survives the process; in memory where there is none.
+    pub journal_path: Option<PathBuf>,
+    /// Bytes that may be owed.
+    pub journal_max_bytes: u64,
+    /// Keys that may be owed.
+    pub journal_max_entries: u64,
 }
 
 /// What is logged, and where.
@@ -240,6 +257,11 @@ impl Config {
                 circuit_ratio: settings.fraction("/resilience/circuit_ratio"),
                 probe_ms: settings.number("/resilience/probe_ms"),
                 close_ms: settings.number("/resilience/close_ms"),
+                journal_path: settings
+                    .is_given("/resilience/journal_path")
+                    .then(|| settings.text("/resilience/journal_path").into()),
+                journal_max_bytes: settings.number("/resilience/journal_max_bytes"),
+                journal_max_entries: settings.number("/resilience/journal_max_entries"),
             },
             logging: Logging::from_settings(settings),
             fixed: fixed(settings),
@@ -258,7 +280,8 @@ impl L2 {
             _ => Kind::None,
         };
         let key_prefix = settings.text("/l2/key_prefix");
-        L2 { kind, key_prefix, require_at_open: settings.boolean("/l2/require_at_open") }
+        let write = if settings.text("/l2/write") == "behind" { Write::Behind } else { Write::Through };
+        L2 { kind, write, key_prefix, require_at_open: settings.boolean("/l2/require_at_open") }
     }
 }
 

@@ -103,6 +103,12 @@ impl EpochTable {
         (here, if is_trusted { global } else { UNTRUSTED })
     }
 
+    /// The epoch of what is not to be trusted, though nobody is known to have changed it since.
+    #[must_use]
+    pub fn unverified(&self, slot: u32) -> Epoch {
+        (self.at(slot).load(Ordering::Acquire), UNTRUSTED)
+    }
+
     /// Whether nobody has changed anything in `slot` since `epoch`.
     #[inline(always)]
     #[must_use]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::entries::found;
+use super::entries::{found, written};
 use super::guard::{self, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
 use super::{arguments, callbacks, handle, value};
@@ -67,12 +67,7 @@ pub unsafe extern "C" fn tc_set_async(
         let (key, data) = (key.to_vec(), Secret::copy(data).ok_or_else(|| Error::out_of_memory(len))?);
         let completion = Completion::new(cache, done, user_data)?;
         start(cache, completion, move |cache, started| {
-            match cache.set_since(&key, &data, options, started)? {
-                SetOutcome::Stored(version) => Ok(Outcome { status: tc_status::TC_OK, entry: None, version }),
-                SetOutcome::Conflict => {
-                    Ok(Outcome { status: tc_status::TC_CONFLICT, entry: None, version: 0 })
-                }
-            }
+            cache.set_since(&key, &data, options, started).map(Outcome::of_write)
         })
     })
 }
@@ -91,8 +86,7 @@ pub unsafe extern "C" fn tc_remove_async(
         let key = unsafe { arguments::key(key, key_len) }?.to_vec();
         let completion = Completion::new(cache, done, user_data)?;
         start(cache, completion, move |cache, started| {
-            cache.remove_since(&key, started)?;
-            Ok(Outcome { status: tc_status::TC_OK, entry: None, version: 0 })
+            cache.remove_since(&key, started).map(Outcome::of_write)
         })
     })
 }
@@ -104,6 +98,11 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn of_write(outcome: SetOutcome) -> Outcome {
+        let (status, version) = written(outcome);
+        Outcome { status, entry: None, version }
+    }
+
     fn of_read(answer: Answer) -> Outcome {
         match found(answer) {
             Some((entry, status)) => Outcome { status, version: entry.version(), entry: Some(entry) },

@@ -99,7 +99,8 @@ pub unsafe extern "C" fn tc_get_into(
 }
 
 /// Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
-/// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0.
+/// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0. `TC_DEGRADED` when
+/// L2 did not take it: it is kept here and owed to L2; never with `expected_version`, which is L2's failure then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_set(
     cache: *mut tc_cache,
@@ -116,25 +117,23 @@ pub unsafe extern "C" fn tc_set(
             (arguments::key(key, key_len)?, arguments::value(data, len)?, arguments::set_options(options)?)
         };
         arguments::optional_output("out_version", out_version)?;
-        let SetOutcome::Stored(version) = handle::get(cache)?.set(key, data, options)? else {
-            return Ok(tc_status::TC_CONFLICT);
-        };
-        if !out_version.is_null() {
+        let (status, version) = written(handle::get(cache)?.set(key, data, options)?);
+        if status != tc_status::TC_CONFLICT && !out_version.is_null() {
             // SAFETY: not null and aligned; writable by the caller's contract.
             unsafe { out_version.write(version) };
         }
-        Ok(tc_status::TC_OK)
+        Ok(status)
     })
 }
 
-/// Removes from both tiers. `TC_OK` also when there was nothing.
+/// Removes from both tiers. `TC_OK` also when there was nothing; `TC_DEGRADED` when L2 did not take it: nobody finds it
+/// here any more, and the removal is owed to L2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_remove(cache: *mut tc_cache, key: *const c_char, key_len: usize) -> tc_status {
     guard(|| {
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
-        handle::get(cache)?.remove(key)?;
-        Ok(tc_status::TC_OK)
+        Ok(written(handle::get(cache)?.remove_since(key, Instant::now())?).0)
     })
 }
 
@@ -169,6 +168,15 @@ fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
 #[cold]
 fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
     handle::get(cache)?.get_missed(key, Instant::now())
+}
+
+/// What the caller is told of a write, and its version.
+pub(super) fn written(outcome: SetOutcome) -> (tc_status, u64) {
+    match outcome {
+        SetOutcome::Stored(version) => (tc_status::TC_OK, version),
+        SetOutcome::Owed(version) => (tc_status::TC_DEGRADED, version),
+        SetOutcome::Conflict => (tc_status::TC_CONFLICT, 0),
+    }
 }
 
 /// An entry, and what the caller is told of it.

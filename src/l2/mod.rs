@@ -126,7 +126,7 @@ pub struct Attempt<'a> {
 pub type Answered = Box<dyn FnOnce(Option<Result<Option<Stored>, Failure>>) + Send>;
 
 /// A second tier. Any method may be called from any thread at any time.
-pub trait Store: Send + Sync {
+pub trait Store: Send + Sync + replay::Target {
     /// Waits until L2 can be used, or says why not. Idempotent.
     fn connect(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
@@ -158,6 +158,11 @@ pub trait Store: Send + Sync {
         expected: Expected,
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure>;
+
+    /// The version that a set of `bytes` with the version `proposed` gets where nothing later lies.
+    fn version_of(&self, _bytes: &[u8], proposed: u64) -> u64 {
+        proposed
+    }
 
     /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version` where something was.
     /// An absent key is removed already, but is not what [`Expected::Version`] expects: [`Written::Conflict`].

@@ -116,6 +116,21 @@ impl Call<'_> {
         self.resume(None, operation)
     }
 
+    /// As [`Call::run`], or with `is_later` not at all: what is to be done is owed.
+    pub fn run_unless<T>(
+        &self,
+        is_later: bool,
+        operation: impl FnMut(Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if is_later {
+            return Err(Failure::new(
+                Class::Suspended,
+                "Writes are made behind the caller's back (l2.write).",
+            ));
+        }
+        self.run(operation)
+    }
+
     /// When an attempt that begins now as the first must have ended.
     #[must_use]
     pub fn first_deadline(&self) -> Instant {

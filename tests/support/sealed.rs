@@ -151,6 +151,7 @@ pub fn set_over(cache: &Cache, key: &str, value: &[u8], expected_version: u64) -
     let options = SetOptions { expected_version, ..SetOptions::default() };
     match cache.set(key.as_bytes(), value, options).expect("a write") {
         SetOutcome::Stored(version) => Some(version),
+        SetOutcome::Owed(_) => panic!("owed to L2"),
         SetOutcome::Conflict => None,
     }
 }

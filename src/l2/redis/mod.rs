@@ -236,6 +236,10 @@ impl Store for RedisStore {
         Ok(if is_stored { Written::Stored(set.fields.version) } else { Written::Conflict })
     }
 
+    fn version_of(&self, bytes: &[u8], _proposed: u64) -> u64 {
+        layout::version(bytes)
+    }
+
     fn remove(
         &self,
         key: &[u8],

@@ -4,8 +4,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::SqliteStore;
 use super::statements::{self, Write as Row};
+use super::{Change, SqliteStore};
 use crate::clock;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Expected};
@@ -38,9 +38,18 @@ impl Target for SqliteStore {
     }
 
     fn replay(&self, writes: &[Write<'_>], attempt: Attempt<'_>) -> Answers<bool> {
-        self.pool.write(attempt, |connection| {
+        let mut changes = Vec::new();
+        let answers = self.pool.write(attempt, |connection| {
             let now_ms = clock::unix_ms();
             let mut answers = Vec::with_capacity(writes.len());
+            // Those of an earlier try at this transaction, which was rolled back, end here.
+            changes.clear();
+            for write in writes {
+                match Change::begin(&self.witness, write.key) {
+                    Ok(change) => changes.push(change),
+                    Err(failure) => return Ok(Err(failure)),
+                }
+            }
             for write in writes {
                 let value_len = write.value.map_or(0, |(value, _)| value.len());
                 answers.push(match self.capacity.admit(write.key.len(), value_len) {
@@ -48,8 +57,10 @@ impl Target for SqliteStore {
                     Err(failure) => Err(failure),
                 });
             }
-            Ok(answers)
-        })
+            Ok(Ok(answers))
+        });
+        drop(changes);
+        answers?
     }
 }
 

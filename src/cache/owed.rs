@@ -1,0 +1,287 @@
+//! What L2 still owes us a place for: writes that it did not take are kept in the journal, answer reads until it has
+//! them, and are brought to it when it is back.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Answer, Cache};
+use crate::clock;
+use crate::config::{self, Config};
+use crate::entry::{self, Entry, Parts};
+use crate::error::{Error, Kind, Result};
+use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings};
+use crate::l2::{Attempt, Class, Failure, Stored};
+use crate::log::Level;
+use crate::stats::count;
+
+/// How long the journal's file may take beyond the deadline of a call.
+const PATIENCE: Duration = Duration::from_millis(40);
+/// How long a replay waits for one answer, and a file that others are using, when the cache opens.
+const UNHURRIED: Duration = Duration::from_secs(2);
+
+/// The replays of one cache.
+#[derive(Default)]
+pub(super) struct Replays {
+    is_running: AtomicBool,
+    /// After a failure the next one waits.
+    not_before: std::sync::Mutex<Option<Instant>>,
+}
+
+/// A cache is replaying, until this is dropped.
+struct Replaying(Arc<Cache>);
+
+impl Drop for Replaying {
+    fn drop(&mut self) {
+        self.0.replays.is_running.store(false, Ordering::Release);
+        self.0.signal.notify();
+    }
+}
+
+/// The journal of a cache that has an L2.
+pub(super) fn open(config: &Config) -> Result<Option<Journal>> {
+    let Some(identity) = identity(config) else { return Ok(None) };
+    let resilience = &config.resilience;
+    let settings = Settings {
+        path: resilience.journal_path.clone(),
+        max_bytes: resilience.journal_max_bytes,
+        max_entries: resilience.journal_max_entries,
+    };
+    let is_closing = || false;
+    let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
+    Journal::open(&settings, &identity, None, attempt).map(Some)
+}
+
+/// Which L2 something is owed to, without a secret.
+fn identity(config: &Config) -> Option<String> {
+    let prefix = &config.l2.key_prefix;
+    match &config.l2.kind {
+        config::Kind::None => None,
+        config::Kind::Sqlite { path, .. } => Some(format!("sqlite {} {prefix}", absolute(path).display())),
+        config::Kind::Redis(redis) => Some(format!("{} {prefix}", redis.address)),
+    }
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a plain write that ended with `class` is kept.
+fn is_kept(class: Class) -> bool {
+    match class {
+        Class::Unreachable
+        | Class::Timeout
+        | Class::Busy
+        | Class::Denied
+        | Class::Full
+        | Class::Suspended => true,
+        Class::Protocol | Class::Closed => false,
+    }
+}
+
+impl Cache {
+    /// Keeps a write that L2 did not take for the reason of `failure`, or says why it cannot be kept.
+    pub(super) fn keep(
+        &self,
+        key: &[u8],
+        record: Record,
+        failure: Failure,
+        started: Instant,
+    ) -> std::result::Result<(), Failure> {
+        let Some(journal) = self.journal.as_ref().filter(|_| is_kept(failure.class)) else {
+            return Err(failure);
+        };
+        let is_closing = || false;
+        let kept = journal.owe(key, record, self.to_journal(started, &is_closing));
+        kept.map_err(|refusal| {
+            Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))
+        })?;
+        count(&self.stats.owed_writes);
+        Ok(())
+    }
+
+    fn to_journal<'a>(&self, started: Instant, is_closing: &'a (dyn Fn() -> bool + Sync)) -> Attempt<'a> {
+        let deadline = started + Duration::from_millis(self.config.load().resilience.deadline_ms);
+        Attempt { deadline: deadline.max(Instant::now()) + PATIENCE, is_closing }
+    }
+
+    /// What is known of L2's entry of `key` before it is written.
+    pub(super) fn known(&self, key: &[u8]) -> Known {
+        self.peek(key)
+            .filter(|entry| !entry.is_local())
+            .map_or(Known::Nothing, |entry| Known::Version(entry.version()))
+    }
+
+    /// The number of what is owed for `key` before it is written past the journal.
+    pub(super) fn owed_before(&self, key: &[u8], started: Instant) -> Option<u64> {
+        let is_closing = || false;
+        // Unknown, it stays owed, and the replay finds that L2 has something newer.
+        self.journal.as_ref()?.sequence(key, self.to_journal(started, &is_closing)).ok()?
+    }
+
+    /// L2 has something newer than what was owed under `number`.
+    pub(super) fn settle(&self, key: &[u8], number: Option<u64>, started: Instant) {
+        if let (Some(journal), Some(number)) = (&self.journal, number) {
+            let is_closing = || false;
+            let settled = journal.settle(key, number, self.to_journal(started, &is_closing));
+            if let Err(failure) = settled {
+                self.log.write(Level::Warn, "journal", || {
+                    format!("A write that L2 has was not crossed out of the journal: {failure}")
+                });
+            }
+        }
+    }
+
+    /// Whether a conditional write of `key` has to wait: what it is compared with has not reached L2.
+    pub(super) fn is_held_up(&self, key: &[u8], started: Instant) -> Result<()> {
+        if self.owed(key, started)?.is_none() {
+            return Ok(());
+        }
+        let message = "The newest write of this key is still owed to L2, so that no other can be compared with it; try \
+                       again when tc_flush answers TC_OK.";
+        Err(Error::new(Kind::L2Busy, message))
+    }
+
+    /// What is owed answers for `key`, whatever L2 may say.
+    pub(super) fn owed(&self, key: &[u8], started: Instant) -> Result<Option<Answer>> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        let is_closing = || self.signal.is_closing();
+        // Where the journal cannot be read nobody knows whether the key was removed.
+        let Some(found) = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?
+        else {
+            return Ok(None);
+        };
+        let Record { change, clock, written_at_ms, .. } = found.record;
+        let Change::Set { bytes, lifetime } = change else { return Ok(Some(Answer::Absent)) };
+        count(&self.stats.degraded_reads);
+        let version = self.store.as_ref().map_or(clock, |store| store.version_of(&bytes, clock));
+        let here =
+            self.l1.get(key).filter(|here| here.version() == version && here.is_alive(clock::coarse_ms()));
+        if let Some(here) = here {
+            return Ok(Some(Answer::Degraded(here)));
+        }
+        let ends_at_ms = lifetime.ends_at_ms(clock::unix_ms());
+        let stored = Stored { bytes, version, written_at_ms, lifetime, ends_at_ms };
+        let Some((stored, flags)) = self.unsealed(key, stored, &self.config.load())? else {
+            return Ok(Some(Answer::Absent));
+        };
+        let entry = Entry::new(Parts {
+            key,
+            data: &stored.bytes,
+            version: stored.version,
+            written_at_ms: stored.written_at_ms,
+            lifetime: stored.lifetime,
+            deadline_ms: entry::deadline_ms(stored.ends_at_ms, 0),
+            stay_until_ms: i64::MAX,
+            slot: self.slot(key),
+            epoch: self.unverified_epoch(self.slot(key)),
+            is_local: false,
+            flags,
+        });
+        entry
+            .ok_or_else(|| Error::out_of_memory(stored.bytes.len()))
+            .map(|entry| Some(Answer::Degraded(entry)))
+    }
+
+    /// Whether nothing is owed to L2, as far as can be known without waiting.
+    pub(super) fn owes_nothing(&self) -> bool {
+        let is_closing = || false;
+        let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
+        self.journal.as_ref().is_none_or(|journal| journal.is_empty(soon).unwrap_or(false))
+    }
+
+    /// Brings to L2 what is owed to it, on a worker, unless it is known to be down.
+    pub(super) fn replay(&self) {
+        if self.owes_nothing() || self.circuit.is_open() || self.signal.is_closing() {
+            return;
+        }
+        let is_early = crate::runtime::lock(&self.replays.not_before).is_some_and(|at| Instant::now() < at);
+        if is_early || self.replays.is_running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Some(replaying) = self.me.upgrade().map(Replaying) else { return };
+        // Where no thread can be made now, the next tending tries again.
+        let _ = self.runtime.workers.run(Box::new(move || replaying.0.replay_now()));
+    }
+
+    fn replay_now(&self) {
+        if let Err(failure) = self.replay_all() {
+            let pause = Duration::from_millis(self.config.load().resilience.probe_ms);
+            *crate::runtime::lock(&self.replays.not_before) = Some(Instant::now() + pause);
+            self.log.write(Level::Debug, "journal", || format!("What is owed to L2 stays owed: {failure}"));
+        }
+    }
+
+    fn replay_all(&self) -> std::result::Result<Pass, Failure> {
+        let (Some(journal), Some(store)) = (&self.journal, &self.store) else { return Ok(Pass::default()) };
+        let Some(turn) = journal.claim_replay()? else { return Ok(Pass::default()) };
+        let config = self.config.load();
+        let replay = Replay {
+            target: store.as_ref(),
+            key_prefix: config.l2.key_prefix.as_bytes(),
+            patience: UNHURRIED,
+            is_closing: &|| self.signal.is_closing(),
+            decided: &|key| self.bump(self.slot(key)),
+            log: &self.log,
+        };
+        replay.run(&turn)
+    }
+
+    /// Takes over the limits of the journal, and the address of what it is owed to.
+    pub(super) fn configure_journal(&self, before: &Config, next: &Config) -> Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let (was, is) = (identity(before), identity(next));
+        if let Some(identity) = is.filter(|is| Some(is) != was.as_ref()) {
+            let is_closing = || self.signal.is_closing();
+            let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
+            journal.rename(&identity, attempt).map_err(Error::from)?;
+        }
+        journal.configure(next.resilience.journal_max_bytes, next.resilience.journal_max_entries);
+        Ok(())
+    }
+
+    /// Lets go of the journal, and says what is left in it.
+    pub(super) fn close_journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        let is_closing = || false;
+        let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
+        if let Ok(owed) = journal.owed(soon)
+            && owed.entries > 0
+        {
+            let entries = owed.entries;
+            match &self.config.load().resilience.journal_path {
+                Some(path) => self.log.write(Level::Warn, "journal", || {
+                    format!("{entries} writes are still owed to L2; they are kept in {}.", path.display())
+                }),
+                None => self.log.write(Level::Error, "journal", || {
+                    format!(
+                        "{entries} writes that L2 never took are lost with this cache; resilience.journal_path keeps \
+                         them."
+                    )
+                }),
+            }
+        }
+        journal.close();
+    }
+
+    pub(super) fn describe_journal(&self) -> Value {
+        let Some(journal) = &self.journal else { return Value::Null };
+        let is_closing = || false;
+        let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
+        let owed = journal.owed(soon).ok();
+        let progress = journal.progress();
+        json!({
+            "owed_entries": owed.as_ref().map(|owed| owed.entries),
+            "owed_bytes": owed.as_ref().map(|owed| owed.bytes),
+            "is_replaying": self.replays.is_running.load(Ordering::Acquire),
+            "replayed": progress.replayed.load(Ordering::Relaxed),
+            "superseded": progress.superseded.load(Ordering::Relaxed),
+            "failed": progress.failed.load(Ordering::Relaxed),
+        })
+    }
+}
