@@ -91,10 +91,6 @@ fn refusal(document: &Value) -> String {
     error.message
 }
 
-fn built() -> impl Iterator<Item = &'static Member> {
-    MEMBERS.iter().filter(|member| member.is_built())
-}
-
 /// Compares the file at `path` with what `wanted` makes of it, or rewrites it.
 fn check_committed(path: &str, wanted: impl Fn(&str) -> String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -128,12 +124,11 @@ fn the_readme_holds_the_table() {
 }
 
 #[test]
-fn the_schema_has_every_member_that_is_built_and_no_other() {
+fn the_schema_has_every_member() {
     let schema: Value = serde_json::from_str(&schema::json_schema()).expect("JSON");
     for member in MEMBERS {
         let place = format!("{}/{}", member.section().replacen('/', "/properties/", 1), "properties");
-        let has = schema.pointer(&format!("{place}/{}", member.name())).is_some();
-        assert_eq!(has, member.is_built(), "{}", member.pointer);
+        assert!(schema.pointer(&format!("{place}/{}", member.name())).is_some(), "{}", member.pointer);
     }
 }
 
@@ -150,16 +145,8 @@ fn every_member_of_the_contract_is_known_and_nothing_else_is() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
-    for member in MEMBERS.iter().filter(|member| !member.is_built()) {
-        let refusal = refusal(&with(shared(), member.pointer, 1));
-        assert_eq!(refusal, format!("{} is not built yet in this version; leave it out.", member.pointer));
-    }
-}
-
-#[test]
 fn saying_a_default_changes_nothing() {
-    for member in built() {
+    for member in MEMBERS {
         if let Some(default) = member.default_value() {
             let base = if member.pointer == "/l2/kind" { alone() } else { base(member) };
             assert_eq!(
@@ -174,7 +161,7 @@ fn saying_a_default_changes_nothing() {
 
 #[test]
 fn a_number_out_of_range_is_refused_with_member_number_and_range() {
-    for member in built() {
+    for member in MEMBERS {
         let outside = match member.shape {
             Shape::Integer { min, max: NO_LIMIT } => vec![min - 1],
             Shape::Integer { min, max } => vec![min - 1, max + 1],
@@ -195,7 +182,7 @@ fn a_number_out_of_range_is_refused_with_member_number_and_range() {
 
 #[test]
 fn a_value_of_the_wrong_type_is_refused_with_its_member() {
-    for member in built() {
+    for member in MEMBERS {
         let wrong = [json!(null), json!([]), json!({}), json!(0.5)];
         let is_right = |value: &Value| match member.shape {
             Shape::Object => value.is_object(),
@@ -320,7 +307,7 @@ fn what_is_fixed_cannot_change_on_an_open_cache() {
 
 #[test]
 fn what_is_live_can_change_on_an_open_cache() {
-    for member in built().filter(|member| member.live != Live::No) {
+    for member in MEMBERS.iter().filter(|member| member.live != Live::No) {
         let base = base(member);
         let open = accepted(&base);
         let other = match member.shape {
@@ -329,11 +316,11 @@ fn what_is_live_can_change_on_an_open_cache() {
             Shape::Integer { max, .. } => json!(max),
             Shape::Lifetime => json!(-1),
             Shape::Fraction => json!(1),
-            Shape::Word { built, .. } => json!(built.last()),
+            Shape::Word { words } => json!(words.last()),
             Shape::Redis => json!("unix:///run/redis.sock/3"),
             Shape::Paths => json!(["a.pem", "b.pem"]),
             Shape::Object => json!({ "version": 1, "keys": [] }),
-            Shape::Text | Shape::Path | Shape::Name | Shape::Later => json!("other"),
+            Shape::Text | Shape::Path | Shape::Name => json!("other"),
         };
         let next = accepted(&with(base, member.pointer, other));
         assert_eq!(open.check_change(&next), Ok(()), "{}", member.pointer);

@@ -1,15 +1,16 @@
 //! Replays onto both second tiers: who wins there, and how long ten thousand take.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tokencache::clock;
+use tokencache::coherence::Coherence;
 use tokencache::config::{Config, Kind};
 use tokencache::journal::{Journal, Known, Pass, Record};
 use tokencache::l2::redis::RedisStore;
 use tokencache::l2::replay::{Present, Seen, Target, Write};
-use tokencache::l2::sqlite::SqliteStore;
 use tokencache::l2::{Expected, Store, Written};
 
 #[path = "support/journal.rs"]
@@ -137,7 +138,9 @@ fn redis_store(server: &Server) -> RedisStore {
     });
     let config = Config::parse(document.to_string().as_bytes()).expect("a document");
     let Kind::Redis(redis) = &config.l2.kind else { panic!("a Redis") };
-    let store = RedisStore::new((**redis).clone(), PREFIX.len(), &tokencache::runtime::current()).unwrap();
+    let witness = Arc::new(Coherence::told(PREFIX.len(), &Arc::new(quiet())).expect("there is memory"));
+    let runtime = tokencache::runtime::current();
+    let store = RedisStore::new((**redis).clone(), &config, witness, &runtime).unwrap();
     store.connect(soon()).expect("a link");
     store
 }
@@ -206,7 +209,7 @@ fn replays_in_time(target: &impl Target, prefix: &[u8], path: &Path) {
 #[test]
 fn ten_thousand_reach_redis_and_a_database_within_a_minute() {
     let folder = tempfile::tempdir().unwrap();
-    replays_in_time(&SqliteStore::new(folder.path().join("l2.db"), 0), b"", &folder.path().join("one.db"));
+    replays_in_time(&sqlite::store(&folder.path().join("l2.db")), b"", &folder.path().join("one.db"));
     let Some(server) = Server::start() else { return };
     replays_in_time(&redis_store(&server), b"p:", &folder.path().join("two.db"));
 }

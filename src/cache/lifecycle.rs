@@ -179,6 +179,7 @@ impl Cache {
     pub fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let is_done = || self.working.load(Ordering::Acquire) == 0 && self.owes_nothing();
+        self.replay_soon();
         loop {
             self.replay();
             if self.signal.wait_until(deadline.min(Instant::now() + FLUSHING), is_done) {

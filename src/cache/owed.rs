@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings};
 use crate::l2::{Attempt, Class, Failure, Stored};
 use crate::log::Level;
+use crate::runtime::lock;
 use crate::stats::count;
 
 /// How long the journal's file may take beyond the deadline of a call.
@@ -25,12 +26,21 @@ const PATIENCE: Duration = Duration::from_millis(40);
 /// How long a replay waits for one answer, and a file that others are using, when the cache opens.
 const UNHURRIED: Duration = Duration::from_secs(2);
 
+/// How many times the pause between replays that bring nothing to L2 doubles.
+const DOUBLINGS: u32 = 3;
+
 /// The replays of one cache.
 #[derive(Default)]
 pub(super) struct Replays {
     is_running: AtomicBool,
-    /// After a failure the next one waits.
-    not_before: std::sync::Mutex<Option<Instant>>,
+    rest: Mutex<Rest>,
+}
+
+/// Between a replay that ended early, or brought nothing to L2, and the next.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    vain: u32,
 }
 
 /// A cache is replaying, until this is dropped.
@@ -200,7 +210,7 @@ impl Cache {
         if self.owes_nothing() || self.circuit.is_open() || self.signal.is_closing() {
             return;
         }
-        let is_early = crate::runtime::lock(&self.replays.not_before).is_some_and(|at| Instant::now() < at);
+        let is_early = lock(&self.replays.rest).until.is_some_and(|until| Instant::now() < until);
         if is_early || self.replays.is_running.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -209,10 +219,26 @@ impl Cache {
         let _ = self.runtime.workers.run(Box::new(move || replaying.0.replay_now()));
     }
 
+    /// As [`Cache::replay`], also when the last one was a moment ago.
+    pub(super) fn replay_soon(&self) {
+        *lock(&self.replays.rest) = Rest::default();
+        self.replay();
+    }
+
     fn replay_now(&self) {
-        if let Err(failure) = self.replay_all() {
+        let passed = self.replay_all();
+        let mut rest = lock(&self.replays.rest);
+        rest.vain = match &passed {
+            Ok(pass) if pass.refused > 0 && pass.replayed == 0 => rest.vain.saturating_add(1),
+            _ => 0,
+        };
+        let is_vain = passed.is_err() || rest.vain > 0;
+        rest.until = is_vain.then(|| {
             let pause = Duration::from_millis(self.config.load().resilience.probe_ms);
-            *crate::runtime::lock(&self.replays.not_before) = Some(Instant::now() + pause);
+            Instant::now() + pause * (1 << rest.vain.saturating_sub(1).min(DOUBLINGS))
+        });
+        drop(rest);
+        if let Err(failure) = passed {
             self.log.write(Level::Debug, "journal", || format!("What is owed to L2 stays owed: {failure}"));
         }
     }

@@ -66,12 +66,12 @@ impl Cache {
         check_value(data, &self.config.load())
     }
 
-    /// Removes `key` from both tiers.
-    pub fn remove(&self, key: &[u8]) -> Result<()> {
-        self.remove_since(key, Instant::now()).map(drop)
+    /// Removes `key` from both tiers; says whether the removal is owed to L2.
+    pub fn remove(&self, key: &[u8]) -> Result<SetOutcome> {
+        self.remove_since(key, Instant::now())
     }
 
-    /// As [`Cache::remove`], for a call that began at `started`; says whether the removal is owed to L2.
+    /// As [`Cache::remove`], for a call that began at `started`.
     pub fn remove_since(&self, key: &[u8], started: Instant) -> Result<SetOutcome> {
         let config = self.config.load();
         self.check_key(key, &config)?;

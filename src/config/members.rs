@@ -70,12 +70,6 @@ impl Member {
             Fallback::Words(_) => None,
         }
     }
-
-    /// Whether something acts on it in this version.
-    #[must_use]
-    pub fn is_built(&self) -> bool {
-        self.shape != Shape::Later
-    }
 }
 
 /// The member at `pointer`.
@@ -84,11 +78,11 @@ pub fn find(pointer: &str) -> Option<&'static Member> {
     MEMBERS.iter().find(|member| member.pointer == pointer)
 }
 
-/// The names of the members and sections in `section` that satisfy `wanted`, in the order of the table.
+/// The names of the members and sections in `section`, in the order of the table.
 #[must_use]
-pub fn names_in(section: &str, wanted: fn(&Member) -> bool) -> Vec<&'static str> {
+pub fn names_in(section: &str) -> Vec<&'static str> {
     let inside = |member: &Member| member.pointer.strip_prefix(section)?.strip_prefix('/')?.split('/').next();
-    let mut names: Vec<&str> = MEMBERS.iter().filter(|member| wanted(member)).filter_map(inside).collect();
+    let mut names: Vec<&str> = MEMBERS.iter().filter_map(inside).collect();
     names.dedup();
     names
 }
@@ -97,8 +91,8 @@ const fn integer(min: i64, max: i64) -> Shape {
     Shape::Integer { min, max }
 }
 
-const fn words(built: &'static [&'static str]) -> Shape {
-    Shape::Word { built, later: &[] }
+const fn words(words: &'static [&'static str]) -> Shape {
+    Shape::Word { words }
 }
 
 const fn live(pointer: &'static str, shape: Shape, fallback: Fallback, meaning: &'static str) -> Member {
@@ -111,10 +105,6 @@ const fn fixed(pointer: &'static str, shape: Shape, fallback: Fallback, meaning:
 
 const fn moot(pointer: &'static str, shape: Shape, fallback: Fallback, meaning: &'static str) -> Member {
     Member { pointer, shape, fallback, live: Live::Moot, meaning }
-}
-
-const fn later(pointer: &'static str) -> Member {
-    moot(pointer, Shape::Later, Words(""), "")
 }
 
 /// The table. Members of one section stand together.
@@ -241,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_section_knows_its_names_in_order() {
-        assert_eq!(names_in("/l1", Member::is_built), ["enabled", "capacity_bytes", "max_ttl_ms"]);
+        assert_eq!(names_in("/l1"), ["enabled", "capacity_bytes", "max_ttl_ms"]);
         let top = [
             "version",
             "name",
@@ -254,6 +244,6 @@ mod tests {
             "resilience",
             "logging",
         ];
-        assert_eq!(names_in("", Member::is_built), top);
+        assert_eq!(names_in(""), top);
     }
 }

@@ -132,11 +132,11 @@ fn check(pointer: &'static str, value: &Value) -> Result<Value> {
 
 fn unknown(section: &str, name: &str) -> crate::error::Error {
     let name = token(name);
-    let way_out = match nearest(&name, &members::names_in(section, |_| true)) {
+    let way_out = match nearest(&name, &members::names_in(section)) {
         Some(near) => format!("did you mean {near}?"),
         None => {
             let holder = if section.is_empty() { "the document" } else { section };
-            format!("{holder} knows {}.", members::names_in(section, Member::is_built).join(", "))
+            format!("{holder} knows {}.", members::names_in(section).join(", "))
         }
     };
     refused(format!("{section}/{name} is not known; {way_out}"))

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::members::{Fallback, Live, MEMBERS, Member};
 use super::shape::{NO_LIMIT, Shape};
 
-/// The document as a JSON Schema (draft 2020-12): the members that this version acts on.
+/// The document as a JSON Schema (draft 2020-12).
 #[must_use]
 pub fn json_schema() -> String {
     let mut schema = object();
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "The configuration document of Tokencache".into();
     schema["required"] = json!(["version"]);
-    for member in built() {
+    for member in MEMBERS {
         let mut holder = &mut schema;
         if let Some(section) = member.section().strip_prefix('/') {
             holder = &mut holder["properties"][section];
@@ -29,11 +29,11 @@ pub fn json_schema() -> String {
     format!("{schema:#}\n")
 }
 
-/// The document as a table in Markdown, and the members that this version does not act on yet in a sentence.
+/// The document as a table in Markdown.
 #[must_use]
 pub fn markdown_table() -> String {
     let mut table = String::from("| member | default | range, meaning | live |\n|---|---|---|---|\n");
-    for member in built() {
+    for member in MEMBERS {
         let default = match member.fallback {
             Fallback::Json(json) => format!("`{json}`"),
             Fallback::Words(words) => words.into(),
@@ -46,13 +46,7 @@ pub fn markdown_table() -> String {
         let _ =
             writeln!(table, "| `{}` | {default} | {} | {live} |", member.dotted(), range_and_meaning(member));
     }
-    let _ =
-        writeln!(table, "\nNot built yet in this version, and refused by name: {}.", not_built().join(", "));
     table
-}
-
-fn built() -> impl Iterator<Item = &'static Member> {
-    MEMBERS.iter().filter(|member| member.is_built())
 }
 
 fn object() -> Value {
@@ -62,7 +56,7 @@ fn object() -> Value {
 fn property(member: &Member) -> Value {
     let mut property = match member.shape {
         Shape::Boolean => json!({ "type": "boolean" }),
-        Shape::Text | Shape::Later => json!({ "type": "string" }),
+        Shape::Text => json!({ "type": "string" }),
         Shape::Path => json!({ "type": "string", "minLength": 1 }),
         Shape::Paths => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } })
@@ -74,7 +68,7 @@ fn property(member: &Member) -> Value {
         Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Fraction => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
         Shape::Lifetime => json!({ "type": "integer", "minimum": -1, "not": { "const": 0 } }),
-        Shape::Word { built, .. } => json!({ "enum": built }),
+        Shape::Word { words } => json!({ "enum": words }),
     };
     property["description"] = member.meaning.replace('`', "").into();
     if let Some(default) = member.default_value() {
@@ -88,15 +82,4 @@ fn range_and_meaning(member: &Member) -> String {
         range if range.is_empty() => member.meaning.into(),
         range => format!("{}; {}", range.replace('"', "`"), member.meaning),
     }
-}
-
-fn not_built() -> Vec<String> {
-    let words = |member: &Member| match member.shape {
-        Shape::Later => vec![format!("`{}`", member.dotted())],
-        Shape::Word { later, .. } => {
-            later.iter().map(|word| format!("`{}` `\"{word}\"`", member.dotted())).collect()
-        }
-        _ => vec![],
-    };
-    MEMBERS.iter().flat_map(words).collect()
 }

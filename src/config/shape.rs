@@ -39,13 +39,9 @@ pub enum Shape {
     Lifetime,
     /// One of some words.
     Word {
-        /// Those that this version understands.
-        built: &'static [&'static str],
-        /// Those of the contract that it does not understand yet.
-        later: &'static [&'static str],
+        /// Those.
+        words: &'static [&'static str],
     },
-    /// The member is in the contract, but nothing acts on it yet.
-    Later,
 }
 
 impl Shape {
@@ -55,7 +51,6 @@ impl Shape {
     /// The rest of that sentence.
     pub fn check(&self, value: &Value) -> Result<Value, String> {
         match (self, value) {
-            (Shape::Later, _) => return Err("is not built yet in this version; leave it out.".into()),
             (Shape::Boolean, Value::Bool(_))
             | (Shape::Text, Value::String(_))
             | (Shape::Object, Value::Object(_)) => return Ok(value.clone()),
@@ -79,14 +74,8 @@ impl Shape {
                     return Ok(number.into());
                 }
             }
-            (Shape::Word { built, later }, Value::String(word)) => {
-                if built.contains(&word.as_str()) {
-                    return Ok(value.clone());
-                }
-                if later.contains(&word.as_str()) {
-                    let words = self.range();
-                    return Err(format!("{value} is not built yet in this version; write {words}."));
-                }
+            (Shape::Word { words }, Value::String(word)) if words.contains(&word.as_str()) => {
+                return Ok(value.clone());
             }
             _ => {}
         }
@@ -103,14 +92,13 @@ impl Shape {
             | Shape::Paths
             | Shape::Name
             | Shape::Object
-            | Shape::Redis
-            | Shape::Later => String::new(),
+            | Shape::Redis => String::new(),
             Shape::Integer { min, max } if min == max => min.to_string(),
             Shape::Integer { min, max: NO_LIMIT } => format!("{min} or more"),
             Shape::Integer { min, max } => format!("{min} to {max}"),
             Shape::Fraction => "above 0, up to 1".into(),
             Shape::Lifetime => "1 or more, or -1".into(),
-            Shape::Word { built, .. } => alternatives(built),
+            Shape::Word { words } => alternatives(words),
         }
     }
 
@@ -125,7 +113,7 @@ impl Shape {
     fn wanted(&self) -> String {
         match self {
             Shape::Boolean => "true or false".into(),
-            Shape::Text | Shape::Later => "a text".into(),
+            Shape::Text => "a text".into(),
             Shape::Path => "the name of a file".into(),
             Shape::Paths => "a list of names of files, one at least".into(),
             Shape::Name => "the name of an environment variable".into(),
@@ -216,18 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_the_future_is_refused_by_name() {
-        let kind = Shape::Word { built: &["none", "sqlite"], later: &["tape"] };
-        assert_eq!(
-            kind.check(&json!("tape")),
-            Err(r#""tape" is not built yet in this version; write "none" or "sqlite"."#.into())
-        );
+    fn a_word_that_nobody_knows_is_answered_with_those_that_are_known() {
+        let kind = Shape::Word { words: &["none", "sqlite"] };
         assert_eq!(kind.check(&json!("sqlit")), Err(r#"is "sqlit"; it must be "none" or "sqlite"."#.into()));
     }
 
     #[test]
     fn a_text_that_may_be_a_secret_is_not_repeated() {
-        let kind = Shape::Word { built: &["none"], later: &[] };
+        let kind = Shape::Word { words: &["none"] };
         let refusal = kind.check(&json!("redis://user:hunter2@host")).expect_err("refused");
         assert_eq!(refusal, "is a text of 25 bytes; it must be \"none\".");
     }

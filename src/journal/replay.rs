@@ -9,7 +9,7 @@ use super::ledger::Due;
 use super::record::{Change, Record};
 use super::verdict::{Because, Verdict, is_old, verdict};
 use super::{Journal, Turn};
-use crate::l2::replay::{Seen, Target, Write};
+use crate::l2::replay::{Answers, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
 use crate::stats::count;
@@ -153,7 +153,12 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             return Ok(again);
         }
         let writes: Vec<_> = winning.iter().map(|(due, key, seen)| due.as_write(key, seen)).collect();
-        let written = self.target.replay(&writes, self.attempt())?;
+        let written = match self.target.replay(&writes, self.attempt()) {
+            Err(failure) if matches!(failure.class, Class::Unreachable | Class::Timeout) => {
+                self.write_each(&writes, failure)?
+            }
+            written => written?,
+        };
         for ((due, key, _), written) in winning.into_iter().zip(written) {
             match written {
                 Ok(true) => ends.push((due, End::Written)),
@@ -162,6 +167,24 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             }
         }
         Ok(again)
+    }
+
+    /// Writes one by one, after `failure` of all, where L2 answers nevertheless: it may break off at one of them.
+    fn write_each(&self, writes: &[Write<'_>], failure: Failure) -> Answers<bool> {
+        self.must_answer().map_err(|_| failure)?;
+        let one = |write: &Write<'_>| match self.target.replay(&[*write], self.attempt()) {
+            Ok(mut written) => Ok(written.remove(0)),
+            Err(failure) => {
+                self.must_answer()?;
+                Ok(Err(Failure::new(Class::Protocol, format!("L2 breaks off when it is sent: {failure}"))))
+            }
+        };
+        writes.iter().map(one).collect()
+    }
+
+    fn must_answer(&self) -> Result<(), Failure> {
+        let probed = self.target.look(&[&[self.key_prefix, PROBED].concat()], self.attempt())?;
+        probed.into_iter().try_for_each(|probed| probed.map(drop))
     }
 
     /// Counts, tells, and settles what has been decided.
@@ -212,9 +235,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             Class::Full => {}
             Class::Protocol => {
                 // One that answers nothing sensibly any more fails here too.
-                for probed in self.target.look(&[&[self.key_prefix, PROBED].concat()], self.attempt())? {
-                    probed?;
-                }
+                self.must_answer()?;
                 // What nothing but a person can mend must not keep the journal from ever being empty.
                 if is_old(&due.record, self.target.now_ms()) {
                     return Ok(End::Lost(Because::Refused));

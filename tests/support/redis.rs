@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use redis::{Cmd, Connection, FromRedisValue, RedisResult};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokencache::cache::Cache;
+use tokencache::cache::{Cache, SetOutcome};
 
 #[path = "cache.rs"]
 pub mod cache;
@@ -234,6 +234,16 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The name of the status that a set or a remove ended with.
+pub fn written(answer: tokencache::error::Result<SetOutcome>) -> &'static str {
+    match answer {
+        Ok(SetOutcome::Stored(_)) => "TC_OK",
+        Ok(SetOutcome::Owed(_)) => "TC_DEGRADED",
+        Ok(SetOutcome::Conflict) => "TC_CONFLICT",
+        Err(error) => error.kind.name(),
     }
 }
 
