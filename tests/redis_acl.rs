@@ -42,7 +42,8 @@ fn open(server: &Server) -> Result<Arc<Cache>> {
     let members = json!({
         "l1": {"enabled": false},
         "l2": {"url": url, "username": "tokencache", "password": "secret", "require_at_open": true},
-        "resilience": {"deadline_ms": 3_000, "max_attempts": 1},
+        // What is refused is to be told, and not kept for later.
+        "resilience": {"deadline_ms": 3_000, "max_attempts": 1, "journal_max_entries": 0},
     });
     Cache::open(server.document(members).as_bytes())
 }

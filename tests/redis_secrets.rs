@@ -45,7 +45,7 @@ fn everything_said(document: &str) -> (String, usize) {
             cache.on_log(Level::Debug, Some(Box::new(heard.clone())));
             fail(cache.get(b"k").map(drop));
             fail(cache.set(b"k", b"1", SetOptions::default()).map(drop));
-            fail(cache.remove(b"k"));
+            fail(cache.remove(b"k").map(drop));
             fail(cache.configure(document.replace("redis://", "http://").as_bytes()));
             fail(cache.configure(document.as_bytes()));
             heard.say(&cache.statistics(0).expect("statistics"));
@@ -64,8 +64,8 @@ fn no_password_is_ever_told() {
     server.ask::<()>("ACL SETUSER reader on >sup3rs3cret ~* +@connection +hget");
     server.ask::<()>("SET p:k string");
     let at = |authority: &str| format!("redis://{authority}127.0.0.1:{}/0", server.port());
-    let (quick, away) = (json!({"resilience": {"deadline_ms": 300}}), free_port());
-    let with = |l2: Value| json!({"resilience": {"deadline_ms": 300}, "l2": l2});
+    let (quick, away) = (json!({"resilience": {"deadline_ms": 300, "journal_max_entries": 0}}), free_port());
+    let with = |l2: Value| json!({"resilience": {"deadline_ms": 300, "journal_max_entries": 0}, "l2": l2});
     let documents = [
         document(&at(&format!("app:{secret}@")), quick.clone()),
         document(&at(&format!(":{secret}@")), quick.clone()),

@@ -201,7 +201,7 @@ fn answer(cache: &Cache, operation: &str, key: &[u8]) -> String {
         "touch" => name(cache.touch(key), |found| if found { "ok".to_owned() } else { nothing() }),
         "set_never" => name(cache.set(key, b"NEW", lasting(NEVER)), |_| "ok".to_owned()),
         "set_hour" => name(cache.set(key, b"NEW", lasting(3_600_000)), |_| "ok".to_owned()),
-        "remove" => name(cache.remove(key), |()| "ok".to_owned()),
+        "remove" => name(cache.remove(key), |_| "ok".to_owned()),
         _ => panic!("{operation}"),
     }
 }

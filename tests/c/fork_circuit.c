@@ -28,8 +28,13 @@ static bool stats_say(tc_cache *cache, const char *words) {
   return has;
 }
 
-static void done(void *user_data, const tc_result *result) {
+static void suspended(void *user_data, const tc_result *result) {
   CHECK(result->status == TC_L2_SUSPENDED && strstr(result->message, "its circuit is open since ") != NULL);
+  ++*(_Atomic int *)user_data;
+}
+
+static void owed(void *user_data, const tc_result *result) {
+  IS(TC_DEGRADED, result->status);
   ++*(_Atomic int *)user_data;
 }
 
@@ -38,12 +43,14 @@ static void is_open(tc_cache *cache) {
   IS(TC_OK, get(cache, "near"));
   IS(TC_L2_SUSPENDED, get(cache, "far"));
   CHECK(says("because 5 attempts in a row failed") && says("tokens.db"));
-  IS(TC_L2_SUSPENDED, set(cache, "far", "token"));
-  IS(TC_L2_SUSPENDED, tc_remove(cache, "far", 3));
   IS(TC_L2_SUSPENDED, tc_touch(cache, "far", 3));
-  IS(TC_OK, tc_get_async(cache, "far", 3, done, &answered));
-  IS(TC_OK, tc_set_async(cache, "far", 3, "token", 5, NULL, done, &answered));
-  IS(TC_OK, tc_remove_async(cache, "far", 3, done, &answered));
+  IS(TC_OK, tc_get_async(cache, "far", 3, suspended, &answered));
+  IS(TC_DEGRADED, set(cache, "owed", "token"));
+  IS(TC_DEGRADED, get(cache, "owed"));
+  IS(TC_DEGRADED, tc_remove(cache, "owed", 4));
+  IS(TC_NOT_FOUND, get(cache, "owed"));
+  IS(TC_OK, tc_set_async(cache, "owed", 4, "token", 5, NULL, owed, &answered));
+  IS(TC_OK, tc_remove_async(cache, "owed too", 8, owed, &answered));
   UNTIL(answered == 3);
   CHECK(asked == 5 && stats_say(cache, "\"state\":\"open\"") && stats_say(cache, "\"opened\":1"));
 }

@@ -115,7 +115,7 @@ class LogCallback(CacheTest):
         cache.set("other", b"value")
         cache.on_log(lambda *record: records.append(record), Level.DEBUG)
         with self.writes_failing(), self.assertRaises(tokencache.L2Error):
-            cache.set("key", b"value")
+            cache.set("key", b"value", expected_version=tokencache.ABSENT)
         wait_until(lambda: bool(records))
         level, target, message = records[0]
         self.assertIsInstance(level, Level)
@@ -128,7 +128,7 @@ class LogCallback(CacheTest):
         cache.on_log(Level.DEBUG)
         with self.assertLogs("tokencache", logging.DEBUG) as logs:
             with self.writes_failing(), self.assertRaises(tokencache.L2Error):
-                cache.set("key", b"value")
+                cache.set("key", b"value", expected_version=tokencache.ABSENT)
             wait_until(lambda: bool(logs.output))
 
     def test_a_function_that_raises_does_no_harm(self) -> None:
@@ -143,7 +143,7 @@ class LogCallback(CacheTest):
         with self.assertLogs("tokencache", "ERROR"):
             cache.on_log(callback, Level.DEBUG)
             with self.writes_failing(), self.assertRaises(tokencache.L2Error):
-                cache.set("key", b"value")
+                cache.set("key", b"value", expected_version=tokencache.ABSENT)
             self.assertTrue(raised.wait(10))
             cache.on_log(None)
         self.assertEqual(cache.get("other"), b"value")

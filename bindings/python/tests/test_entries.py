@@ -156,15 +156,21 @@ class TwoTiers(CacheTest):
         self.assertEqual(here.get("key"), b"value")
         self.assertIsNone(self.open_shared().get("key"))
 
-    def test_a_write_that_l2_does_not_take_fails_and_is_not_kept(self) -> None:
+    def test_a_write_that_l2_does_not_take_is_kept_and_owed(self) -> None:
         cache = self.open_shared(resilience={"deadline_ms": 100})
-        cache.set("key", b"old")
+        cache.set("gone", b"old")
         with self.writes_failing():
-            for call in (lambda: cache.set("key", b"new"), lambda: cache.remove("key")):
-                with self.assertRaises(tokencache.L2Error):
-                    call()
-        self.assertEqual(cache.get("key"), b"old")
-        self.assertTrue(cache.flush(0))
+            version = cache.set("key", b"new")
+            cache.remove("gone")
+            entry = cache.get_entry("key")
+            self.assertEqual((entry.data, entry.version, entry.degraded), (b"new", version, True))
+            self.assertIsNone(cache.get("gone"))
+            self.assertFalse(cache.flush(0))
+            self.assertEqual(cache.stats()["journal"]["owed_entries"], 2)
+        self.assertTrue(cache.flush(60))
+        another = self.open_shared()
+        self.assertEqual(another.get("key"), b"new")
+        self.assertIsNone(another.get("gone"))
 
 
 if __name__ == "__main__":

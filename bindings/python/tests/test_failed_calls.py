@@ -12,6 +12,38 @@ from retry_cell import KEY, NEW, OLD, OPERATIONS, before, require, under
 from tokencache import GIVE_UP, Cache, Failure
 
 
+class OwedWrites(unittest.TestCase):
+    def hold(self, kind_of_fault: type[Fault]) -> None:
+        require(kind_of_fault)
+        for operation, result in (("set", NEW), ("remove", None)):
+            write = OPERATIONS[operation]
+            with self.subTest(operation=operation), before(kind_of_fault) as (fault, cache):
+                self.assertEqual(cache.get(KEY), OLD)
+                fault.inject()
+                write(cache)
+                self.assertIsNone(cache.peek(KEY), "L1 is not to be trusted before L2 was asked")
+                self.assertEqual(cache.get(KEY), result, "what is owed answers, whatever L2 has")
+                cache.clear()
+                self.assertEqual(cache.get(KEY), result, "also without L1")
+                self.assertFalse(cache.flush(0))
+                fault.repair()
+                self.assertTrue(cache.flush(60))
+                cache.clear()
+                self.assertEqual(cache.get(KEY), result)
+
+    def test_locked_for_writers(self) -> None:
+        self.hold(LockedForWriters)
+
+    def test_directory_gone(self) -> None:
+        self.hold(DirectoryGone)
+
+    def test_read_only(self) -> None:
+        self.hold(ReadOnly)
+
+    def test_disk_full(self) -> None:
+        self.hold(DiskFull)
+
+
 class FailedWrites(unittest.TestCase):
     def hold(self, kind_of_fault: type[Fault]) -> None:
         require(kind_of_fault)
@@ -40,20 +72,8 @@ class FailedWrites(unittest.TestCase):
         assert entry is not None
         self.assertEqual((entry.data, entry.tier), (OLD, tokencache.Tier.L2))
 
-    def test_locked_for_writers(self) -> None:
-        self.hold(LockedForWriters)
-
     def test_not_a_database(self) -> None:
         self.hold(NotADatabase)
-
-    def test_directory_gone(self) -> None:
-        self.hold(DirectoryGone)
-
-    def test_read_only(self) -> None:
-        self.hold(ReadOnly)
-
-    def test_disk_full(self) -> None:
-        self.hold(DiskFull)
 
 
 class ReadsThatFindNothing(unittest.TestCase):

@@ -70,7 +70,7 @@ class Workers(CacheTest):
 
 def _fail_to_write() -> None:
     try:
-        _opened["cache"].set("key", b"value")
+        _opened["cache"].set("key", b"value", expected_version=tokencache.ABSENT)
     except tokencache.L2Error:
         return
     raise AssertionError("Another process holds the lock.")

@@ -19,27 +19,28 @@ from tokencache import Retry
 # those that may pass (unreachable, busy) are tried again and those that do not (denied, protocol, full) are not; a
 # callback may ask for it in any case, and may end either. One that blocks costs the call its deadline. One that
 # reconfigures does so for the calls that begin later. Reading needs neither room on the disk nor the right to write.
+# However a plain write ends, it is kept and owed to L2 (DEGRADED), unless L2 answers nonsense.
 EXPECTED = """
 fault            operation  status          no-callback  retry  give-up  nonsense  raises  blocks  reconfigures
 locked           get        L2_BUSY         0/2          2/2    1/1      2/2       2/2     1/1     2/2
-locked           set        L2_BUSY         0/2          2/2    1/1      2/2       2/2     1/1     2/2
-locked           remove     L2_BUSY         0/2          2/2    1/1      2/2       2/2     1/1     2/2
+locked           set        DEGRADED        0/2          2/2    1/1      2/2       2/2     1/1     2/2
+locked           remove     DEGRADED        0/2          2/2    1/1      2/2       2/2     1/1     2/2
 locked           touch      L2_BUSY         0/2          2/2    1/1      2/2       2/2     1/1     2/2
 not-a-database   get        L2_PROTOCOL     0/1          2/2    1/1      1/1       1/1     1/1     2/2
 not-a-database   set        L2_PROTOCOL     0/1          2/2    1/1      1/1       1/1     1/1     2/2
 not-a-database   remove     L2_PROTOCOL     0/1          2/2    1/1      1/1       1/1     1/1     2/2
 not-a-database   touch      L2_PROTOCOL     0/1          2/2    1/1      1/1       1/1     1/1     2/2
 directory-gone   get        L2_UNREACHABLE  0/2          2/2    1/1      2/2       2/2     1/1     2/2
-directory-gone   set        L2_UNREACHABLE  0/2          2/2    1/1      2/2       2/2     1/1     2/2
-directory-gone   remove     L2_UNREACHABLE  0/2          2/2    1/1      2/2       2/2     1/1     2/2
+directory-gone   set        DEGRADED        0/2          2/2    1/1      2/2       2/2     1/1     2/2
+directory-gone   remove     DEGRADED        0/2          2/2    1/1      2/2       2/2     1/1     2/2
 directory-gone   touch      L2_UNREACHABLE  0/2          2/2    1/1      2/2       2/2     1/1     2/2
 read-only        get        OK              0/1          0/1    0/1      0/1       0/1     0/1     0/1
-read-only        set        L2_DENIED       0/1          2/2    1/1      1/1       1/1     1/1     2/2
-read-only        remove     L2_DENIED       0/1          2/2    1/1      1/1       1/1     1/1     2/2
+read-only        set        DEGRADED        0/1          2/2    1/1      1/1       1/1     1/1     2/2
+read-only        remove     DEGRADED        0/1          2/2    1/1      1/1       1/1     1/1     2/2
 read-only        touch      L2_DENIED       0/1          2/2    1/1      1/1       1/1     1/1     2/2
 disk-full        get        OK              0/1          0/1    0/1      0/1       0/1     0/1     0/1
-disk-full        set        L2_FULL         0/1          2/2    1/1      1/1       1/1     1/1     2/2
-disk-full        remove     L2_FULL         0/1          2/2    1/1      1/1       1/1     1/1     2/2
+disk-full        set        DEGRADED        0/1          2/2    1/1      1/1       1/1     1/1     2/2
+disk-full        remove     DEGRADED        0/1          2/2    1/1      1/1       1/1     1/1     2/2
 disk-full        touch      L2_FULL         0/1          2/2    1/1      1/1       1/1     1/1     2/2
 """
 
