@@ -6,7 +6,7 @@
 //! older than none. [`check`] goes through the logs twice, first for the writes, which it keeps, then for the reads,
 //! which it does not: n log n, and 48 bytes or so for a write.
 
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, unused_imports, reason = "no test needs all of it")]
 
 #[path = "history/judge.rs"]
 mod judge;
