@@ -97,7 +97,7 @@ impl Shared {
     pub fn begin(
         &self,
         epochs: &EpochTable,
-        slot: Option<u32>,
+        slot: u32,
     ) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
@@ -109,7 +109,7 @@ impl Shared {
     }
 
     /// The write of `mark` is committed, or will not be.
-    pub fn end(&self, epochs: &EpochTable, slot: Option<u32>, mark: Mark) {
+    pub fn end(&self, epochs: &EpochTable, slot: u32, mark: Mark) {
         let state = self.state();
         match state.slot(slot) {
             slot if state.attached == mark.table => epochs.end(slot, mark.number),
@@ -226,8 +226,9 @@ impl State {
     }
 
     /// Where a write to `slot` is told: where another version laid out the slots, to everybody.
-    fn slot(&self, slot: Option<u32>) -> Option<u32> {
-        slot.filter(|_| self.file.as_ref().is_some_and(|attached| attached.extent == Extent::Whole))
+    fn slot(&self, slot: u32) -> Option<u32> {
+        let is_whole = self.file.as_ref().is_some_and(|attached| attached.extent == Extent::Whole);
+        is_whole.then_some(slot)
     }
 }
 
