@@ -217,11 +217,7 @@ impl Tended for Cache {
 /// A second tier, and what is known of the changes that others make to it.
 type SecondTier = (Arc<Coherence>, Box<dyn Store>);
 
-fn second_tier(
-    config: &Config,
-    log: &Arc<Logger>,
-    runtime: &runtime::Runtime,
-) -> Result<Option<SecondTier>> {
+fn second_tier(config: &Config, log: &Arc<Logger>, runtime: &runtime::Runtime) -> Result<Option<SecondTier>> {
     let prefix_len = config.l2.key_prefix.len();
     let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
     Ok(match &config.l2.kind {
