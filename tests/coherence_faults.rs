@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// What a loaded machine may add to a limit that is held to be none of the tests' business.
 const LOAD: Duration = Duration::from_millis(200);
 
+type Cut = fn(&Proxy);
+
 fn open(url: &str, more: Value) -> Arc<Cache> {
     let mut members = json!({
         "coherence": {"heartbeat_ms": 200, "heartbeat_timeout_ms": 250},
@@ -145,7 +147,7 @@ fn nothing_old_is_served_as_sure_when_the_server_stands_still() {
 #[test]
 fn nothing_old_is_served_as_sure_for_longer_than_a_heartbeat_and_its_timeout_after_a_silent_cut() {
     let Some(mut server) = Server::start() else { return };
-    let directions: [(&str, fn(&Proxy)); 3] = [
+    let directions: [(&str, Cut); 3] = [
         ("cut in both directions", Proxy::fall_silent),
         ("cut toward us", Proxy::fall_silent_to_client),
         ("cut toward the server", Proxy::fall_silent_to_server),

@@ -18,7 +18,7 @@ use proxy::Proxy;
 use redis::{Connection, cmd, pipe};
 use serde_json::{Value, json};
 use support::cache::statistics;
-use support::{Server, document, status, stored, wait_until};
+use support::{Over, Server, document, status, stored, wait_until};
 use tokencache::cache::{Answer, Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::Entry;
@@ -54,15 +54,6 @@ fn read(cache: &Cache, key: &[u8]) -> Entry {
         entry.is_some() && trusted.is_some()
     });
     trusted.expect("an entry")
-}
-
-/// Says that it is over also where a test fails, so that nobody waits for a thread that goes on.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -109,7 +100,7 @@ fn every_change_is_heard_of_whoever_makes_it_and_however() {
     ];
     for (name, mut change) in changes {
         write(&mut raw, b"k", b"1", 600);
-        wait_until("it is known", || &*read(&cache, b"k").data() == b"1");
+        wait_until("it is known", || read(&cache, b"k").data() == b"1");
         let before = figure(&cache, "changes_heard");
         change(&mut raw);
         wait_until(&format!("heard of: {name}"), || cache.peek(b"k").is_none());

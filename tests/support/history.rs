@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redis::{Connection, cmd};
 use tokencache::cache::{Answer, Cache};
 
-use crate::support::{Server, stored};
+use crate::support::{Over, Server, stored};
 
 /// The key that is written and read.
 pub const KEY: &[u8] = b"hot";
@@ -131,14 +131,5 @@ impl History {
             drop(over);
             reader.join().expect("the reader")
         })
-    }
-}
-
-/// Says that it is over also where a test fails, so that nobody waits for a thread that goes on.
-pub struct Over<'a>(pub &'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
