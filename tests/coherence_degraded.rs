@@ -134,6 +134,7 @@ fn what_could_not_be_checked_is_served_for_stale_ms_and_never_beyond_its_end() {
 
     server.kill();
     let lost = Instant::now();
+    wait_for_feed(&cache, "down");
     let (mut last, mut last_of_ends) = (None, None);
     loop {
         let at = Instant::now();
