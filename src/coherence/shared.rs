@@ -94,11 +94,7 @@ impl Shared {
 
     /// Under the write lock of the database: a write to `slot` is about to be committed. Answers also whether what this
     /// process has may be trusted.
-    pub fn begin(
-        &self,
-        epochs: &EpochTable,
-        slot: u32,
-    ) -> Result<(Mark, Result<(), Failure>), Failure> {
+    pub fn begin(&self, epochs: &EpochTable, slot: u32) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
         if !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
