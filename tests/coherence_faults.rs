@@ -1,21 +1,21 @@
 //! When changes are no longer heard of, nothing old is served as if it were sure.
 
-#[path = "support/writes.rs"]
-mod writes;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/redis.rs"]
 mod support;
+#[path = "support/writes.rs"]
+mod writes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use writes::{History, KEY, Seen};
 use proxy::Proxy;
 use serde_json::{Value, json};
 use support::cache::statistics;
 use support::{Server, document, wait_until};
 use tokencache::cache::Cache;
+use writes::{History, KEY, Seen};
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_millis(250);
