@@ -74,7 +74,7 @@ fn a_hundred_thousand_hits_within_one_window_send_a_few_words_and_write_nothing(
     assert!((1..=5).contains(&touches), "{touches} touches");
     for words in &seen {
         let name = words[0].to_lowercase();
-        assert!(["ping", "pexpire", "pttl"].contains(&name.as_str()), "{words:?}");
+        assert!(["ping", "pexpire", "hmget", "pttl"].contains(&name.as_str()), "{words:?}");
     }
     assert!(server.pttl(b"p:k") > WINDOW_MS / 2);
 }
@@ -109,7 +109,7 @@ fn a_window_is_outlived_by_use_and_not_by_rest() {
     let since = commands.since(&before);
     println!("{reads} reads in three windows: {since:?}");
     assert!(since["pexpire"] <= 2 * 4 * 4 && !since.contains_key("hset") && !since.contains_key("evalsha"));
-    assert!(since["hmget"] <= since["pexpire"], "a touch of one costs the other a read");
+    assert!(since["hmget"] <= 2 * since["pexpire"], "a touch looks itself, and costs the other one a read");
     assert!(other.peek(b"k").is_none_or(|entry| entry.is_same(&first)), "it was replaced");
     assert!(server.pttl(b"p:k") > 0);
     wait_until("it is gone", || server.pttl(b"p:k") == -2);
