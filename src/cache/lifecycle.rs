@@ -42,7 +42,9 @@ impl Cache {
     pub fn reopened(&self) -> Result<Arc<Cache>> {
         let config = self.config.load_full();
         let keys = self.keys.reopened(&config.encryption);
-        Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)
+        let cache = Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)?;
+        cache.look_around();
+        Ok(cache)
     }
 
     fn build(

@@ -88,7 +88,7 @@ impl Shared {
     /// As [`Shared::look`], under the write lock of the database.
     pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
-        self.ensure(&mut state, epochs, Repair::Replace)?;
+        self.repair(&mut state, epochs)?;
         state.verdict(&self.path)
     }
 
@@ -101,8 +101,8 @@ impl Shared {
     ) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
-        if !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
-            self.ensure(&mut state, epochs, Repair::Replace)?;
+        if epochs.is_open() || !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
+            self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
         Ok((mark, state.verdict(&self.path)))
@@ -117,6 +117,16 @@ impl Shared {
             Some(slot) => epochs.bump(slot),
             None => epochs.bump_all(),
         }
+    }
+
+    /// Under the write lock of the database, so that whoever left an epoch of everything open is dead, or let this file
+    /// go when it was away with its folder.
+    fn repair(&self, state: &mut State, epochs: &EpochTable) -> Result<(), Failure> {
+        self.ensure(state, epochs, Repair::Replace)?;
+        if epochs.is_open() {
+            epochs.revive();
+        }
+        Ok(())
     }
 
     fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {

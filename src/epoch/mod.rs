@@ -191,6 +191,17 @@ impl EpochTable {
         self.begin(None);
     }
 
+    /// Whether a write that nobody could tell the slot of is open, or the table is retired.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !is_settled(self.global().load(Ordering::Acquire))
+    }
+
+    /// Uses a retired table again, under an epoch of everything that nobody has seen. No write may be open.
+    pub fn revive(&self) {
+        update(self.global(), |word| join(upper(word), upper(word)));
+    }
+
     /// Takes the counters of `file` in place of the present ones. The table must not be fed.
     ///
     /// # Errors
@@ -371,6 +382,8 @@ mod tests {
         let table = table(Reach::Shared);
         let before = table.now(7);
         table.retire();
-        assert!(!table.stands(7, before) && !table.stands(7, table.now(7)));
+        assert!(!table.stands(7, before) && !table.stands(7, table.now(7)) && table.is_open());
+        table.revive();
+        assert!(!table.stands(7, before) && table.stands(7, table.now(7)) && !table.is_open());
     }
 }
