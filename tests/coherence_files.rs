@@ -1,5 +1,5 @@
-//! The epoch file beside the database: deleted, damaged, of another version, not to be written; and what is served when
-//! the database cannot be asked.
+//! The epoch file beside the database: deleted, damaged, of another version, not to be written; and a database that is
+//! another one.
 
 #[path = "support/cache.rs"]
 mod cache;
@@ -16,20 +16,15 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokencache::cache::{Answer, Cache, SetOptions};
-use tokencache::coherence::Coherence;
 use tokencache::entry::Tier;
-use tokencache::error::Kind;
-use tokencache::l2::Witness;
-use tokencache::log::{Level, Logger, Settings};
 
 use cache::{Shared, statistics};
 use puppet::Puppet;
-use support::{python, role, wait_until};
+use support::{role, wait_until};
 
 const WHOLE: u64 = 4096 + 65_536 * 8;
 
@@ -103,7 +98,10 @@ fn a_deleted_file_is_found_missing_within_a_heartbeat_and_mapped_anew() {
         third.set("k", &before);
         assert!(old[0].reads("k", &before) && old[1].reads("k", &before));
     }
-    println!("deleted 10 times: noticed {:?} after the write at the latest, 0 stale from then on", late.iter().max());
+    println!(
+        "deleted 10 times: noticed {:?} after the write at the latest, 0 stale from then on",
+        late.iter().max()
+    );
     assert_eq!(fs::metadata(epochs(&shared)).expect("a new one").len(), WHOLE);
 }
 
@@ -285,7 +283,8 @@ fn who_may_write_the_database_and_not_the_epochs_is_refused_with_the_way_out() {
 #[test]
 fn a_dangling_link_in_its_place_is_not_followed() {
     let shared = Shared::new();
-    let cache = shared.open(json!({"coherence": {"heartbeat_ms": 50}, "resilience": {"deadline_ms": 30_000}}));
+    let cache =
+        shared.open(json!({"coherence": {"heartbeat_ms": 50}, "resilience": {"deadline_ms": 30_000}}));
     set(&cache, "k", "old");
     fs::remove_file(epochs(&shared)).expect("removed");
     symlink(shared.folder().join("elsewhere"), epochs(&shared)).expect("a link");

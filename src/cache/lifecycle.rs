@@ -12,7 +12,7 @@ use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
 use super::{Cache, HookHolder};
-use crate::clock::HybridClock;
+use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::error::Result;
@@ -210,20 +210,20 @@ impl Tended for Cache {
         }
     }
 
-    fn every(&self) -> Duration {
-        let is_shared = matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. });
-        if is_shared { Duration::from_millis(self.heartbeat_ms().unsigned_abs()) } else { Duration::MAX }
+    fn due_in(&self) -> Duration {
+        if !matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. }) {
+            return Duration::MAX;
+        }
+        let due_ms = self.looked_at_ms.load(Ordering::Relaxed).saturating_add(self.heartbeat_ms());
+        let left_ms = due_ms.saturating_sub(clock::monotonic_ms()).max(1);
+        Duration::from_millis(left_ms.unsigned_abs())
     }
 }
 
 /// A second tier, and what is known of the changes that others make to it.
 type SecondTier = (Arc<Coherence>, Box<dyn Store>);
 
-fn second_tier(
-    config: &Config,
-    log: &Arc<Logger>,
-    runtime: &runtime::Runtime,
-) -> Result<Option<SecondTier>> {
+fn second_tier(config: &Config, log: &Arc<Logger>, runtime: &runtime::Runtime) -> Result<Option<SecondTier>> {
     let prefix_len = config.l2.key_prefix.len();
     let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
     Ok(match &config.l2.kind {

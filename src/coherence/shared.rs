@@ -141,7 +141,7 @@ impl Shared {
                 epochs.retire();
             }
             state.file = None;
-            epochs.detach().map_err(|error| self.failed("cannot be let go", &error))?;
+            epochs.detach(is_whole).map_err(|error| self.failed("cannot be let go", &error))?;
         }
         epochs.starve();
         let attached = self.find(repair)?;

@@ -188,6 +188,7 @@ impl EpochTable {
 
     /// Whoever uses this table is to trust nothing in it any more.
     pub fn retire(&self) {
+        self.remember_end();
         self.begin(None);
     }
 
@@ -211,12 +212,19 @@ impl EpochTable {
         self.words.attach(file, extent)
     }
 
-    /// Lets go of the file, of which nothing may be left to read.
+    /// Lets go of the file. Which slots had moved is remembered, where all of it can be read.
     ///
     /// # Errors
     /// When there is no memory to take its place.
-    pub fn detach(&self) -> io::Result<()> {
-        self.words.detach()
+    pub fn detach(&self, is_whole: bool) -> io::Result<()> {
+        let words = if is_whole { &self.words[..] } else { &[] };
+        let known: Vec<u64> = words.iter().map(|word| word.load(Ordering::Acquire)).collect();
+        self.words.detach()?;
+        for (word, known) in self.words.iter().zip(known) {
+            // It may have been moved already.
+            update(word, |now| if now == 0 { known } else { changed(known, self.reach) });
+        }
+        Ok(())
     }
 
     fn remember_end(&self) {
