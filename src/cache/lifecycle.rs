@@ -33,7 +33,7 @@ impl Cache {
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let cache = Cache::build(Arc::new(config), log, Arc::default(), keys)?;
         cache.connect()?;
-        cache.look_around();
+        cache.begin_to_look();
         cache.meet_peers();
         Ok(cache)
     }
@@ -43,7 +43,7 @@ impl Cache {
         let config = self.config.load_full();
         let keys = self.keys.reopened(&config.encryption);
         let cache = Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)?;
-        cache.look_around();
+        cache.begin_to_look();
         Ok(cache)
     }
 
@@ -61,7 +61,8 @@ impl Cache {
             me: Weak::clone(me),
             l1,
             coherence,
-            looked_at_ms: i64::MIN.into(),
+            // Whoever opens it looks first, when L2 has been made.
+            looked_at_ms: clock::monotonic_ms().into(),
             store,
             keys,
             seals: Counters::default(),
@@ -107,6 +108,12 @@ impl Cache {
                 store.close();
                 Err(failure.into())
             }
+        }
+    }
+
+    fn begin_to_look(&self) {
+        if let Some(coherence) = &self.coherence {
+            coherence.look();
         }
     }
 
