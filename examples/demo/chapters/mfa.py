@@ -67,7 +67,7 @@ def _play(document: dict, kind: str, what: str) -> dict:
         for server in servers:
             server.end()
     took = stage.duration(time.perf_counter() - started)
-    stage.row(what, f"{prompts:,} prompts", f"in {requests:,} requests, {hits:,} answered by L1, {took}")
+    stage.row(what, f"{prompts:,}", f"prompts in {requests:,} requests, {hits:,} answered by L1, {took}")
     return {"prompts": prompts, "hits": hits}
 
 
