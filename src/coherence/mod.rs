@@ -127,8 +127,16 @@ impl Witness for Coherence {
 
     fn hears(&self) {
         let mut status = self.status();
-        self.epochs.feed();
+        let is_news = self.epochs.feed();
         if status.hearing == Hearing::All {
+            drop(status);
+            if is_news {
+                count(&self.lost);
+                count(&self.restored);
+                self.log.write(Level::Info, "coherence", || {
+                    "The epoch file was another one; L1 is trusted by the new one from now on.".into()
+                });
+            }
             return;
         }
         let for_s = status.since.elapsed().as_secs_f64();

@@ -88,7 +88,7 @@ impl Shared {
     /// As [`Shared::look`], under the write lock of the database.
     pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
-        self.ensure(&mut state, epochs, Repair::Replace)?;
+        self.repair(&mut state, epochs)?;
         state.verdict(&self.path)
     }
 
@@ -97,8 +97,8 @@ impl Shared {
     pub fn begin(&self, epochs: &EpochTable, slot: u32) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
-        if !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
-            self.ensure(&mut state, epochs, Repair::Replace)?;
+        if epochs.is_open() || !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
+            self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
         Ok((mark, state.verdict(&self.path)))
@@ -115,6 +115,16 @@ impl Shared {
         }
     }
 
+    /// Under the write lock of the database, so that whoever left an epoch of everything open is dead, or let this file
+    /// go when it was away with its folder.
+    fn repair(&self, state: &mut State, epochs: &EpochTable) -> Result<(), Failure> {
+        self.ensure(state, epochs, Repair::Replace)?;
+        if epochs.is_open() {
+            epochs.revive();
+        }
+        Ok(())
+    }
+
     fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {
         if let Some(attached) = &state.file {
             let is_in_place = identity(&self.path).is_ok_and(|identity| identity == attached.identity);
@@ -127,7 +137,7 @@ impl Shared {
                 epochs.retire();
             }
             state.file = None;
-            epochs.detach().map_err(|error| self.failed("cannot be let go", &error))?;
+            epochs.detach(is_whole).map_err(|error| self.failed("cannot be let go", &error))?;
         }
         epochs.starve();
         let attached = self.find(repair)?;
