@@ -12,7 +12,7 @@ help: ## this list
 	@printf 'Tokencache: the token cache that every service can share.\n\n'
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-demo: ## a narrated tour: two languages, one cache, an outage, figures measured as you watch
+demo: ## a narrated tour: two languages, one cache, an outage, the MFA night, figures measured as you watch
 	@tools/prepare
 	@$(MAKE) --no-print-directory build
 	@python3 examples/demo/tour

@@ -31,8 +31,8 @@ pub trait Tended: Send + Sync {
     /// Looks whether all is well, if that is due; waits for nothing.
     fn look(&self);
 
-    /// How often to look.
-    fn every(&self) -> Duration;
+    /// How long until the next look is due.
+    fn due_in(&self) -> Duration;
 }
 
 /// The threads of this process.
@@ -47,7 +47,7 @@ pub struct Runtime {
     pub workers: Arc<Pool>,
     /// Probe what calls are kept from. Not workers, because they wait for what does not answer.
     pub probes: Arc<Pool>,
-    tended: Arc<Mutex<Tending>>,
+    tended: Arc<(Mutex<Tending>, Condvar)>,
     /// Reads and writes the links to servers. No code of the application ever runs on it.
     io: Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -113,8 +113,10 @@ pub fn current() -> Arc<Runtime> {
 impl Runtime {
     /// Tends `cache` until it is gone.
     pub fn tend(&self, cache: Weak<dyn Tended>) -> Result<()> {
-        let mut tending = lock(&self.tended);
+        let mut tending = lock(&self.tended.0);
         tending.caches.push(cache);
+        // It may be due before all others.
+        self.tended.1.notify_all();
         if !tending.is_running {
             let tended = Arc::clone(&self.tended);
             start("tc-tend", move || tend_all(&tended))?;
@@ -137,13 +139,13 @@ impl Runtime {
     }
 }
 
-fn tend_all(tended: &Mutex<Tending>) {
+fn tend_all((tended, news): &(Mutex<Tending>, Condvar)) {
     let mut due = Instant::now() + TENDING;
-    let mut pace = TENDING;
+    let mut pause = Duration::ZERO;
     loop {
-        std::thread::sleep(pace);
         let caches: Vec<_> = {
-            let mut tending = lock(tended);
+            let waited = news.wait_timeout(lock(tended), pause);
+            let mut tending = waited.unwrap_or_else(PoisonError::into_inner).0;
             tending.caches.retain(|cache| cache.strong_count() > 0);
             if tending.caches.is_empty() {
                 tending.is_running = false;
@@ -163,7 +165,8 @@ fn tend_all(tended: &Mutex<Tending>) {
             }
             due = Instant::now() + TENDING;
         }
-        pace = caches.iter().map(|cache| cache.every()).min().unwrap_or(TENDING).min(TENDING);
+        let tending = due.saturating_duration_since(Instant::now());
+        pause = caches.iter().map(|cache| cache.due_in()).fold(tending, Duration::min);
     }
 }
 

@@ -12,7 +12,7 @@ use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
 use super::{Cache, HookHolder, owed};
-use crate::clock::HybridClock;
+use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::error::Result;
@@ -38,7 +38,7 @@ impl Cache {
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let cache = Cache::build(Arc::new(config), log, Arc::default(), keys)?;
         cache.connect()?;
-        cache.look_around();
+        cache.begin_to_look();
         cache.meet_peers();
         Ok(cache)
     }
@@ -47,7 +47,9 @@ impl Cache {
     pub fn reopened(&self) -> Result<Arc<Cache>> {
         let config = self.config.load_full();
         let keys = self.keys.reopened(&config.encryption);
-        Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)
+        let cache = Cache::build(config, self.log.renewed(), Arc::clone(&self.hook), keys)?;
+        cache.begin_to_look();
+        Ok(cache)
     }
 
     fn build(
@@ -93,7 +95,8 @@ impl Cache {
             me: Weak::clone(me),
             l1,
             coherence,
-            looked_at_ms: i64::MIN.into(),
+            // Whoever opens it looks first, when L2 has been made.
+            looked_at_ms: clock::monotonic_ms().into(),
             store,
             circuit: Circuit::default(),
             journal,
@@ -140,6 +143,12 @@ impl Cache {
                 store.close();
                 Err(failure.into())
             }
+        }
+    }
+
+    fn begin_to_look(&self) {
+        if let Some(coherence) = &self.coherence {
+            coherence.look();
         }
     }
 
@@ -262,9 +271,13 @@ impl Tended for Cache {
         }
     }
 
-    fn every(&self) -> Duration {
-        let is_shared = matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. });
-        if is_shared { Duration::from_millis(self.heartbeat_ms().unsigned_abs()) } else { Duration::MAX }
+    fn due_in(&self) -> Duration {
+        if !matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. }) {
+            return Duration::MAX;
+        }
+        let due_ms = self.looked_at_ms.load(Ordering::Relaxed).saturating_add(self.heartbeat_ms());
+        let left_ms = due_ms.saturating_sub(clock::monotonic_ms()).max(1);
+        Duration::from_millis(left_ms.unsigned_abs())
     }
 }
 

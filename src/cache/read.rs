@@ -128,6 +128,10 @@ impl Cache {
         let call = self.call(Operation::Get, key, &config, started);
         let epoch = self.epoch(slot);
         let read = || {
+            // The read of another may have landed since this caller looked.
+            if let Some(entry) = self.peek(key) {
+                return Ok(Some(entry));
+            }
             let stored_key = Self::stored_key(key, &config);
             let mut epoch = epoch;
             let found = call.run(|attempt| {

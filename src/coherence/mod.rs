@@ -127,8 +127,16 @@ impl Witness for Coherence {
 
     fn hears(&self) {
         let mut status = self.status();
-        self.epochs.feed();
+        let is_news = self.epochs.feed();
         if status.hearing == Hearing::All {
+            drop(status);
+            if is_news {
+                count(&self.lost);
+                count(&self.restored);
+                self.log.write(Level::Info, "coherence", || {
+                    "The epoch file was another one; L1 is trusted by the new one from now on.".into()
+                });
+            }
             return;
         }
         let for_s = status.since.elapsed().as_secs_f64();
@@ -168,16 +176,17 @@ impl Witness for Coherence {
     }
 
     fn begins(&self, key: &[u8]) -> std::result::Result<Mark, Failure> {
-        let Some(shared) = &self.shared else { return Ok(Mark::default()) };
-        let begun = shared.begin(&self.epochs, self.slot(key));
+        // Nobody keeps the library's own entries in L1.
+        let (Some(shared), Some(slot)) = (&self.shared, self.slot(key)) else { return Ok(Mark::default()) };
+        let begun = shared.begin(&self.epochs, slot);
         let (mark, verdict) = begun.inspect_err(|failure| self.is_deaf(Hearing::Refused, failure))?;
         self.settled(verdict);
         Ok(mark)
     }
 
     fn ends(&self, key: &[u8], mark: Mark) {
-        if let Some(shared) = &self.shared {
-            shared.end(&self.epochs, self.slot(key), mark);
+        if let (Some(shared), Some(slot)) = (&self.shared, self.slot(key)) {
+            shared.end(&self.epochs, slot, mark);
         }
     }
 

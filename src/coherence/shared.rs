@@ -88,28 +88,24 @@ impl Shared {
     /// As [`Shared::look`], under the write lock of the database.
     pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
-        self.ensure(&mut state, epochs, Repair::Replace)?;
+        self.repair(&mut state, epochs)?;
         state.verdict(&self.path)
     }
 
     /// Under the write lock of the database: a write to `slot` is about to be committed. Answers also whether what this
     /// process has may be trusted.
-    pub fn begin(
-        &self,
-        epochs: &EpochTable,
-        slot: Option<u32>,
-    ) -> Result<(Mark, Result<(), Failure>), Failure> {
+    pub fn begin(&self, epochs: &EpochTable, slot: u32) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
-        if !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
-            self.ensure(&mut state, epochs, Repair::Replace)?;
+        if epochs.is_open() || !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
+            self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
         Ok((mark, state.verdict(&self.path)))
     }
 
     /// The write of `mark` is committed, or will not be.
-    pub fn end(&self, epochs: &EpochTable, slot: Option<u32>, mark: Mark) {
+    pub fn end(&self, epochs: &EpochTable, slot: u32, mark: Mark) {
         let state = self.state();
         match state.slot(slot) {
             slot if state.attached == mark.table => epochs.end(slot, mark.number),
@@ -117,6 +113,16 @@ impl Shared {
             Some(slot) => epochs.bump(slot),
             None => epochs.bump_all(),
         }
+    }
+
+    /// Under the write lock of the database, so that whoever left an epoch of everything open is dead, or let this file
+    /// go when it was away with its folder.
+    fn repair(&self, state: &mut State, epochs: &EpochTable) -> Result<(), Failure> {
+        self.ensure(state, epochs, Repair::Replace)?;
+        if epochs.is_open() {
+            epochs.revive();
+        }
+        Ok(())
     }
 
     fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {
@@ -131,7 +137,7 @@ impl Shared {
                 epochs.retire();
             }
             state.file = None;
-            epochs.detach().map_err(|error| self.failed("cannot be let go", &error))?;
+            epochs.detach(is_whole).map_err(|error| self.failed("cannot be let go", &error))?;
         }
         epochs.starve();
         let attached = self.find(repair)?;
@@ -226,8 +232,9 @@ impl State {
     }
 
     /// Where a write to `slot` is told: where another version laid out the slots, to everybody.
-    fn slot(&self, slot: Option<u32>) -> Option<u32> {
-        slot.filter(|_| self.file.as_ref().is_some_and(|attached| attached.extent == Extent::Whole))
+    fn slot(&self, slot: u32) -> Option<u32> {
+        let is_whole = self.file.as_ref().is_some_and(|attached| attached.extent == Extent::Whole);
+        is_whole.then_some(slot)
     }
 }
 

@@ -218,7 +218,19 @@ impl EpochTable {
 
     /// Whoever uses this table is to trust nothing in it any more.
     pub fn retire(&self) {
+        self.remember_end();
         self.begin(None);
+    }
+
+    /// Whether a write that nobody could tell the slot of is open, or the table is retired.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !is_settled(self.global().load(Ordering::Acquire))
+    }
+
+    /// Uses a retired table again, under an epoch of everything that nobody has seen. No write may be open.
+    pub fn revive(&self) {
+        update(self.global(), |word| join(upper(word), upper(word)));
     }
 
     /// Takes the counters of `file` in place of the present ones. The table must not be fed.
@@ -230,12 +242,19 @@ impl EpochTable {
         self.words.attach(file, extent)
     }
 
-    /// Lets go of the file, of which nothing may be left to read.
+    /// Lets go of the file. Which slots had moved is remembered, where all of it can be read.
     ///
     /// # Errors
     /// When there is no memory to take its place.
-    pub fn detach(&self) -> io::Result<()> {
-        self.words.detach()
+    pub fn detach(&self, is_whole: bool) -> io::Result<()> {
+        let words = if is_whole { &self.words[..] } else { &[] };
+        let known: Vec<u64> = words.iter().map(|word| word.load(Ordering::Acquire)).collect();
+        self.words.detach()?;
+        for (word, known) in self.words.iter().zip(known) {
+            // It may have been moved already.
+            update(word, |now| if now == 0 { known } else { changed(known, self.reach) });
+        }
+        Ok(())
     }
 
     fn remember_end(&self) {
@@ -394,6 +413,8 @@ mod tests {
         let table = table(Reach::Shared);
         let before = table.now(7);
         table.retire();
-        assert!(!table.stands(7, before) && !table.stands(7, table.now(7)));
+        assert!(!table.stands(7, before) && !table.stands(7, table.now(7)) && table.is_open());
+        table.revive();
+        assert!(!table.stands(7, before) && table.stands(7, table.now(7)) && !table.is_open());
     }
 }

@@ -16,8 +16,10 @@ struct Faults {
     to_client: AtomicI64,
     /// The same toward the server.
     to_server: AtomicI64,
-    /// Nothing passes, and nothing is said about it.
-    is_silent: AtomicBool,
+    /// Nothing passes toward the client, and nothing is said about it.
+    is_silent_to_client: AtomicBool,
+    /// The same toward the server.
+    is_silent_to_server: AtomicBool,
     /// Before each piece that passes toward the client.
     delay_ms: AtomicU64,
     accepted: AtomicUsize,
@@ -44,11 +46,14 @@ impl Proxy {
                 let Ok(client) = client else { return };
                 faults.accepted.fetch_add(1, Ordering::SeqCst);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                for link in [&client, &server] {
+                    link.set_nodelay(true).expect("a link");
+                }
                 let mut known = links.lock().expect("nobody panics here");
                 known.extend([client.try_clone().expect("a link"), server.try_clone().expect("a link")]);
                 drop(known);
-                forward(&client, &server, &faults, |faults| &faults.to_server);
-                forward(&server, &client, &faults, |faults| &faults.to_client);
+                forward(&client, &server, &faults, |faults| (&faults.to_server, &faults.is_silent_to_server));
+                forward(&server, &client, &faults, |faults| (&faults.to_client, &faults.is_silent_to_client));
             }
         });
         proxy
@@ -75,7 +80,18 @@ impl Proxy {
 
     /// Lets nothing pass, without a word.
     pub fn fall_silent(&self) {
-        self.faults.is_silent.store(true, Ordering::SeqCst);
+        self.fall_silent_to_client();
+        self.fall_silent_to_server();
+    }
+
+    /// Lets nothing pass toward the client, without a word.
+    pub fn fall_silent_to_client(&self) {
+        self.faults.is_silent_to_client.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets nothing pass toward the server, without a word.
+    pub fn fall_silent_to_server(&self) {
+        self.faults.is_silent_to_server.store(true, Ordering::SeqCst);
     }
 
     /// Holds back whatever the server says.
@@ -95,7 +111,8 @@ impl Proxy {
     pub fn heal(&self) {
         self.faults.to_client.store(-1, Ordering::SeqCst);
         self.faults.to_server.store(-1, Ordering::SeqCst);
-        self.faults.is_silent.store(false, Ordering::SeqCst);
+        self.faults.is_silent_to_client.store(false, Ordering::SeqCst);
+        self.faults.is_silent_to_server.store(false, Ordering::SeqCst);
         self.faults.delay_ms.store(0, Ordering::SeqCst);
     }
 }
@@ -106,17 +123,20 @@ impl Drop for Proxy {
     }
 }
 
-fn forward(from: &TcpStream, to: &TcpStream, faults: &Arc<Faults>, limit: fn(&Faults) -> &AtomicI64) {
+/// What of the faults holds for one direction: how much may pass, and whether it is silent.
+type Direction = fn(&Faults) -> (&AtomicI64, &AtomicBool);
+
+fn forward(from: &TcpStream, to: &TcpStream, faults: &Arc<Faults>, direction: Direction) {
     let (mut from, mut to) = (from.try_clone().expect("a link"), to.try_clone().expect("a link"));
     let faults = Arc::clone(faults);
     thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(read @ 1..) = from.read(&mut piece) {
-            while faults.is_silent.load(Ordering::SeqCst) {
+            let (left, is_silent) = direction(&faults);
+            while is_silent.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_millis(1));
             }
             thread::sleep(Duration::from_millis(faults.delay_ms.load(Ordering::SeqCst)));
-            let left = limit(&faults);
             let passes = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 (left >= 0).then(|| (left - read as i64).max(0))
             });

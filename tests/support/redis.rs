@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -250,4 +251,13 @@ pub fn written(answer: tokencache::error::Result<SetOutcome>) -> &'static str {
 /// The name of the status that a call ended with.
 pub fn status<T: std::fmt::Debug>(answer: tokencache::error::Result<T>) -> &'static str {
     answer.map_or_else(|error| error.kind.name(), |_| "TC_OK")
+}
+
+/// Says that it is over also where a test fails, so that nobody waits for a thread that goes on.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

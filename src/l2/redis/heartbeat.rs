@@ -18,9 +18,11 @@ use crate::clock;
 use crate::config::Config;
 use crate::l2::{Class, Failure};
 
-/// How long a silent link may go on when nobody has waited in vain: a server that is busy comes back.
+/// How much longer a link may leave a heartbeat unanswered, silent or with callers that wait in vain: a server that is
+/// busy comes back.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A wait is made of so many, so that a thread which got no turn for a while does not take that for silence.
+/// A wait is made of so many, and each counts as long as it was to be: a thread that got no turn for a while must not
+/// take that for silence.
 const SLICES: u32 = 5;
 
 /// When bytes came last, and whether somebody waited for some in vain.
@@ -31,7 +33,7 @@ pub(super) struct Pulse(Arc<Signs>);
 struct Signs {
     heard_at_ms: AtomicI64,
     is_doubted: AtomicBool,
-    doubt: Notify,
+    news: Notify,
 }
 
 impl Pulse {
@@ -43,7 +45,12 @@ impl Pulse {
     /// An answer did not come in time.
     pub fn doubt(&self) {
         self.0.is_doubted.store(true, Ordering::Relaxed);
-        self.0.doubt.notify_one();
+        self.ask();
+    }
+
+    /// Whoever watches is to ask now, and not only when it is due.
+    pub fn ask(&self) {
+        self.0.news.notify_one();
     }
 
     fn is_doubted(&self) -> bool {
@@ -87,8 +94,8 @@ impl Link {
     pub(super) async fn watch(self, up: Up) {
         let mut feed = up.feed.clone();
         while self.is_up(&up) {
-            let doubt = pin!(up.pulse.0.doubt.notified());
-            let _ = tokio::time::timeout(self.heartbeat().every(), select(doubt, pin!(self.closed()))).await;
+            let news = pin!(up.pulse.0.news.notified());
+            let _ = tokio::time::timeout(self.heartbeat().every(), select(news, pin!(self.closed()))).await;
             match self.beat(&up, feed).await {
                 Ok(now) => {
                     up.pulse.0.is_doubted.store(false, Ordering::Relaxed);
@@ -111,10 +118,11 @@ impl Link {
         let mut connection = up.connection.clone();
         let asked_ms = clock::monotonic_ms();
         let mut answer = pin!(connection.send_packed_command(&question));
-        let mut timeout = self.heartbeat().timeout();
-        let mut is_silent = false;
+        let timeout = self.heartbeat().timeout();
+        let slice = timeout / SLICES;
+        let (mut waited, mut is_late) = (Duration::ZERO, false);
         loop {
-            match select(answer, pin!(tokio::time::sleep(timeout / SLICES))).await {
+            match select(answer, pin!(tokio::time::sleep(slice))).await {
                 // It refuses to answer, and is there.
                 Either::Left((Err(error), _)) if error.clone().into_server_errors().is_some() => {
                     return Ok(feed);
@@ -126,18 +134,24 @@ impl Link {
                 }
                 Either::Right((_, waiting)) => answer = waiting,
             }
-            let silent_ms = up.pulse.silent_ms(asked_ms);
-            if silent_ms < i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX) {
+            waited += slice;
+            if waited < timeout {
                 continue;
             }
-            let message = format!("Redis at {address} has been silent for {silent_ms} ms.");
+            let message =
+                format!("Redis at {address} left a heartbeat unanswered for {} ms.", waited.as_millis());
             let failure = Failure::new(Class::Timeout, message);
-            if is_silent || up.pulse.is_doubted() {
+            // Other bytes show that it is there, and not that what it says is new.
+            let is_silent = |time: Duration| up.pulse.silent_ms(asked_ms) >= time.as_millis() as i64;
+            let (is_doubted, patience) = (up.pulse.is_doubted(), timeout + PATIENCE);
+            let is_lost = is_silent(if is_doubted && !is_late { timeout } else { patience });
+            if is_lost || is_doubted && waited >= patience {
                 return Err(failure);
             }
-            is_silent = true;
-            timeout += PATIENCE;
-            self.is_silent(up, &failure);
+            if !is_late {
+                is_late = true;
+                self.is_silent(up, &failure);
+            }
         }
     }
 }

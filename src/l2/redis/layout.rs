@@ -98,6 +98,14 @@ pub(super) fn read(fields: Value, pttl: &Value, clock_lead_ms: i64) -> Result<Op
     Ok(Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms }))
 }
 
+/// The lifetime that the fields `absexp` and `sldexp` say.
+pub(super) fn lifetime(fields: &Value) -> Result<Lifetime, Failure> {
+    let Value::Array(fields) = fields else { return Err(unexpected()) };
+    let [absexp, sldexp] = &fields[..] else { return Err(unexpected()) };
+    let (absolute, window) = (absolute("absexp", absexp)?, window("sldexp", sldexp)?);
+    Ok(Lifetime { expires_at_ms: absolute.unwrap_or(0), sliding_ms: window.unwrap_or(0) })
+}
+
 /// The version of `data` and when it was written, where `ver` was written with it.
 fn own(ver: &Value, data: &[u8]) -> Option<(u64, i64)> {
     let Value::BulkString(ver) = ver else { return None };

@@ -331,6 +331,10 @@ impl Link {
     pub fn configure(&self, redis: Redis, config: &Config) {
         self.shared.heartbeat.configure(config);
         let mut state = lock(&self.shared.state);
+        if let Phase::Up(up, _) = &state.phase {
+            // Whoever sleeps until the next heartbeat sleeps as long as the document before said.
+            up.pulse.ask();
+        }
         let is_same = *state.redis == redis;
         if is_same || matches!(state.phase, Phase::Closed) {
             return;

@@ -129,27 +129,32 @@ impl RedisStore {
         }
     }
 
-    /// Moves the end of an entry that lives for `lifetime`: later, never earlier, and never of one that has none, which
-    /// somebody may have put there since.
+    /// Moves the end of an entry that lives for `lifetime`: later, never earlier, and never of one that has none. What
+    /// somebody put there in between may have a shorter life, and gets that.
     fn renew(&self, key: &[u8], lifetime: Lifetime, attempt: Attempt<'_>) -> Result<Option<i64>, Failure> {
         let up = self.link.up(attempt)?;
-        let ttl_ms = layout::ttl_ms(lifetime).unwrap_or(layout::LONGEST_MS);
         let ask = |renewal: &Cmd| {
             let mut requests = pipe();
-            requests.add_command(renewal.clone()).cmd("PTTL").arg(key);
+            requests.add_command(renewal.clone()).cmd("HMGET").arg(key).arg(&FIELDS[..2]);
+            requests.cmd("PTTL").arg(key);
             self.link.ask(&up, &requests, attempt)
         };
-        let renewal = expire(key, ttl_ms);
-        let mut answers = ask(renewal.clone().arg("GT"))?;
-        if matches!(&answers[..], [Value::ServerError(error), _] if error.code() == "ERR") {
+        let end = |lifetime| expire(key, layout::ttl_ms(lifetime).unwrap_or(layout::LONGEST_MS));
+        let mut answers = ask(end(lifetime).arg("GT"))?;
+        if matches!(&answers[..], [Value::ServerError(error), ..] if error.code() == "ERR") {
             // Before Redis 7.
-            answers = ask(&renewal)?;
+            answers = ask(&end(lifetime))?;
         }
         self.link.check(&up, &answers)?;
-        match answers[..] {
-            [_, Value::Int(-2)] => Ok(None),
-            [_, Value::Int(-1)] => Ok(Some(0)),
-            [_, Value::Int(left_ms)] => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
+        let there = layout::lifetime(&answers[1])?;
+        if there != lifetime && matches!(answers[2], Value::Int(left_ms) if left_ms > 0) {
+            answers = ask(&end(there))?;
+            self.link.check(&up, &answers)?;
+        }
+        match answers[2] {
+            Value::Int(-2) => Ok(None),
+            Value::Int(-1) => Ok(Some(0)),
+            Value::Int(left_ms) => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
             _ => Err(unexpected()),
         }
     }

@@ -1,0 +1,81 @@
+"""What a caller sees of a read that Redis could not confirm."""
+
+from __future__ import annotations
+
+import unittest
+from pathlib import Path
+from typing import Any
+
+import redis_server
+import tokencache
+from support import CacheTest, wait_until
+
+#: Of `document`, before every key.
+PREFIX = "p:"
+
+
+class Degraded(CacheTest):
+    def setUp(self) -> None:
+        redis_server.require()
+        super().setUp()
+        self.server = redis_server.Server(Path(self.database).parent / "redis")
+        self.addCleanup(self.server.kill)
+
+    def open_here(self, **resilience: Any) -> tokencache.Cache:
+        cache = self.open(
+            {
+                "version": 1,
+                "l2": {"kind": "redis", "url": self.server.url, "key_prefix": PREFIX},
+                "encryption": {"algorithm": "none"},
+                "logging": {"to": "none"},
+                "resilience": {"deadline_ms": 300, "max_attempts": 1, **resilience},
+            }
+        )
+        self.wait_for(cache, "up")
+        return cache
+
+    def wait_for(self, cache: tokencache.Cache, feed: str) -> None:
+        wait_until(lambda: cache.stats()["coherence"]["feed"] == feed, seconds=60)
+
+    def read(self, cache: tokencache.Cache, key: str) -> None:
+        wait_until(lambda: cache.get(key) is not None and cache.peek(key) is not None, seconds=60)
+
+    def test_an_entry_says_that_it_could_not_be_checked(self) -> None:
+        cache = self.open_here()
+        cache.set("calm", b"1")
+        cache.set("moved", b"1")
+        self.read(cache, "calm")
+        with cache.get_entry("calm") as entry:
+            self.assertEqual((entry.data, entry.degraded), (b"1", False))
+        self.server.ask("HSET", f"{PREFIX}moved", "data", "2")
+        wait_until(lambda: cache.peek("moved") is None, seconds=60)
+
+        self.server.kill()
+        self.wait_for(cache, "down")
+        with cache.get_entry("calm") as entry:
+            self.assertEqual((entry.data, entry.degraded), (b"1", True))
+            self.assertIn("degraded=True", repr(entry))
+        self.assertEqual(cache.get("calm"), b"1")
+        self.assertIsNone(cache.peek("calm"))
+        with self.assertRaises(tokencache.L2Error):
+            cache.get("moved")
+
+        self.server.restart()
+        self.wait_for(cache, "up")
+        self.assertIsNone(cache.get("calm"), "the new server knows nothing of it")
+        cache.set("calm", b"3")
+        with cache.get_entry("calm") as entry:
+            self.assertEqual((entry.data, entry.degraded), (b"3", False))
+
+    def test_nothing_is_served_unchecked_where_the_document_forbids_it(self) -> None:
+        cache = self.open_here(stale_ms=0)
+        cache.set("calm", b"1")
+        self.read(cache, "calm")
+        self.server.kill()
+        self.wait_for(cache, "down")
+        with self.assertRaises(tokencache.L2Error):
+            cache.get_entry("calm")
+
+
+if __name__ == "__main__":
+    unittest.main()
