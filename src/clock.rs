@@ -39,8 +39,9 @@ fn read_ms(clock: ClockId) -> i64 {
     (time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000) as i64
 }
 
-/// A hybrid clock: milliseconds in the upper 48 bits, a count in the lower 16. It never repeats and never goes back
-/// in this process, whatever the system's clock does.
+/// A hybrid clock: milliseconds in the upper 48 bits, the fraction of one in the lower 16, or a count where time stands
+/// still. It never repeats and never goes back in this process, whatever the system's clock does. The fraction tells
+/// apart what processes of one machine do one after the other.
 #[derive(Debug, Default)]
 pub struct HybridClock(AtomicU64);
 
@@ -53,16 +54,32 @@ impl HybridClock {
 
     /// The next time.
     pub fn next(&self) -> u64 {
-        let now = (unix_ms().max(1) as u64) << 16;
+        let now = hybrid_now();
         let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
         let last = last.unwrap_or_else(|last| last);
         now.max(last + 1)
     }
 }
 
+/// The system's time, as a hybrid clock tells it.
+fn hybrid_now() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let whole = (time.as_millis() as u64).max(1) << 16;
+    whole | (u64::from(time.subsec_nanos() % 1_000_000) << 16) / 1_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hybrid_time_is_the_time_of_the_system() {
+        let before_ms = unix_ms() as u64;
+        let now = hybrid_now();
+        assert!((before_ms..=unix_ms() as u64).contains(&(now >> 16)));
+        let later = std::iter::repeat_with(hybrid_now).find(|later| *later != now).expect("it goes on");
+        assert!(later > now);
+    }
 
     #[test]
     fn the_coarse_clock_lies_behind_by_no_more_than_its_lag() {

@@ -32,7 +32,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Option<Scene> {
-        Some(Scene { server: Server::with(&["--appendonly", "yes"])? })
+        Some(Scene { server: Server::with(&["--appendonly", "yes", "--appendfsync", "no"])? })
     }
 
     fn journal(&self) -> std::path::PathBuf {

@@ -274,6 +274,10 @@ impl Judge<'_> {
         for of_one in accesses.chunk_by(|one, other| one.write == other.write) {
             let id = of_one[0].write;
             let write = self.writes.get(id);
+            if write.is_owed() {
+                // Its window does not begin before L2 has it, and when that was nobody knows.
+                continue;
+            }
             // One that nobody saw reach L2 may have been there late.
             let mut last_ns = if write.is_acknowledged() { write.settled_ns() } else { of_one[0].end_ns };
             for access in of_one {
