@@ -286,11 +286,13 @@ tc_status tc_get_into(tc_cache *cache, const char *key, size_t key_len, void *bu
                       size_t *out_len);
 
 // Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
-// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0.
+// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0. `TC_DEGRADED` when
+// L2 did not take it: it is kept here and owed to L2; never with `expected_version`, which is L2's failure then.
 tc_status tc_set(tc_cache *cache, const char *key, size_t key_len, const void *data, size_t len,
                  const tc_set_options *options, uint64_t *out_version);
 
-// Removes from both tiers. `TC_OK` also when there was nothing.
+// Removes from both tiers. `TC_OK` also when there was nothing; `TC_DEGRADED` when L2 did not take it: nobody finds it
+// here any more, and the removal is owed to L2.
 tc_status tc_remove(tc_cache *cache, const char *key, size_t key_len);
 
 // Renews a sliding entry without reading it: `TC_NOT_FOUND` when there is none, `TC_OK` when it does not slide.

@@ -318,7 +318,8 @@ namespace Tokencache
 
         /// <summary>
         /// Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
-        /// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0.
+        /// `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0. `TC_DEGRADED` when
+        /// L2 did not take it: it is kept here and owed to L2; never with `expected_version`, which is L2's failure then.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_set(
@@ -330,7 +331,10 @@ namespace Tokencache
             IntPtr options,
             ulong* outVersion);
 
-        /// <summary>Removes from both tiers. `TC_OK` also when there was nothing.</summary>
+        /// <summary>
+        /// Removes from both tiers. `TC_OK` also when there was nothing; `TC_DEGRADED` when L2 did not take it: nobody finds it
+        /// here any more, and the removal is owed to L2.
+        /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_remove(IntPtr cache, IntPtr key, UIntPtr keyLen);
 

@@ -115,7 +115,7 @@ public sealed partial class TokenCache
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A time in <paramref name="options"/> is not above zero.</exception>
     /// <exception cref="TokenCacheException">
-    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed and it is not stored.
+    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed, and the write could not be kept for later.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; nobody knows whether it is stored.</exception>
@@ -155,7 +155,7 @@ public sealed partial class TokenCache
     /// <paramref name="expectedVersion"/> is 0, or a time in <paramref name="options"/> is not above zero.
     /// </exception>
     /// <exception cref="TokenCacheException">
-    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed and it is not stored.
+    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed, and the write could not be kept for later.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; nobody knows whether it is stored.</exception>
@@ -194,7 +194,7 @@ public sealed partial class TokenCache
     /// <param name="cancellationToken">Ends the wait; it does not bring the entry back.</param>
     /// <returns>A task that ends when the entry is gone.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
-    /// <exception cref="TokenCacheException">L2 failed.</exception>
+    /// <exception cref="TokenCacheException">L2 failed, and the removal could not be kept for later.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; nobody knows whether it is gone.</exception>
     public ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default)

@@ -15,7 +15,7 @@ public sealed unsafe partial class TokenCache
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A time in <paramref name="options"/> is not above zero.</exception>
     /// <exception cref="TokenCacheException">
-    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed and it is not stored.
+    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed, and the write could not be kept for later.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     public ulong Set(string key, ReadOnlySpan<byte> value, in SetOptions options = default)
@@ -50,7 +50,7 @@ public sealed unsafe partial class TokenCache
     /// <paramref name="expectedVersion"/> is 0, or a time in <paramref name="options"/> is not above zero.
     /// </exception>
     /// <exception cref="TokenCacheException">
-    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed and it is not stored.
+    /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed, and the write could not be kept for later.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     public bool TrySet(
@@ -86,7 +86,7 @@ public sealed unsafe partial class TokenCache
     /// <summary>Removes an entry from both tiers. It need not exist.</summary>
     /// <param name="key">The key.</param>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
-    /// <exception cref="TokenCacheException">L2 failed.</exception>
+    /// <exception cref="TokenCacheException">L2 failed, and the removal could not be kept for later.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     public void Remove(string key)
     {

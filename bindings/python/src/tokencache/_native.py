@@ -259,9 +259,11 @@ SIGNATURES = {
     # `TC_BUFFER_TOO_SMALL`, when nothing was written to the buffer.
     "tc_get_into": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)]),
     # Stores a copy of the bytes in both tiers. `options` and `out_version` may be null. `TC_CONFLICT` when
-    # `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0.
+    # `expected_version` is not what is there. A set that has expired already removes: `TC_OK`, version 0. `TC_DEGRADED` when
+    # L2 did not take it: it is kept here and owed to L2; never with `expected_version`, which is L2's failure then.
     "tc_set": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(SetOptions), POINTER(c_uint64)]),
-    # Removes from both tiers. `TC_OK` also when there was nothing.
+    # Removes from both tiers. `TC_OK` also when there was nothing; `TC_DEGRADED` when L2 did not take it: nobody finds it
+    # here any more, and the removal is owed to L2.
     "tc_remove": (c_int32, [c_void_p, c_char_p, c_size_t]),
     # Renews a sliding entry without reading it: `TC_NOT_FOUND` when there is none, `TC_OK` when it does not slide.
     "tc_touch": (c_int32, [c_void_p, c_char_p, c_size_t]),
