@@ -64,8 +64,8 @@ impl HybridClock {
 /// The system's time, as a hybrid clock tells it.
 fn hybrid_now() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let whole = (time.as_millis() as u64).max(1) << 16;
-    whole | (u64::from(time.subsec_nanos() % 1_000_000) << 16) / 1_000_000
+    let fraction = (u64::from(time.subsec_nanos() % 1_000_000) << 16) / 1_000_000;
+    ((time.as_millis() as u64).max(1) << 16) | fraction
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ def run(tour) -> None:
     place = tour.place("away")
     # Without the circuit, which would keep later calls from an L2 that failed so often.
     with tokencache.open(place.document(deadline_ms=DEADLINE_MS, max_attempts=10, circuit_failures=0)) as cache:
-        for name in ("alice", "bob", "carol"):
+        for name in ("alice", "bob", "carol", "dan"):
             cache.set(name, f"{name}'s tokens".encode(), ttl=3600)
         cache.clear()
         alice, carol = (stage.found(cache.get_entry(name), name) for name in ("alice", "carol"))
@@ -29,6 +29,7 @@ def run(tour) -> None:
         _read_alice(cache, alice)
         _read_bob(cache)
         _write_carol(cache, carol)
+        _owe_dan_and_erin(cache)
         place.bring_back()
 
         stage.line()
@@ -41,7 +42,29 @@ def run(tour) -> None:
             stage.holds("Carol has her old tokens, as the write said.", kept == carol.data)
         else:
             stage.holds("Carol has old or renewed tokens: no answer in time cannot say which.", kept in (carol.data, RENEWED))
+        _dan_and_erin_arrive(cache, place)
         tour.keep(cache.stats())
+
+
+def _owe_dan_and_erin(cache) -> None:
+    stage.line()
+    stage.say("Dan signs out and Erin signs in, by plain writes. L2 does not take them, so they are kept and owed to it.")
+    _, took = stage.timed(lambda: cache.remove("dan"))
+    stage.row("remove Dan", stage.duration(took), "TC_DEGRADED")
+    _, took = stage.timed(lambda: cache.set("erin", b"erin's tokens", ttl=3600))
+    stage.row("write Erin", stage.duration(took), "TC_DEGRADED")
+    stage.holds("Dan is signed out here, whatever L2 has.", cache.get("dan") is None)
+    erin = stage.found(cache.get_entry("erin"), "Erin's")
+    stage.holds("Erin is signed in here.", erin.data == b"erin's tokens" and erin.degraded)
+    stage.holds("Two writes are owed.", cache.stats()["journal"]["owed_entries"] == 2 and not cache.flush(0))
+
+
+def _dan_and_erin_arrive(cache, place) -> None:
+    is_flushed, took = stage.timed(lambda: cache.flush(PATIENCE))
+    stage.row("all is in L2", stage.duration(took), "after that")
+    with tokencache.open(place.document()) as another:
+        arrived = is_flushed and another.get("erin") == b"erin's tokens" and another.get("dan") is None
+    stage.holds("Another cache finds Erin, and no Dan: the sign-out sticks.", arrived)
 
 
 def _read_alice(cache, alice) -> None:
