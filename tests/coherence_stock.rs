@@ -3,6 +3,8 @@
 
 #[path = "support/dotnet.rs"]
 mod dotnet;
+#[path = "coherence_stock/hidden.rs"]
+mod hidden;
 #[path = "support/library.rs"]
 mod library;
 #[path = "support/program.rs"]
@@ -189,6 +191,22 @@ fn what_we_do_a_stock_service_sees_at_once() {
         cache.remove(key.as_bytes()).expect("removed");
         assert_eq!(stock.get(key), None, "{key}");
     }
+}
+
+/// A stock service says what an entry is and then until when the key lives: in between it may die, or we look.
+#[test]
+fn an_entry_whose_key_has_no_end_yet_does_not_outlive_its_own_by_our_renewal() {
+    let Some(server) = Server::start() else { return };
+    let cache = server.open(json!({}));
+    let minutes_ms = 5 * 60_000;
+    let absexp = (clock::unix_ms() + minutes_ms) * 10_000 + traffic::UNIX_EPOCH_TICKS;
+    let mut set = cmd("HMSET");
+    set.arg(stored(b"k")).arg("absexp").arg(absexp).arg("sldexp").arg(HOUR_MS * 10_000);
+    server.run::<()>(set.arg("data").arg("theirs"));
+    let held = hold(&cache, b"k");
+    assert_left(&held, minutes_ms, "as it was read");
+    assert_eq!(cache.touch(b"k"), Ok(true));
+    assert_left(&hold(&cache, b"k"), minutes_ms, "as we renewed it");
 }
 
 /// Rounds in which now the one writes, now the other, while a thread reads all the time.
