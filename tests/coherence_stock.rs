@@ -20,6 +20,7 @@ mod support;
 #[path = "support/traffic.rs"]
 mod traffic;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use redis::cmd;
 use serde_json::json;
 use stock::{Adapter, Lasting, Stock};
 use support::cache::is_long;
-use support::{GENEROUS, Server, stored};
+use support::{GENEROUS, PREFIX, Server, stored};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, Entry, NEVER};
@@ -39,6 +40,16 @@ const HOUR_MS: i64 = 3_600_000;
 const SHORTENED_MS: i64 = 50 * 60_000;
 /// What a loaded machine may take for a few calls.
 const SLACK_MS: i64 = 120_000;
+
+/// A cache that does not take a loaded machine for a server that is gone.
+fn open(server: &Server) -> Arc<Cache> {
+    open_at(server, PREFIX)
+}
+
+fn open_at(server: &Server, prefix: &str) -> Arc<Cache> {
+    let coherence = json!({"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000});
+    server.open(json!({"l2": {"key_prefix": prefix}, "coherence": coherence}))
+}
 
 fn absolute() -> Lasting {
     Lasting { expires_at_ms: Some(clock::unix_ms() + HOUR_MS), sliding_ms: None }
@@ -119,7 +130,7 @@ fn both() -> Option<(Server, Stock)> {
 #[test]
 fn what_a_stock_service_does_is_heard() {
     let Some((server, mut stock)) = both() else { return };
-    let cache = server.open(json!({}));
+    let cache = open(&server);
     let both = Lasting { sliding_ms: Some(HOUR_MS), expires_at_ms: Some(clock::unix_ms() + 3 * HOUR_MS) };
     for (key, lasting) in
         [("absolute", absolute()), ("sliding", sliding()), ("both", both), ("none", Lasting::default())]
@@ -177,7 +188,7 @@ fn renew(
 #[test]
 fn what_we_do_a_stock_service_sees_at_once() {
     let Some((server, mut stock)) = both() else { return };
-    let cache = server.open(json!({}));
+    let cache = open(&server);
     for (key, lasting) in [("absolute", absolute()), ("sliding", sliding())] {
         for value in [&b"first"[..], b"second"] {
             write(&cache, key.as_bytes(), value, lasting);
@@ -197,7 +208,7 @@ fn what_we_do_a_stock_service_sees_at_once() {
 #[test]
 fn an_entry_whose_key_has_no_end_yet_does_not_outlive_its_own_by_our_renewal() {
     let Some(server) = Server::start() else { return };
-    let cache = server.open(json!({}));
+    let cache = open(&server);
     let minutes_ms = 5 * 60_000;
     let absexp = (clock::unix_ms() + minutes_ms) * 10_000 + traffic::UNIX_EPOCH_TICKS;
     let mut set = cmd("HMSET");
@@ -213,7 +224,7 @@ fn an_entry_whose_key_has_no_end_yet_does_not_outlive_its_own_by_our_renewal() {
 #[test]
 fn in_thousands_of_alternating_rounds_nothing_is_stale_and_nothing_is_lost() {
     let Some((server, mut stock)) = both() else { return };
-    let cache = server.open(json!({}));
+    let cache = open(&server);
     let rounds: u64 = if is_long() { 40_000 } else { 4_000 };
     let (is_over, reads, backwards) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let (mut stale, mut removed, mut at_once, mut heard) = (0, 0, 0, 0);
@@ -275,7 +286,7 @@ fn an_adapter_of_identity_web_is_heard_with_its_own_l1_and_without() {
         for sliding_ms in [None, Some(HOUR_MS)] {
             let Some(server) = Server::start() else { return };
             let Some(mut adapter) = Adapter::on(&server, has_l1, sliding_ms) else { return };
-            let cache = server.open(json!({}));
+            let cache = open(&server);
             let first = adapter.acquire();
             assert_eq!(first.from, "IdentityProvider");
             let mut held = hold(&cache, Adapter::KEY.as_bytes());
@@ -311,7 +322,7 @@ fn an_adapter_without_its_own_l1_reads_what_we_write() {
     for sliding_ms in [None, Some(HOUR_MS)] {
         let Some(server) = Server::start() else { return };
         let Some(mut adapter) = Adapter::on(&server, false, sliding_ms) else { return };
-        let cache = server.open(json!({}));
+        let cache = open(&server);
         let first = adapter.acquire();
         for round in 0..100 {
             let held = hold(&cache, Adapter::KEY.as_bytes());

@@ -5,10 +5,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use serde_json::json;
-
 use crate::support::{GENEROUS, Server, stored};
-use crate::{catch_up, hold, read, sliding, until, write};
+use crate::{catch_up, hold, open, read, sliding, until, write};
 
 const KEY: &[u8] = b"k";
 const ROUNDS: usize = 20;
@@ -16,8 +14,7 @@ const ROUNDS: usize = 20;
 #[test]
 fn a_stock_write_that_our_own_renewal_follows_at_once_is_not_lost() {
     let Some(server) = Server::start() else { return };
-    // The server is stopped for moments, which is no loss of the feed here.
-    let cache = server.open(json!({"coherence": {"heartbeat_ms": 60_000}}));
+    let cache = open(&server);
     let mut peer = UnixStream::connect(server.socket()).expect("the socket");
     peer.set_read_timeout(Some(GENEROUS)).expect("a timeout");
     tell(&mut peer, &[b"AUTH", b"tests", b"tests"]);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use redis::{Connection, Value, cmd};
-use serde_json::json;
 use tokencache::cache::Cache;
 use tokencache::clock;
 use tokencache::entry::Entry;
@@ -12,7 +11,7 @@ use tokencache::entry::Entry;
 use crate::support::Server;
 use crate::support::cache::statistics;
 use crate::traffic::{Recorded, UNIX_EPOCH_TICKS, recorded};
-use crate::{catch_up, is_one, left_ms, read, until};
+use crate::{catch_up, is_one, left_ms, open_at, read, until};
 
 const PREFIX: &str = "orders:";
 /// What is left of a life may end while a loaded machine looks at it.
@@ -54,7 +53,7 @@ fn the_recorded_traffic_of_the_adapter_of_identity_web_is_heard_command_by_comma
 fn replay(file: &str, sent: &[(&str, usize)]) {
     for is_marked in [false, true] {
         let Some(server) = Server::start() else { return };
-        let cache = server.open(json!({"l2": {"key_prefix": PREFIX}}));
+        let cache = open_at(&server, PREFIX);
         let mut replay = Replay {
             link: server.connection().expect("a connection"),
             cache: &cache,
