@@ -108,6 +108,9 @@ impl Witness for Stops {
     fn changed(&self, key: &[u8]) {
         self.inner.changed(key);
     }
+    fn may_have_changed(&self, key: &[u8]) {
+        self.inner.may_have_changed(key);
+    }
     fn all_changed(&self) {
         self.inner.all_changed();
     }

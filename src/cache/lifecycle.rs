@@ -272,7 +272,7 @@ impl Tended for Cache {
     }
 
     fn due_in(&self) -> Duration {
-        if !matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. }) {
+        if self.signal.is_closing() || !matches!(self.config.load().l2.kind, config::Kind::Sqlite { .. }) {
             return Duration::MAX;
         }
         let due_ms = self.looked_at_ms.load(Ordering::Relaxed).saturating_add(self.heartbeat_ms());

@@ -115,6 +115,10 @@ impl Coherence {
 impl Witness for Coherence {
     fn changed(&self, key: &[u8]) {
         count(&self.heard);
+        self.may_have_changed(key);
+    }
+
+    fn may_have_changed(&self, key: &[u8]) {
         if let Some(slot) = self.slot(key) {
             self.epochs.bump(slot);
         }

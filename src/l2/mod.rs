@@ -93,6 +93,9 @@ pub trait Witness: Send + Sync {
     /// Somebody else has changed `key`.
     fn changed(&self, key: &[u8]);
 
+    /// Somebody else may have changed `key`, and it was not told.
+    fn may_have_changed(&self, key: &[u8]);
+
     /// Anybody may have changed anything.
     fn all_changed(&self);
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use redis::{Connection, Value, cmd};
-use serde_json::json;
 use tokencache::cache::Cache;
 use tokencache::clock;
 use tokencache::entry::Entry;
@@ -12,7 +11,7 @@ use tokencache::entry::Entry;
 use crate::support::Server;
 use crate::support::cache::statistics;
 use crate::traffic::{Recorded, UNIX_EPOCH_TICKS, recorded};
-use crate::{catch_up, is_one, left_ms, read};
+use crate::{catch_up, is_one, left_ms, open_at, read, until};
 
 const PREFIX: &str = "orders:";
 /// What is left of a life may end while a loaded machine looks at it.
@@ -54,11 +53,13 @@ fn the_recorded_traffic_of_the_adapter_of_identity_web_is_heard_command_by_comma
 fn replay(file: &str, sent: &[(&str, usize)]) {
     for is_marked in [false, true] {
         let Some(server) = Server::start() else { return };
-        let cache = server.open(json!({"l2": {"key_prefix": PREFIX}}));
+        let cache = open_at(&server, PREFIX);
         let mut replay = Replay {
             link: server.connection().expect("a connection"),
             cache: &cache,
             tally: Tally::default(),
+            renewed: None,
+            renewals: 0,
         };
         let commands = recorded(file);
         for (at, command) in commands.iter().enumerate() {
@@ -81,6 +82,9 @@ struct Replay<'a> {
     link: Connection,
     cache: &'a Cache,
     tally: Tally,
+    /// What our own reads have renewed, and how often: once in the life of each entry here.
+    renewed: Option<Entry>,
+    renewals: u64,
 }
 
 impl Replay<'_> {
@@ -155,15 +159,29 @@ impl Replay<'_> {
         assert!(left >= least, "{named}: {left} ms left of {ends_ms}");
     }
 
-    /// The entry that L1 serves, where there is one in L2.
-    fn held(&self, key: &[u8]) -> Option<Entry> {
+    /// The entry that L1 serves, where there is one in L2, and nothing of our own is under way.
+    fn held(&mut self, key: &[u8]) -> Option<Entry> {
         catch_up(self.cache);
-        read(self.cache, key)?;
+        let found = read(self.cache, key)?;
+        let is_due = left_ms(&found) <= found.lifetime().sliding_ms / 4 * 3;
+        if is_due && !self.renewed.as_ref().is_some_and(|renewed| is_one(renewed, &found)) {
+            let renewals = self.renewals;
+            until("our own renewal is done", || {
+                self.count(|all| &all["l2"]["latency"]["touch"]["count"]) > renewals
+            });
+            self.renewals += 1;
+            self.renewed = Some(found);
+            return self.held(key);
+        }
         self.cache.peek(key)
     }
 
     fn heard(&self) -> u64 {
-        statistics(self.cache)["coherence"]["changes_heard"].as_u64().expect("a count")
+        self.count(|all| &all["coherence"]["changes_heard"])
+    }
+
+    fn count(&self, of: impl Fn(&serde_json::Value) -> &serde_json::Value) -> u64 {
+        of(&statistics(self.cache)).as_u64().expect("a count")
     }
 
     /// What lies under a key, and in how many milliseconds it ends.

@@ -5,12 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::cmd;
-use serde_json::json;
 
 use crate::stock::Stock;
 use crate::support::cache::statistics;
 use crate::support::{Server, stored};
-use crate::{catch_up, hold, is_one, read, sliding, write};
+use crate::{catch_up, hold, is_one, open, read, sliding, write};
 
 const KEY: &str = "hot";
 const PACE: Duration = Duration::from_millis(10);
@@ -40,7 +39,7 @@ fn a_stock_service_that_renews_at_each_of_its_hits_costs_a_look_and_replaces_not
 }
 
 fn storm(server: &Server, readers: usize, mut hit: impl FnMut()) {
-    let cache = server.open(json!({}));
+    let cache = open(server);
     write(&cache, KEY.as_bytes(), b"hot", sliding());
     let held = hold(&cache, KEY.as_bytes());
     let counts = || {

@@ -88,12 +88,7 @@ pub(super) fn read(fields: Value, pttl: &Value, clock_lead_ms: i64) -> Result<Op
         return Ok(None);
     }
     let lifetime = Lifetime { expires_at_ms: absolute.unwrap_or(0), sliding_ms: window.unwrap_or(0) };
-    let by_absolute = absolute.map(|at_ms| at_ms.saturating_sub(clock_lead_ms));
-    let by_ttl = (*pttl_ms >= 0).then(|| now_ms.saturating_add(*pttl_ms));
-    let ends_at_ms = match (by_absolute, by_ttl) {
-        (None, None) => lifetime.ends_at_ms(now_ms),
-        (one, other) => one.unwrap_or(i64::MAX).min(other.unwrap_or(i64::MAX)),
-    };
+    let ends_at_ms = ends_at_ms(lifetime, *pttl_ms, now_ms, clock_lead_ms);
     let (version, written_at_ms) = own(&ver, &bytes).unwrap_or_else(|| (version(&bytes), 0));
     Ok(Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms }))
 }
@@ -104,6 +99,17 @@ pub(super) fn lifetime(fields: &Value) -> Result<Lifetime, Failure> {
     let [absexp, sldexp] = &fields[..] else { return Err(unexpected()) };
     let (absolute, window) = (absolute("absexp", absexp)?, window("sldexp", sldexp)?);
     Ok(Lifetime { expires_at_ms: absolute.unwrap_or(0), sliding_ms: window.unwrap_or(0) })
+}
+
+/// When an entry of this `lifetime` ends that Redis keeps for another `pttl_ms`; below 0 without an end.
+pub(super) fn ends_at_ms(lifetime: Lifetime, pttl_ms: i64, now_ms: i64, clock_lead_ms: i64) -> i64 {
+    let at_ms = lifetime.expires_at_ms;
+    let by_absolute = (at_ms != 0).then(|| at_ms.saturating_sub(clock_lead_ms));
+    let by_ttl = (pttl_ms >= 0).then(|| now_ms.saturating_add(pttl_ms));
+    match (by_absolute, by_ttl) {
+        (None, None) => lifetime.ends_at_ms(now_ms),
+        (one, other) => one.unwrap_or(i64::MAX).min(other.unwrap_or(i64::MAX)),
+    }
 }
 
 /// The version of `data` and when it was written, where `ver` was written with it.

@@ -41,6 +41,7 @@ const STAGED_MS: &str = "60000";
 /// A store in a Redis.
 pub struct RedisStore {
     link: Link,
+    witness: Arc<dyn Witness>,
     prefix_len: usize,
     /// Tells our writes from those of everybody else: two processes may well write the same bytes in one millisecond.
     writer: u64,
@@ -69,16 +70,15 @@ impl RedisStore {
         let writer = getrandom::u64().map_err(|error| {
             Error::new(Kind::OutOfMemory, format!("The system gives no random bytes ({error})."))
         })?;
-        let link = Link::new(redis, config, witness, runtime.io()?);
-        Ok(RedisStore { link, prefix_len: config.l2.key_prefix.len(), writer, staged: 0.into() })
+        let link = Link::new(redis, config, Arc::clone(&witness), runtime.io()?);
+        Ok(RedisStore { link, witness, prefix_len: config.l2.key_prefix.len(), writer, staged: 0.into() })
     }
 
     /// The live entry that the answers to [`reading`] hold.
     fn entry(link: &Link, up: &Up, answers: Vec<Value>) -> Result<Option<Stored>, Failure> {
         link.check(up, &answers)?;
         let Ok([fields, pttl]) = <[Value; 2]>::try_from(answers) else { return Err(unexpected()) };
-        let clock_lead_ms = up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms();
-        layout::read(fields, &pttl, clock_lead_ms)
+        layout::read(fields, &pttl, clock_lead_ms(up))
     }
 
     /// Runs `script` after `before`, in one trip, and answers the number that it answers.
@@ -140,11 +140,19 @@ impl RedisStore {
             self.link.ask(&up, &requests, attempt)
         };
         let end = |lifetime| expire(key, layout::ttl_ms(lifetime).unwrap_or(layout::LONGEST_MS));
-        let mut answers = ask(end(lifetime).arg("GT"))?;
-        if matches!(&answers[..], [Value::ServerError(error), ..] if error.code() == "ERR") {
+        let mut answers = ask(end(lifetime).arg("GT"));
+        let is_old =
+            |answers: &[Value]| matches!(answers, [Value::ServerError(error), ..] if error.code() == "ERR");
+        if answers.as_deref().is_ok_and(is_old) {
             // Before Redis 7.
-            answers = ask(&end(lifetime))?;
+            answers = ask(&end(lifetime));
         }
+        // The server tells a key once in each turn of its loop, and not to whom changed it last: our renewal may have
+        // kept another's write from us. A write of ours cannot: what it leaves is ours.
+        if !matches!(answers.as_deref(), Ok([Value::Int(0), ..])) {
+            self.witness.may_have_changed(key);
+        }
+        let mut answers = answers?;
         self.link.check(&up, &answers)?;
         let there = layout::lifetime(&answers[1])?;
         if there != lifetime && matches!(answers[2], Value::Int(left_ms) if left_ms > 0) {
@@ -153,8 +161,10 @@ impl RedisStore {
         }
         match answers[2] {
             Value::Int(-2) => Ok(None),
-            Value::Int(-1) => Ok(Some(0)),
-            Value::Int(left_ms) => Ok(Some(clock::unix_ms().saturating_add(left_ms))),
+            Value::Int(pttl_ms) => {
+                let now_ms = clock::unix_ms();
+                Ok(Some(layout::ends_at_ms(there, pttl_ms, now_ms, clock_lead_ms(&up))))
+            }
             _ => Err(unexpected()),
         }
     }
@@ -303,7 +313,7 @@ impl Store for RedisStore {
 
     fn clock_lead_ms(&self) -> Option<i64> {
         let up = self.link.up_now()?;
-        Some(up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms())
+        Some(clock_lead_ms(&up))
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
@@ -317,6 +327,11 @@ impl Store for RedisStore {
     fn close(&self) {
         self.link.close();
     }
+}
+
+/// How far the server's clock is ahead of ours.
+fn clock_lead_ms(up: &Up) -> i64 {
+    up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms()
 }
 
 fn reading(key: &[u8]) -> Pipeline {
