@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use sqlite::{command, python, role};
 use support::cache::{Shared, is_long, merge};
 use support::{GENEROUS, Server, written};
-use tokencache::cache::{Cache, SetOptions};
+use tokencache::cache::{Answer, Cache, SetOptions};
 use workers::{Crew, Language, Orders};
 
 /// What is promised for all that a process owed.
@@ -120,6 +120,18 @@ impl Writer {
     }
 }
 
+/// While L2 does not take it, another process knows of all that is owed, whatever L2 says.
+fn all_is_known(document: &Path) {
+    let cache = Cache::open(&fs::read(document).expect("a document")).expect("the cache opens");
+    for (key, expected) in effects() {
+        match (cache.answer(key.as_bytes()).expect("an answer"), expected) {
+            (Answer::Absent, None) => {}
+            (Answer::Degraded(entry), Some(value)) => assert_eq!(entry.data(), value.as_bytes(), "{key}"),
+            (answer, expected) => panic!("{key}: {answer:?}, and not {expected:?}"),
+        }
+    }
+}
+
 /// Another process brings what is owed to L2; how long that took from its start to its end.
 fn flush(document: &Path) {
     let begin = Instant::now();
@@ -169,6 +181,7 @@ fn what_a_killed_process_owed_reaches_a_redis_that_comes_back_empty_or_with_its_
             fs::remove_file(&dump).expect("removed");
         }
         writer.write_and_die();
+        all_is_known(&path);
         server.restart();
         assert_eq!(server.keys().is_empty(), is_empty);
         flush(&path);
@@ -217,6 +230,7 @@ fn what_a_killed_process_owed_reaches_a_database_that_another_program_held() {
                   print('held',flush=True)\nsys.stdin.read()";
     let (mut holder, _output) = python(script, &shared.folder().join("home/tokens.db"));
     writer.write_and_die();
+    all_is_known(&path);
     drop(holder.stdin.take());
     holder.wait().expect("its end");
     flush(&path);
