@@ -149,7 +149,10 @@ impl Cache {
 
     /// Whether a conditional write of `key` has to wait: what it is compared with has not reached L2.
     pub(super) fn is_held_up(&self, key: &[u8], started: Instant) -> Result<()> {
-        if self.owed(key, started)?.is_none() {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let is_closing = || self.signal.is_closing();
+        let sequence = journal.sequence(key, self.to_journal(started, &is_closing));
+        if sequence.map_err(Error::from)?.is_none() {
             return Ok(());
         }
         let message = "The newest write of this key is still owed to L2, so that no other can be compared with it; try \

@@ -90,8 +90,32 @@ public class AsyncTests
         Assert.Equal(TokenCacheStatus.L2Unreachable, failure.Status);
         Assert.NotEmpty(failure.Message);
         Assert.DoesNotContain("alice", failure.Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<TokenCacheException>(async () => await cache.SetAsync("alice", "other"u8));
+        await Assert.ThrowsAsync<TokenCacheException>(
+            async () => await cache.TrySetAsync("alice", Bytes("other"), TokenCache.VersionAbsent));
         folder.PutBack();
+    }
+
+    [Fact]
+    public async Task What_L2_does_not_take_is_kept_and_owed()
+    {
+        using Folder folder = new();
+        using TokenCache cache = folder.Open();
+        await cache.SetAsync("bob", Bytes("token"));
+        folder.TakeAway();
+        await cache.SetAsync("alice", Bytes("token"));
+        await cache.RemoveAsync("bob");
+        using (TokenValue? owed = await cache.GetAsync("alice"))
+        {
+            Assert.True(owed!.IsDegraded);
+        }
+        Assert.Null(await cache.GetAsync("bob"));
+        Assert.False(cache.Flush(TimeSpan.Zero));
+        folder.PutBack();
+        Assert.True(cache.Flush(TimeSpan.FromMinutes(1)));
+        using TokenCache another = folder.Open();
+        using TokenValue? arrived = another.Get("alice");
+        Assert.True(arrived!.Span.SequenceEqual("token"u8));
+        Assert.Null(another.Get("bob"));
     }
 
     [Fact]
