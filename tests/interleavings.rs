@@ -16,12 +16,13 @@ use tokencache::clock;
 use tokencache::coherence::Coherence;
 use tokencache::config::Config;
 use tokencache::entry::{Lifetime, Secret};
+use tokencache::l2::replay::{self, Answers, Seen, Target};
 use tokencache::l2::{Attempt, Class, Expected, Failure, Store, Stored, Witness, Written};
 
 const KEY: &[u8] = b"oid.tid";
 const DOCUMENT: &[u8] = br#"{"version": 1, "l2": {"kind": "sqlite", "path": "/nowhere"},
     "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
-    "resilience": {"max_attempts": 1, "deadline_ms": 60000}}"#;
+    "resilience": {"max_attempts": 1, "deadline_ms": 60000, "journal_max_entries": 0}}"#;
 
 /// One key of a server, as all processes see it.
 #[derive(Default)]
@@ -142,6 +143,17 @@ impl Store for Model {
     }
 
     fn close(&self) {}
+}
+
+/// Nothing is ever owed here.
+impl Target for Model {
+    fn look(&self, _: &[&[u8]], _: Attempt<'_>) -> Answers<Seen> {
+        Ok(Vec::new())
+    }
+
+    fn replay(&self, _: &[replay::Write<'_>], _: Attempt<'_>) -> Answers<bool> {
+        Ok(Vec::new())
+    }
 }
 
 /// Processes that share a server.
