@@ -59,7 +59,8 @@ fn a_hundred_thousand_hits_within_one_window_send_a_few_words_and_write_nothing(
     let begin = Instant::now();
     let mut hits = 0_u64;
     while hits < 100_000 || begin.elapsed() < Duration::from_millis(WINDOW_MS as u64) {
-        assert!(cache.peek(b"k").is_some(), "hit {hits} was none");
+        // After a touch it is read once more: another's write may have been hidden by it.
+        assert!(cache.get(b"k").expect("a read").is_some(), "hit {hits} was none");
         hits += 1;
         if hits > 100_000 {
             thread::sleep(Duration::from_millis(1));
