@@ -258,3 +258,28 @@ fn an_own_write_whose_answer_was_lost_is_owed_and_read_again() {
         wait_for_feed(&cache, "up");
     }
 }
+
+/// As a server before Redis 6, or a proxy that does not know RESP3.
+#[test]
+fn a_server_that_does_not_know_how_to_tell_has_every_hit_checked() {
+    let Some(server) = Server::with(&["--rename-command", "HELLO", ""]) else { return };
+    let cache = open(&server.url(), 60_000, json!({}));
+    cache.set(b"k", b"1", SetOptions::default()).expect("stored");
+    wait_for_feed(&cache, "unavailable");
+    let mut commands = Commands::of(&server);
+    let before = commands.run();
+    for _ in 0..100 {
+        let answer = cache.answer(b"k").expect("a read");
+        assert!(matches!(answer, Answer::Fresh(entry) if entry.data() == b"1"));
+    }
+    assert_eq!(commands.since(&before)["hmget"], 100);
+    server.run::<()>(cmd("HSET").arg(stored(b"k")).arg("data").arg("2"));
+    assert_eq!(cache.get(b"k").expect("a read").expect("an entry").data(), b"2");
+    let entry = cache.get(b"k").expect("a read").expect("an entry");
+    let swap = SetOptions { expected_version: entry.version(), ..SetOptions::default() };
+    assert!(matches!(cache.set(b"k", b"3", swap), Ok(SetOutcome::Stored(_))));
+    cache.remove(b"k").expect("removed");
+    assert!(cache.get(b"k").expect("a read").is_none());
+    let reason = statistics(&cache)["coherence"]["reason"].to_string();
+    assert!(reason.contains("HELLO 3"), "{reason}");
+}
