@@ -31,7 +31,7 @@ const KEYS: u32 = 24;
 
 /// Two workers of each language on the L2 of `document`, and what is wrong with what they saw.
 fn run(name: &str, document: &str, rules: &Rules) {
-    let often = if is_long() { 30 } else { 1 };
+    let often = if is_long() { 20 } else { 1 };
     let mut crew = Crew::new();
     for (language, operations) in [(Language::C, 10_000), (Language::Python, 5_000)] {
         let orders = Orders { keys: KEYS, operations: operations * often, operations_per_second: 0 };

@@ -129,7 +129,16 @@ impl Crew {
 
     /// Waits until each has done what it was asked for.
     pub fn wait(&mut self) {
-        wait_until("the workers end", || self.workers.iter_mut().all(Worker::has_ended));
+        // As long as they get on, they may take as long as they were asked to.
+        let mut done = 0;
+        while !self.workers.iter_mut().all(Worker::has_ended) {
+            wait_until("the workers get on", || {
+                let len = self.workers.iter().map(Worker::log_len).sum();
+                let gets_on = len > done;
+                done = len;
+                gets_on || self.workers.iter_mut().all(Worker::has_ended)
+            });
+        }
     }
 
     /// Has all end now.
