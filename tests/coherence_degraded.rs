@@ -154,7 +154,8 @@ fn what_could_not_be_checked_is_served_for_stale_ms_and_never_beyond_its_end() {
     println!("served for {last:?} after the loss, stale_ms {STALE:?}");
     // It was vouched for until the loss was noticed.
     assert!(last < STALE + Duration::from_secs(1), "{last:?}");
-    assert!(last > STALE / 2, "given up early, after {last:?}");
+    // A call that waits in vain may take its whole deadline, and there are two in a round.
+    assert!(last > STALE / 5, "given up early, after {last:?}");
     assert!(last_of_ends.is_some());
     for _ in 0..10 {
         assert!(answer(&cache, b"old").starts_with("TC_L2_"), "it came back");
