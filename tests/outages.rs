@@ -18,7 +18,7 @@ use canary::Canary;
 use sealed::Heard;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};
-use support::{Server, status, wait_until, written};
+use support::{Server, status, stored, wait_until, written};
 use tokencache::cache::{Answer, Cache, SetOptions};
 
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -349,5 +349,30 @@ fn no_call_waits_longer_than_its_deadline_for_an_l2_that_hangs() {
         assert!(longest < DEADLINE + LATE, "{longest:?}");
         scene.server.go_on();
         wait_until_nothing_is_owed(&cache);
+    }
+}
+
+/// A stock writer says nothing of when it wrote: what we knew is replaced, and what came later stays.
+#[test]
+fn what_was_made_onto_a_stock_value_that_we_knew_replaces_it_and_no_later_one() {
+    for journal in [false, true] {
+        let Some(mut scene) = Scene::new() else { return };
+        let cache = scene.open(if journal { scene.with_journal() } else { json!({}) });
+        let stock = |server: &Server, key: &str, value: &str| {
+            server.run::<()>(redis::cmd("HSET").arg(stored(key.as_bytes())).arg("data").arg(value));
+        };
+        for key in ["known", "changed"] {
+            stock(&scene.server, key, "theirs");
+            assert_eq!(cache.get(key.as_bytes()).expect("a read").expect("an entry").data(), b"theirs");
+        }
+        scene.server.kill();
+        assert_eq!(set(&cache, "changed", "ours"), "TC_DEGRADED");
+        assert_eq!(set(&cache, "known", "first"), "TC_DEGRADED");
+        assert_eq!(set(&cache, "known", "ours"), "TC_DEGRADED");
+        scene.server.restart();
+        stock(&scene.server, "changed", "later");
+        assert!(cache.flush(support::GENEROUS));
+        assert_eq!(scene.data("known").as_deref(), Some(&b"ours"[..]));
+        assert_eq!(scene.data("changed").as_deref(), Some(&b"later"[..]));
     }
 }

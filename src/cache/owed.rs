@@ -120,11 +120,12 @@ impl Cache {
         Attempt { deadline: deadline.max(Instant::now()) + PATIENCE, is_closing }
     }
 
-    /// What is known of L2's entry of `key` before it is written.
-    pub(super) fn known(&self, key: &[u8]) -> Known {
-        self.peek(key)
-            .filter(|entry| !entry.is_local())
-            .map_or(Known::Nothing, |entry| Known::Version(entry.version()))
+    /// What is known of L2's entry of `key` before it is written, whether or not it could still be checked. What is
+    /// owed is not in L2: the journal remembers what it was made onto.
+    pub(super) fn known(&self, key: &[u8], owed_before: Option<u64>) -> Known {
+        let here = self.l1.get(key).filter(|_| owed_before.is_none());
+        let here = here.filter(|here| !here.is_local() && here.is_alive(clock::coarse_ms()));
+        here.map_or(Known::Nothing, |here| Known::Version(here.version()))
     }
 
     /// The number of what is owed for `key` before it is written past the journal.

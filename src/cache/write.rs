@@ -159,7 +159,7 @@ impl Cache {
                 let version = store.version_of(&sealed, clock);
                 let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
                 let change = Change::Set { bytes, lifetime: write.lifetime };
-                self.keep_or_fail(write, change, clock, failure)?;
+                self.keep_or_fail(write, change, clock, owed_before, failure)?;
                 self.hold(write, version, config);
                 Ok(SetOutcome::Owed(version))
             }
@@ -180,8 +180,15 @@ impl Cache {
     }
 
     /// L2 did not take it: it is owed, where it can be, and else nobody knows whether L2 has it.
-    fn keep_or_fail(&self, write: &Write<'_>, change: Change, clock: u64, failure: Failure) -> Result<()> {
-        let known = self.known(write.key);
+    fn keep_or_fail(
+        &self,
+        write: &Write<'_>,
+        change: Change,
+        clock: u64,
+        owed_before: Option<u64>,
+        failure: Failure,
+    ) -> Result<()> {
+        let known = self.known(write.key, owed_before);
         self.distrust(write);
         if write.expected != Expected::Anything {
             return Err(failure.into());
@@ -224,7 +231,7 @@ impl Cache {
             Ok(Written::Conflict) => Ok(self.conflict(write)),
             Err(failure) => {
                 let is_closed = failure.class == Class::Closed;
-                let kept = self.keep_or_fail(write, Change::Remove, clock, failure);
+                let kept = self.keep_or_fail(write, Change::Remove, clock, owed_before, failure);
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
                 if !is_closed {
                     self.l1.remove(write.key);
