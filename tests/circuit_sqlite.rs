@@ -1,8 +1,6 @@
 //! The circuit before a file that cannot be used, and before one that can be read and not written.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +10,13 @@ use tokencache::error::Result;
 
 #[path = "support/cache.rs"]
 mod cache;
+#[path = "support/mounted.rs"]
+mod mounted;
 #[path = "support/sqlite.rs"]
 mod support;
 
 use cache::{Shared, statistics};
+use mounted::{Mounted, mount};
 use support::{GENEROUS, python, wait_until};
 
 fn open(shared: &Shared, deadline_ms: u64) -> Arc<Cache> {
@@ -123,18 +124,6 @@ fn a_folder_that_goes_is_left_alone_until_it_is_back() {
     assert!(error.message.contains("tokens.db"), "{error}");
     fs::rename(&away, &home).expect("back");
     recovery(&cache, "moved");
-}
-
-fn mount(options: &[&str], path: &Path) -> bool {
-    Command::new("mount").args(options).arg(path).status().is_ok_and(|status| status.success())
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 #[test]

@@ -3,13 +3,15 @@
 
 #[path = "support/cache.rs"]
 mod cache;
+#[path = "support/mounted.rs"]
+mod mounted;
 #[path = "support/sqlite.rs"]
 mod support;
 
 use std::fs;
 use std::io::BufReader;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command};
+use std::process::{Child, ChildStdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,6 +25,7 @@ use tokencache::l2::sqlite::fork::{after_fork_in_parent, before_fork};
 use tokencache::log::{Level, Logger, Settings};
 
 use cache::{Shared, statistics};
+use mounted::{Mounted, mount};
 use support::{python, wait_until};
 
 /// Holds the lock of all.
@@ -181,18 +184,6 @@ fn nothing_is_served_degraded_for_longer_than_stale_ms() {
     assert_eq!(read(&never, "k"), "TC_L2_UNREACHABLE");
     wait_until("it is over", || read(&briefly, "k").starts_with("TC_L2_"));
     assert_eq!(read(&long, "k"), "degraded l1 kept");
-}
-
-fn mount(options: &[&str], path: &Path) -> bool {
-    Command::new("mount").args(options).arg(path).status().is_ok_and(|status| status.success())
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 #[test]

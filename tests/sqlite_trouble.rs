@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokencache::l2::{Class, Expected, Store};
 
+#[path = "support/mounted.rs"]
+mod mounted;
 #[path = "support/sqlite.rs"]
 mod support;
+use mounted::{Mounted, mount};
 use support::*;
 
 fn refusal(path: &Path) -> (Class, String) {
@@ -122,18 +124,6 @@ fn a_lock_of_another_process_ends_a_call_at_its_deadline() {
     drop(holder.stdin.take());
     assert!(get(&store, "a").is_some(), "the other process's delete was rolled back");
     holder.wait().unwrap();
-}
-
-fn mount(options: &[&str], path: &Path) -> bool {
-    Command::new("mount").args(options).arg(path).status().is_ok_and(|status| status.success())
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 #[test]

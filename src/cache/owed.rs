@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::read::as_entry;
 use super::{Answer, Cache};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::entry::{self, Entry, Parts};
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings};
 use crate::l2::{Attempt, Class, Failure, Stored};
@@ -184,22 +184,9 @@ impl Cache {
         let Some((stored, flags)) = self.unsealed(key, stored, &self.config.load())? else {
             return Ok(Some(Answer::Absent));
         };
-        let entry = Entry::new(Parts {
-            key,
-            data: &stored.bytes,
-            version: stored.version,
-            written_at_ms: stored.written_at_ms,
-            lifetime: stored.lifetime,
-            deadline_ms: entry::deadline_ms(stored.ends_at_ms, 0),
-            stay_until_ms: i64::MAX,
-            slot: self.slot(key),
-            epoch: self.unverified_epoch(self.slot(key)),
-            is_local: false,
-            flags,
-        });
-        entry
-            .ok_or_else(|| Error::out_of_memory(stored.bytes.len()))
-            .map(|entry| Some(Answer::Degraded(entry)))
+        let slot = self.slot(key);
+        let under = (slot, self.unverified_epoch(slot));
+        as_entry(key, &stored, flags, under, &self.config.load()).map(|entry| Some(Answer::Degraded(entry)))
     }
 
     /// Whether nothing is owed to L2, as far as can be known without waiting.

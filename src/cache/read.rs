@@ -250,21 +250,7 @@ impl Cache {
             here.verify(epoch);
             return Ok(here.clone());
         }
-        let max_ttl_ms = config.l1.max_ttl_ms;
-        let entry = Entry::new(Parts {
-            key,
-            data: &stored.bytes,
-            version: stored.version,
-            written_at_ms: stored.written_at_ms,
-            lifetime: stored.lifetime,
-            deadline_ms: entry::deadline_ms(stored.ends_at_ms, max_ttl_ms),
-            stay_until_ms: entry::deadline_ms(0, max_ttl_ms),
-            slot,
-            epoch,
-            is_local: false,
-            flags,
-        });
-        let entry = entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))?;
+        let entry = as_entry(key, stored, flags, (slot, epoch), config)?;
         if let Some(hiding) = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms())) {
             return Ok(hiding);
         }
@@ -357,6 +343,31 @@ impl Cache {
             InProgress { cache: Arc::clone(self), is_work: false },
         )
     }
+}
+
+/// What L2, or the journal for it, holds of `key`, as an entry under the epoch of its slot.
+pub(super) fn as_entry(
+    key: &[u8],
+    stored: &Stored,
+    flags: u32,
+    (slot, epoch): (u32, Epoch),
+    config: &Config,
+) -> Result<Entry> {
+    let max_ttl_ms = config.l1.max_ttl_ms;
+    let entry = Entry::new(Parts {
+        key,
+        data: &stored.bytes,
+        version: stored.version,
+        written_at_ms: stored.written_at_ms,
+        lifetime: stored.lifetime,
+        deadline_ms: entry::deadline_ms(stored.ends_at_ms, max_ttl_ms),
+        stay_until_ms: entry::deadline_ms(0, max_ttl_ms),
+        slot,
+        epoch,
+        is_local: false,
+        flags,
+    });
+    entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))
 }
 
 /// A part of an accepted call that has not ended.
