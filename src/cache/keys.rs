@@ -5,13 +5,14 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
-use super::Cache;
+use super::{Cache, Over};
 use crate::config::Encryption;
 use crate::config::redis::Source;
 use crate::crypto::{Ring, files, wrap::UnwrapKeys};
@@ -27,6 +28,7 @@ const PACE: Duration = Duration::from_secs(5);
 pub(super) struct Keys {
     ring: ArcSwapOption<Ring>,
     reading: Mutex<Reading>,
+    is_watching: AtomicBool,
 }
 
 /// What is known of the sources of the ring.
@@ -127,7 +129,7 @@ impl Keys {
     pub fn new(loaded: Loaded, log: &Logger) -> Keys {
         warn(log, &loaded.warnings);
         let reading = Reading { files: loaded.files, ..Reading::default() };
-        Keys { ring: loaded.ring.into(), reading: Mutex::new(reading) }
+        Keys { ring: loaded.ring.into(), reading: Mutex::new(reading), ..Keys::default() }
     }
 
     /// The same ring in a forked child, whose memory has to be locked anew.
@@ -140,7 +142,7 @@ impl Keys {
         let unseen = |mark: Mark| Mark { state: None, ..mark };
         let files = marks(encryption).into_iter().map(unseen).collect();
         let reading = Reading { files, ..Reading::default() };
-        Keys { ring: ring.into(), reading: Mutex::new(reading) }
+        Keys { ring: ring.into(), reading: Mutex::new(reading), ..Keys::default() }
     }
 
     /// Why the last reading was of no use, if it was not.
@@ -177,11 +179,24 @@ impl Cache {
         is_due
     }
 
-    /// Reads the ring again if one of its files is another than the one that was read.
+    /// Reads the ring again if one of its files is another than the one that was read. On a worker: the files may lie on
+    /// something that hangs, and other caches are tended by this thread.
     pub(super) fn watch_ring(&self) {
-        let is_changed = lock(&self.keys.reading).files.iter().any(|mark| Mark::of(&mark.path) != *mark);
-        if is_changed {
-            self.read_ring_again();
+        let has_files = self.keys.reading.try_lock().is_ok_and(|reading| !reading.files.is_empty());
+        if !has_files || self.keys.is_watching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let watch = |me: Arc<Cache>| {
+            let _over = Over(&me.keys.is_watching);
+            let is_changed = lock(&me.keys.reading).files.iter().any(|mark| Mark::of(&mark.path) != *mark);
+            if is_changed {
+                me.read_ring_again();
+            }
+        };
+        let started =
+            self.me.upgrade().is_some_and(|me| self.runtime.workers.run(Box::new(move || watch(me))).is_ok());
+        if !started {
+            self.keys.is_watching.store(false, Ordering::Release);
         }
     }
 

@@ -135,6 +135,11 @@ impl Cache {
         self.open_with(ring, &context, bytes, config)
     }
 
+    /// Whether `bytes` are sealed under a key that is not here, for which the ring would be read again.
+    pub(super) fn misses_a_key(&self, bytes: &[u8]) -> bool {
+        self.keys.ring().is_some_and(|ring| crypto::misses_a_key(&ring, bytes))
+    }
+
     /// `None` where what lies there is what callers get.
     fn open_with(
         &self,
