@@ -215,6 +215,7 @@ impl Cache {
         };
         count(&self.stats.l2_hits);
         let config = self.config.load();
+        self.check_found(&stored, &config)?;
         let Some((stored, flags)) = self.unsealed(key, stored, &config)? else {
             self.l1.remove_shared(key);
             return Ok(None);

@@ -94,6 +94,20 @@ impl Cache {
         entry.ok_or_else(|| Error::out_of_memory(opened.bytes.len())).map(Some)
     }
 
+    /// What somebody else has put into L2 may be longer than a value may be here.
+    pub(super) fn check_found(&self, stored: &Stored, config: &Config) -> Result<()> {
+        let seal = if crypto::is_envelope(&stored.bytes) { crypto::envelope::OVERHEAD } else { 0 };
+        let (len, limit) = (stored.bytes.len().saturating_sub(seal), config.limits.max_value_bytes);
+        if len <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "L2 holds a value of {len} bytes under this key; limits.max_value_bytes allows {limit}. Raise it, or store or \
+             remove the key."
+        );
+        Err(Error::new(Kind::ValueTooLarge, message))
+    }
+
     /// What L2 holds of `key`, opened, and the flags of its value; nothing when it has ended by what is sealed in it, or
     /// when it cannot be opened and the document calls that a miss.
     pub(super) fn unsealed(

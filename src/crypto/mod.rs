@@ -124,6 +124,12 @@ pub fn open(ring: &Ring, context: &Context<'_>, bytes: &[u8]) -> std::result::Re
     Ok(Opened { bytes: Secret::from(std::mem::take(&mut *plaintext)), stamp: envelope.stamp, is_retired })
 }
 
+/// Whether `bytes` have the form of what this library seals.
+#[must_use]
+pub fn is_envelope(bytes: &[u8]) -> bool {
+    Envelope::parse(bytes).is_ok()
+}
+
 /// Whether `bytes` are sealed under a key that `ring` does not have, or cannot unwrap.
 #[must_use]
 pub fn misses_a_key(ring: &Ring, bytes: &[u8]) -> bool {
