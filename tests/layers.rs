@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What every room may use.
-const GROUND: [&str; 7] = ["error", "clock", "timestamp", "regular", "log", "stats", "sync"];
+const GROUND: [&str; 8] = ["error", "clock", "timestamp", "regular", "log", "stats", "sync", "defect"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
@@ -30,6 +30,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("log", &[]),
     ("clock", &[]),
     ("timestamp", &[]),
+    ("defect", &[]),
     ("regular", &[]),
     ("sync", &[]),
     ("error", &[]),

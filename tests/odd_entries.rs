@@ -244,11 +244,8 @@ fn a_thousand_odd_rows_of_a_database_are_each_an_answer() {
             assert_eq!(status, "TC_OK", "{what}");
         }
         *told.entry(status).or_default() += 1;
-        let removed = cache.remove(b"k");
-        if let Err(error) = &removed {
-            println!("{what}: {error}");
-        }
-        assert!(["TC_OK", "TC_L2_PROTOCOL"].contains(&written(removed)), "{what}");
+        // A version that leaves no room for the next one keeps its row as it is.
+        assert!(["TC_OK", "TC_L2_PROTOCOL"].contains(&written(cache.remove(b"k"))), "{what}");
         place.alter(&name("k"), "version", "1");
     }
     println!("{told:?}");

@@ -62,7 +62,8 @@ fn check(list: &str, rows: &[Row], last: u32, left_out: &[(u32, &str)]) {
     for (number, fault, tests) in rows {
         println!("{number:>3}  {fault}");
         tests.iter().for_each(|test| println!("       {test}"));
-        let missed = tests.iter().filter_map(|test| Some(format!("row {number}, {test}: {}", files.miss(test)?)));
+        let missed =
+            tests.iter().filter_map(|test| Some(format!("row {number}, {test}: {}", files.miss(test)?)));
         complaints.extend(missed);
         if tests.is_empty() {
             complaints.push(format!("row {number}, {fault}: no test is named"));

@@ -116,5 +116,6 @@ fn before_a_server_that_is_away_callers_make_one_attempt_a_second_and_one_load_o
         cache.clear().expect("cleared");
         assert_eq!(storm(&cache), 0);
         assert_eq!(loads(&server) - settled, KEYS);
+        assert!(cache.close());
     }
 }

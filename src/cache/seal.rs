@@ -12,6 +12,7 @@ use super::Cache;
 use crate::clock;
 use crate::config::{Config, Unreadable};
 use crate::crypto::{self, Context, Foreign, Refusal, Ring, Stamp, ring::KeyState};
+use crate::defect;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::l2::Stored;
@@ -47,6 +48,7 @@ impl Cache {
         expires_at_ms: i64,
         config: &Config,
     ) -> Result<Cow<'a, [u8]>> {
+        defect::point("seal");
         let Some(ring) = self.keys.ring() else { return Ok(Cow::Borrowed(data)) };
         let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
         let stamp = Stamp { version, created_at_ms: clock::unix_ms(), expires_at_ms, flags: 0 };
@@ -131,6 +133,7 @@ impl Cache {
         bytes: &[u8],
         config: &Config,
     ) -> std::result::Result<Option<crypto::Opened>, Refusal> {
+        defect::point("open");
         let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
         let ring = self.keys.ring();
         let tried = ring.as_ref().map(Arc::as_ptr);

@@ -9,6 +9,7 @@ use super::ledger::Due;
 use super::record::{Change, Record};
 use super::verdict::{Because, Verdict, is_old, verdict};
 use super::{Journal, Turn};
+use crate::defect;
 use crate::l2::replay::{Answers, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -105,6 +106,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let batch = turn.batch(after, BATCH, self.attempt())?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.sequence;
+            defect::point("replay");
             let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();
             pass.refused += (batch.len() - tried.len()) as u64;

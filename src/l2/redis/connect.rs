@@ -22,6 +22,7 @@ use super::{feed, layout};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
+use crate::defect;
 use crate::l2::{Class, Failure};
 
 /// After so long without an acknowledgement of what was sent, the kernel gives a link up.
@@ -60,6 +61,7 @@ pub(super) async fn connect(
     wanted: Wanted<'_>,
     pushes: impl AsyncPushSender + Clone,
 ) -> Result<Connected, Failure> {
+    defect::point("connect");
     let papers = Papers::of(wanted.redis, wanted.desk).await?;
     if let Some(connected) = begin(wanted, &papers, Some(pushes.clone())).await? {
         return Ok(connected);

@@ -196,6 +196,12 @@ fn of_tls(address: &Address, error: &rustls::Error) -> Failure {
     Failure::new(Class::Denied, format!("No TLS link to Redis at {address}: {cause}."))
 }
 
+/// A name in a certificate, which comes as `DnsName("host")`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
+
 fn time(time: UnixTime) -> String {
     timestamp::second(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
@@ -209,7 +215,7 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         Bad::NotValidForNameContext { presented, .. } => format!(
             "its certificate was issued for {}, and not for the host name in l2.url",
-            presented.join(", ")
+            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
         ),
         Bad::ExpiredContext { not_after, .. } => format!("its certificate expired at {}", time(*not_after)),
         Bad::NotValidYetContext { not_before, .. } => {
