@@ -7,6 +7,8 @@ mod crypto;
 mod library;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/puppet.rs"]
+mod puppet;
 #[path = "support/sealed.rs"]
 mod sealed;
 #[path = "support/redis.rs"]
@@ -18,6 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use program::ROOT;
+use puppet::Puppet;
 use serde_json::{Value, json};
 use support::Server;
 use support::cache::merge;
@@ -90,6 +93,23 @@ fn a_panic_at_each_named_point_is_a_status_and_costs_no_later_call_in_c() {
         host.arg(folder).arg(document);
         host
     });
+}
+
+/// Without its heartbeat nobody would notice that a link has fallen silent.
+#[test]
+fn a_link_whose_heartbeat_has_panicked_is_given_up_and_made_anew() {
+    let Some(server) = Server::start() else { return };
+    let document = server.document(json!({"coherence": {"heartbeat_ms": 50}}));
+    let mut cache = Puppet::within(&["env", "TOKENCACHE_PANIC_AT=heartbeat:1"], &document);
+    cache.set("k", "1");
+    let mut links = |what: &str| {
+        let told: Value = serde_json::from_str(&cache.say("stats")).expect("JSON");
+        told["l2"]["store"][format!("links_{what}")].as_u64().expect("a number")
+    };
+    support::wait_until("the link is made anew", || links("made") > 1);
+    assert_eq!(links("lost"), 1);
+    cache.set("k", "2");
+    support::wait_until("changes are heard of again", || cache.has("k", "2"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Files {
 /// Whether `text` has a test of Rust called `name`.
 fn is_test(text: &str, name: &str) -> bool {
     let Some((before, _)) = text.split_once(&format!("fn {name}()")) else { return false };
-    let mut above = before.lines().rev().skip(1).take_while(|line| line.trim_start().starts_with("#["));
+    let mut above = before.trim_end().lines().rev().take_while(|line| line.trim_start().starts_with("#["));
     above.any(|line| line.trim() == "#[test]")
 }
 

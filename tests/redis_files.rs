@@ -154,6 +154,14 @@ fn a_ring_on_a_file_system_that_hangs_leaves_the_one_in_use_and_holds_up_no_othe
         let asked = Arc::clone(&cache);
         assert_eq!(status(ends("a read returns", move || asked.get(b"k").map(drop))), "TC_OK");
     }
+    // A key that it may have is looked for in vain, and not for ever; what it says of itself waits for nobody.
+    let elsewhere = server.open(sealed::sealing(&[("active", 2)], json!({})));
+    assert_eq!(written(elsewhere.set(b"another", b"1", SetOptions::default())), "TC_OK");
+    let asked = Arc::clone(&cache);
+    let found = ends("a read returns", move || asked.get(b"another").map(drop));
+    assert_eq!(status(found), "TC_SEAL_UNKNOWN_KEY");
+    let asked = Arc::clone(&cache);
+    ends("the counters are told", move || statistics(&asked));
     fs::remove_file(shared.folder().join("tokens.db-epochs")).expect("the table");
     wait_until("the loss of the table is noticed", || lost() > before);
     drop(hung);

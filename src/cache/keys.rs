@@ -22,13 +22,15 @@ use crate::runtime::lock;
 
 /// Between two readings of the ring because of keys that are not in it.
 const PACE: Duration = Duration::from_secs(5);
+/// How long a reading is waited for: far longer than it takes, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The ring in use, and what is known of its sources.
 #[derive(Default)]
 pub(super) struct Keys {
     ring: ArcSwapOption<Ring>,
     reading: Mutex<Reading>,
-    is_watching: AtomicBool,
+    is_reading: AtomicBool,
 }
 
 /// What is known of the sources of the ring.
@@ -150,6 +152,12 @@ impl Keys {
         lock(&self.reading).problem.clone()
     }
 
+    fn has_changed(&self) -> bool {
+        let paths: Vec<_> = lock(&self.reading).files.iter().map(|mark| mark.path.clone()).collect();
+        let now: Vec<_> = paths.iter().map(|path| Mark::of(path)).collect();
+        lock(&self.reading).files != now
+    }
+
     pub fn ring(&self) -> Option<Arc<Ring>> {
         self.ring.load_full()
     }
@@ -170,7 +178,7 @@ fn warn(log: &Logger, warnings: &[String]) {
 }
 
 impl Cache {
-    pub(super) fn may_read_ring_again(&self) -> bool {
+    fn may_read_ring_again(&self) -> bool {
         let mut reading = lock(&self.keys.reading);
         let is_due = reading.asked_at.is_none_or(|at| at.elapsed() >= PACE);
         if is_due {
@@ -179,34 +187,53 @@ impl Cache {
         is_due
     }
 
-    /// Reads the ring again if one of its files is another than the one that was read. On a worker: the files may lie on
-    /// something that hangs, and other caches are tended by this thread.
+    /// Reads the ring again if one of its files is another than the one that was read.
     pub(super) fn watch_ring(&self) {
-        let has_files = self.keys.reading.try_lock().is_ok_and(|reading| !reading.files.is_empty());
-        if !has_files || self.keys.is_watching.swap(true, Ordering::AcqRel) {
+        if !lock(&self.keys.reading).files.is_empty() {
+            self.begin_reading(false);
+        }
+    }
+
+    /// Reads the ring again because of an entry under a key that is not in it, and waits for whoever does.
+    pub(super) fn seek_key(&self) {
+        if self.may_read_ring_again() {
+            self.begin_reading(true);
+        }
+        let is_over = || !self.keys.is_reading.load(Ordering::Acquire);
+        self.signal.wait_until(Instant::now() + PATIENCE, is_over);
+    }
+
+    /// Has the ring read, `always` or where it has changed, unless somebody does. On a worker: the files may lie on
+    /// something that hangs.
+    fn begin_reading(&self, always: bool) {
+        if self.keys.is_reading.swap(true, Ordering::AcqRel) {
             return;
         }
-        let watch = |me: Arc<Cache>| {
-            let _over = Over(&me.keys.is_watching);
-            let is_changed = lock(&me.keys.reading).files.iter().any(|mark| Mark::of(&mark.path) != *mark);
-            if is_changed {
+        let read = move |me: Arc<Cache>| {
+            let over = Over(&me.keys.is_reading);
+            if always || me.keys.has_changed() {
                 me.read_ring_again();
             }
+            drop(over);
+            me.signal.notify();
         };
-        let started =
-            self.me.upgrade().is_some_and(|me| self.runtime.workers.run(Box::new(move || watch(me))).is_ok());
-        if !started {
-            self.keys.is_watching.store(false, Ordering::Release);
+        let begun = self.me.upgrade().map(|me| self.runtime.workers.run(Box::new(move || read(me))));
+        if !matches!(begun, Some(Ok(()))) {
+            self.keys.is_reading.store(false, Ordering::Release);
         }
     }
 
     /// A ring that cannot be read leaves the one in use where it is.
-    pub(super) fn read_ring_again(&self) {
-        let mut reading = lock(&self.keys.reading);
-        // Under the lock, so that the ring of an older document never takes the place of a newer one's.
+    fn read_ring_again(&self) {
         let config = self.config.load_full();
         let files = marks(&config.encryption);
-        match load(&config.encryption) {
+        let loaded = load(&config.encryption);
+        let mut reading = lock(&self.keys.reading);
+        // A newer document has brought its own, or is about to.
+        if !Arc::ptr_eq(&config, &self.config.load()) {
+            return;
+        }
+        match loaded {
             Ok(loaded) => {
                 let warnings = loaded.warnings.clone();
                 let is_changed = self.keys.take(&mut reading, loaded);

@@ -141,9 +141,7 @@ impl Cache {
         if !matches!(opened, Err(Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. })) {
             return opened;
         }
-        if self.may_read_ring_again() {
-            self.read_ring_again();
-        }
+        self.seek_key();
         // Somebody else may have read it in the meantime.
         let ring = self.keys.ring();
         if ring.as_ref().map(Arc::as_ptr) == tried {

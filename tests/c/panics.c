@@ -80,12 +80,15 @@ void run(void) {
   if (is_file) {
     UNTIL(set(cache, "alice", "token") == TC_OK);
     l2_goes_away();
+    /* Nobody writes it again: it is brought there. */
+    UNTIL(may(set(cache, "owed", "token")) == TC_DEGRADED);
     for_a_while(cache, 700);
     l2_comes_back();
   }
   for_a_while(cache, 700);
   UNTIL(is_level(cache));
   UNTIL(tc_flush(cache, 1000) == TC_OK);
+  if (is_file) IS(TC_OK, get(cache, "owed"));
   for (int i = 0; i < 3; i++) {
     CHECK(is_level(cache));
     IS(TC_OK, tc_remove(cache, "alice", 5));

@@ -123,6 +123,7 @@ pub const ROWS: &[Row] = &[
     (40, "a panic at each named point", &[
         "panics: a_panic_at_each_named_point_is_a_status_and_costs_no_later_call_in_c",
         "panics: a_panic_at_each_named_point_is_a_status_and_costs_no_later_call_in_python",
+        "panics: a_link_whose_heartbeat_has_panicked_is_given_up_and_made_anew",
     ]),
     (41, "little memory, odd capacities", &["bad_inputs: 41"]),
     (42, "no more files", &["bad_inputs: 42"]),
