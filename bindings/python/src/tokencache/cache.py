@@ -18,6 +18,7 @@ from .errors import check
 from .library import lib
 from .options import Config, Key, config_bytes, key_bytes, set_options, value_bytes
 from .times import Duration, Instant, _Never, timeout_ms
+from .written import Written
 
 _get_into = lib.tc_get_into
 _ValuePointer = ctypes.POINTER(_native.Value)
@@ -170,7 +171,7 @@ class Cache(AsyncMethods):
         sliding: Duration | None = None,
         expected_version: int | None = None,
         local_only: bool = False,
-    ) -> int:
+    ) -> Written:
         """Store bytes in both tiers. The earliest of all limits holds.
 
         Args:
@@ -183,7 +184,7 @@ class Cache(AsyncMethods):
             local_only: Keep it in this process, off L2.
 
         Returns:
-            The version written; 0 when it had expired already.
+            The version written, an int that also says whether it is owed to L2; 0 when it had expired already.
 
         Raises:
             Conflict: ``expected_version`` is not what is there; nothing was written.
@@ -196,23 +197,27 @@ class Cache(AsyncMethods):
         """
         key, data, version = key_bytes(key), value_bytes(value), ctypes.c_uint64()
         options = set_options(ttl, expires_at, sliding, expected_version, local_only)
-        check(lib.tc_set(self._handle, key, len(key), data, len(data), options, ctypes.byref(version)))
-        return version.value
+        status = check(lib.tc_set(self._handle, key, len(key), data, len(data), options, ctypes.byref(version)))
+        return Written(version.value, status)
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Key) -> bool:
         """Remove an entry from both tiers. It need not exist.
 
         Args:
             key: str or bytes.
+
+        Returns:
+            Whether it is gone from L2; False while that is owed, and then nobody finds it here any more.
 
         Raises:
             L2Error: L2 failed and the removal could not be kept for later.
 
         Example:
             >>> cache.remove("alice")
+            True
         """
         key = key_bytes(key)
-        check(lib.tc_remove(self._handle, key, len(key)))
+        return check(lib.tc_remove(self._handle, key, len(key))) == Status.OK
 
     def touch(self, key: Key) -> bool:
         """Renew a sliding entry without reading it.
