@@ -33,7 +33,8 @@ _closers: dict[int, weakref.finalize[..., Cache]] = {}
 
 def _close(handle: int) -> int:
     _closers.pop(handle, None)
-    return lib.tc_close(handle)
+    status: int = lib.tc_close(handle)
+    return status
 
 
 @atexit.register
@@ -103,7 +104,7 @@ class Cache(AsyncMethods):
             key_bytes(key)
             raise
         if status == _OK or status == _DEGRADED:
-            data = array[: length.value]
+            data: bytes = array[: length.value]
             buffers.free.append(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
@@ -314,7 +315,8 @@ class Cache(AsyncMethods):
         """
         pointer = _ValuePointer()
         check(lib.tc_stats(self._handle, ctypes.byref(pointer)))
-        return json.loads(take(pointer))
+        stats: dict[str, Any] = json.loads(take(pointer))
+        return stats
 
     def protect(self, key: Key, data: Union[bytes, bytearray, memoryview]) -> bytes:
         """Seal ``data`` for ``key`` under the active key of the ring, as ``set`` would, and store nothing.
@@ -373,9 +375,8 @@ class Cache(AsyncMethods):
         Example:
             >>> cache.on_log(Level.WARN)
         """
-        if isinstance(sink, Level):
-            sink, level = callbacks.to_logging, sink
-        self._register(lambda *c: lib.tc_on_log(self._handle, level, *c), callbacks.on_log, _native.LogFn, sink)
+        receiver, least = (callbacks.to_logging, sink) if isinstance(sink, Level) else (sink, level)
+        self._register(lambda *c: lib.tc_on_log(self._handle, least, *c), callbacks.on_log, _native.LogFn, receiver)
 
     @staticmethod
     def _register(register: Any, function: Any, kind: Any, callback: Any) -> None:

@@ -20,6 +20,7 @@ class Written(int):
     owed: bool
 
     def __new__(cls, version: int, status: int = Status.OK) -> Written:
+        """Of a ``version``, as the library's ``status`` says."""
         written = super().__new__(cls, version)
         written.owed = status == Status.DEGRADED
         return written
