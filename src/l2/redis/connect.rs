@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::diagnosis::{of_error, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
+use super::socket::Socket;
 use super::watched::{FirstError, Watched};
 use super::{feed, layout, tls};
 use crate::clock;
@@ -76,11 +77,12 @@ async fn begin(
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            greet(wanted, stream, pushes).await
+            greet(wanted, Socket::new(stream), pushes).await
         }
         Link::Tcp { host, port, is_tls } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
+            let stream = Socket::new(stream);
             if !is_tls {
                 return greet(wanted, stream, pushes).await;
             }

@@ -12,6 +12,7 @@ mod link;
 mod names;
 mod replay;
 mod scripts;
+pub mod socket;
 mod tls;
 mod wait;
 mod watched;
