@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use quick_cache::sync::Cache as Table;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
+use crate::defect;
 use crate::entry::{Entry, Key, cost_bytes};
 use crate::sync::{Mutex, MutexGuard, lock, step};
 
@@ -126,6 +127,7 @@ impl L1 {
 
     /// Stores `entry` in place of what was under its key. Call it with the [`L1::turn`] of its slot.
     pub fn put(&self, entry: Entry, arrival: Arrival) {
+        defect::point("l1-put");
         // Replaced in its place an entry would keep its place in the queue, which may be the first to go.
         if arrival == Arrival::Written || self.table.contains_key(&Key(entry.key())) {
             self.table.remove(&Key(entry.key()));

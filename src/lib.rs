@@ -22,7 +22,7 @@
 //! | [`config`] | the JSON document |
 //! | [`entry`] | an entry, its layout in memory, until when it lives |
 //! | [`runtime`] | the threads |
-//! | [`error`], [`clock`], [`log`], [`stats`], [`sync`] | what every room may use |
+//! | [`error`], [`clock`], [`timestamp`], [`regular`], [`log`], [`stats`], [`sync`], [`defect`] | what every room may use |
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod crypto;
+pub mod defect;
 pub mod entry;
 pub mod epoch;
 pub mod error;
@@ -39,7 +40,9 @@ pub mod journal;
 pub mod l1;
 pub mod l2;
 pub mod log;
+pub mod regular;
 pub mod resilience;
 pub mod runtime;
 pub mod stats;
 pub mod sync;
+pub mod timestamp;

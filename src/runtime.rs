@@ -19,6 +19,8 @@ pub use threads::unblock_in_child;
 use threads::{no_thread, start, without_signals};
 
 const IDLE: Duration = Duration::from_secs(5);
+/// Who looks up names and reads files for links: so many must hang before a link waits that has nothing to do with them.
+const HELPERS: usize = 8;
 /// Between two tendings.
 pub const TENDING: Duration = Duration::from_millis(500);
 
@@ -133,9 +135,9 @@ impl Runtime {
         if let Some(running) = &*io {
             return Ok(running.handle().clone());
         }
-        // One worker: a second adds contention and no speed. Its own helpers look up the names of hosts.
+        // One worker: a second adds contention and no speed. Its helpers look up the names of hosts and read files.
         let mut thread = tokio::runtime::Builder::new_multi_thread();
-        thread.worker_threads(1).max_blocking_threads(2).thread_name("tc-io").enable_io().enable_time();
+        thread.worker_threads(1).max_blocking_threads(HELPERS).thread_name("tc-io").enable_io().enable_time();
         let running = without_signals(|_| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
         Ok(io.insert(running).handle().clone())
     }

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What every room may use.
-const GROUND: [&str; 5] = ["error", "clock", "log", "stats", "sync"];
+const GROUND: [&str; 8] = ["error", "clock", "timestamp", "regular", "log", "stats", "sync", "defect"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
@@ -29,6 +29,9 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("stats", &[]),
     ("log", &[]),
     ("clock", &[]),
+    ("timestamp", &[]),
+    ("defect", &[]),
+    ("regular", &[]),
     ("sync", &[]),
     ("error", &[]),
 ];

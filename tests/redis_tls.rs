@@ -114,6 +114,9 @@ fn each_refusal_is_denied_and_says_what_is_wrong() {
         denied(&old, ours()),
         denied(&asks, ours()),
     ];
+    // What a person needs who has to renew it: whose it is, and since when.
+    assert!(messages[1].contains("issued for cache.example, and"), "{}", messages[1]);
+    assert!(messages[2].contains("expired at 2021-01-01T00:00:00Z"), "{}", messages[2]);
     let of_its_port =
         |message: &String| message.split(|letter: char| letter.is_ascii_digit()).collect::<Vec<_>>().concat();
     let distinct: HashSet<_> = messages.iter().map(of_its_port).collect();

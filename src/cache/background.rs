@@ -114,7 +114,10 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
-        if matches!(found, Some((_, Ok(_)))) {
+        // This may be the thread of the link: what may read a file goes on elsewhere.
+        if let Some((_, Ok(stored))) = &found
+            && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))
+        {
             return self.end(found);
         }
         let cache = Arc::clone(&self.cache);

@@ -5,13 +5,14 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
-use super::Cache;
+use super::{Cache, Over};
 use crate::config::Encryption;
 use crate::config::redis::Source;
 use crate::crypto::{Ring, files, wrap::UnwrapKeys};
@@ -21,12 +22,15 @@ use crate::runtime::lock;
 
 /// Between two readings of the ring because of keys that are not in it.
 const PACE: Duration = Duration::from_secs(5);
+/// How long a reading is waited for: far longer than it takes, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The ring in use, and what is known of its sources.
 #[derive(Default)]
 pub(super) struct Keys {
     ring: ArcSwapOption<Ring>,
     reading: Mutex<Reading>,
+    is_reading: AtomicBool,
 }
 
 /// What is known of the sources of the ring.
@@ -127,7 +131,7 @@ impl Keys {
     pub fn new(loaded: Loaded, log: &Logger) -> Keys {
         warn(log, &loaded.warnings);
         let reading = Reading { files: loaded.files, ..Reading::default() };
-        Keys { ring: loaded.ring.into(), reading: Mutex::new(reading) }
+        Keys { ring: loaded.ring.into(), reading: Mutex::new(reading), ..Keys::default() }
     }
 
     /// The same ring in a forked child, whose memory has to be locked anew.
@@ -140,12 +144,18 @@ impl Keys {
         let unseen = |mark: Mark| Mark { state: None, ..mark };
         let files = marks(encryption).into_iter().map(unseen).collect();
         let reading = Reading { files, ..Reading::default() };
-        Keys { ring: ring.into(), reading: Mutex::new(reading) }
+        Keys { ring: ring.into(), reading: Mutex::new(reading), ..Keys::default() }
     }
 
     /// Why the last reading was of no use, if it was not.
     pub fn problem(&self) -> Option<String> {
         lock(&self.reading).problem.clone()
+    }
+
+    fn has_changed(&self) -> bool {
+        let paths: Vec<_> = lock(&self.reading).files.iter().map(|mark| mark.path.clone()).collect();
+        let now: Vec<_> = paths.iter().map(|path| Mark::of(path)).collect();
+        lock(&self.reading).files != now
     }
 
     pub fn ring(&self) -> Option<Arc<Ring>> {
@@ -168,7 +178,7 @@ fn warn(log: &Logger, warnings: &[String]) {
 }
 
 impl Cache {
-    pub(super) fn may_read_ring_again(&self) -> bool {
+    fn may_read_ring_again(&self) -> bool {
         let mut reading = lock(&self.keys.reading);
         let is_due = reading.asked_at.is_none_or(|at| at.elapsed() >= PACE);
         if is_due {
@@ -179,19 +189,51 @@ impl Cache {
 
     /// Reads the ring again if one of its files is another than the one that was read.
     pub(super) fn watch_ring(&self) {
-        let is_changed = lock(&self.keys.reading).files.iter().any(|mark| Mark::of(&mark.path) != *mark);
-        if is_changed {
-            self.read_ring_again();
+        if !lock(&self.keys.reading).files.is_empty() {
+            self.begin_reading(false);
+        }
+    }
+
+    /// Reads the ring again because of an entry under a key that is not in it, and waits for whoever does.
+    pub(super) fn seek_key(&self) {
+        if self.may_read_ring_again() {
+            self.begin_reading(true);
+        }
+        let is_over = || !self.keys.is_reading.load(Ordering::Acquire);
+        self.signal.wait_until(Instant::now() + PATIENCE, is_over);
+    }
+
+    /// Has the ring read, `always` or where it has changed, unless somebody does. On a worker: the files may lie on
+    /// something that hangs.
+    fn begin_reading(&self, always: bool) {
+        if self.keys.is_reading.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let read = move |me: Arc<Cache>| {
+            let over = Over(&me.keys.is_reading);
+            if always || me.keys.has_changed() {
+                me.read_ring_again();
+            }
+            drop(over);
+            me.signal.notify();
+        };
+        let begun = self.me.upgrade().map(|me| self.runtime.workers.run(Box::new(move || read(me))));
+        if !matches!(begun, Some(Ok(()))) {
+            self.keys.is_reading.store(false, Ordering::Release);
         }
     }
 
     /// A ring that cannot be read leaves the one in use where it is.
-    pub(super) fn read_ring_again(&self) {
-        let mut reading = lock(&self.keys.reading);
-        // Under the lock, so that the ring of an older document never takes the place of a newer one's.
+    fn read_ring_again(&self) {
         let config = self.config.load_full();
         let files = marks(&config.encryption);
-        match load(&config.encryption) {
+        let loaded = load(&config.encryption);
+        let mut reading = lock(&self.keys.reading);
+        // A newer document has brought its own, or is about to.
+        if !Arc::ptr_eq(&config, &self.config.load()) {
+            return;
+        }
+        match loaded {
             Ok(loaded) => {
                 let warnings = loaded.warnings.clone();
                 let is_changed = self.keys.take(&mut reading, loaded);

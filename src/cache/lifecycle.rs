@@ -15,6 +15,7 @@ use super::{Cache, HookHolder, owed};
 use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
+use crate::defect;
 use crate::error::Result;
 use crate::journal::Journal;
 use crate::l1::L1;
@@ -259,6 +260,7 @@ impl Cache {
 impl Tended for Cache {
     fn tend(&self) {
         if !self.signal.is_closing() {
+            defect::point("tend");
             // First, because the tiers may take their time.
             self.probe();
             self.tend_tiers();

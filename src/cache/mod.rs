@@ -15,7 +15,7 @@ mod statistics;
 mod write;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
@@ -73,6 +73,15 @@ pub struct Cache {
 }
 
 struct HookHolder(Arc<dyn Hook>);
+
+/// What is done by one at a time is over, however it ended.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// What a set asks for.
 #[derive(Clone, Copy, Debug, Default)]

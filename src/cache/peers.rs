@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Cache;
+use super::{Cache, Over};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::ring::KeyState;
@@ -148,15 +148,6 @@ impl Peer {
             && is_id(&self.active)
             && self.opens.len() <= MOST_KEYS
             && self.opens.iter().all(is_id)
-    }
-}
-
-/// An announcement is over, however it ended.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }
 

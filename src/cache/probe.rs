@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Cache;
 use crate::config::Config;
+use crate::defect;
 use crate::l2::{Attempt, Failure, Store};
 use crate::runtime::TENDING;
 
@@ -48,6 +49,7 @@ impl Cache {
             }
             let config = self.config.load();
             let pass = self.circuit.begin_probe(&config.resilience);
+            defect::point("probe");
             let answer = self.ask(store.as_ref(), &config);
             self.circuit.end_probe(pass, answer, &config.resilience, &self.log);
         }

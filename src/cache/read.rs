@@ -10,6 +10,7 @@ use super::flight::Landed;
 use super::{Answer, Cache};
 use crate::clock;
 use crate::config::Config;
+use crate::defect;
 use crate::entry::{self, Entry, Parts, Tier};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
@@ -208,6 +209,7 @@ impl Cache {
         epoch: Epoch,
         found: std::result::Result<Option<Stored>, Failure>,
     ) -> Landed {
+        defect::point("found");
         let Some(stored) = found? else {
             count(&self.stats.l2_misses);
             self.l1.remove_shared(key);
@@ -215,6 +217,7 @@ impl Cache {
         };
         count(&self.stats.l2_hits);
         let config = self.config.load();
+        self.check_found(&stored, &config)?;
         let Some((stored, flags)) = self.unsealed(key, stored, &config)? else {
             self.l1.remove_shared(key);
             return Ok(None);

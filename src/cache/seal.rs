@@ -12,6 +12,7 @@ use super::Cache;
 use crate::clock;
 use crate::config::{Config, Unreadable};
 use crate::crypto::{self, Context, Foreign, Refusal, Ring, Stamp, ring::KeyState};
+use crate::defect;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::l2::Stored;
@@ -47,6 +48,7 @@ impl Cache {
         expires_at_ms: i64,
         config: &Config,
     ) -> Result<Cow<'a, [u8]>> {
+        defect::point("seal");
         let Some(ring) = self.keys.ring() else { return Ok(Cow::Borrowed(data)) };
         let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
         let stamp = Stamp { version, created_at_ms: clock::unix_ms(), expires_at_ms, flags: 0 };
@@ -94,6 +96,20 @@ impl Cache {
         entry.ok_or_else(|| Error::out_of_memory(opened.bytes.len())).map(Some)
     }
 
+    /// What somebody else has put into L2 may be longer than a value may be here.
+    pub(super) fn check_found(&self, stored: &Stored, config: &Config) -> Result<()> {
+        let seal = if crypto::is_envelope(&stored.bytes) { crypto::envelope::OVERHEAD } else { 0 };
+        let (len, limit) = (stored.bytes.len().saturating_sub(seal), config.limits.max_value_bytes);
+        if len <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "L2 holds a value of {len} bytes under this key; limits.max_value_bytes allows {limit}. Raise it, or store or \
+             remove the key."
+        );
+        Err(Error::new(Kind::ValueTooLarge, message))
+    }
+
     /// What L2 holds of `key`, opened, and the flags of its value; nothing when it has ended by what is sealed in it, or
     /// when it cannot be opened and the document calls that a miss.
     pub(super) fn unsealed(
@@ -117,6 +133,7 @@ impl Cache {
         bytes: &[u8],
         config: &Config,
     ) -> std::result::Result<Option<crypto::Opened>, Refusal> {
+        defect::point("open");
         let context = Context { namespace: config.l2.key_prefix.as_bytes(), name: key };
         let ring = self.keys.ring();
         let tried = ring.as_ref().map(Arc::as_ptr);
@@ -124,15 +141,18 @@ impl Cache {
         if !matches!(opened, Err(Refusal::UnknownKey { .. } | Refusal::MissingUnwrapKey { .. })) {
             return opened;
         }
-        if self.may_read_ring_again() {
-            self.read_ring_again();
-        }
+        self.seek_key();
         // Somebody else may have read it in the meantime.
         let ring = self.keys.ring();
         if ring.as_ref().map(Arc::as_ptr) == tried {
             return opened;
         }
         self.open_with(ring, &context, bytes, config)
+    }
+
+    /// Whether `bytes` are sealed under a key that is not here, for which the ring would be read again.
+    pub(super) fn misses_a_key(&self, bytes: &[u8]) -> bool {
+        self.keys.ring().is_some_and(|ring| crypto::misses_a_key(&ring, bytes))
     }
 
     /// `None` where what lies there is what callers get.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
@@ -158,6 +158,13 @@ fn database(url: &Url, path: &str) -> Result<i64, String> {
 }
 
 impl Redis {
+    /// The files that are read for every link.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let secrets = [&self.username, &self.password].into_iter().flatten().filter_map(Source::file);
+        let ours = self.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        secrets.chain(self.ca_file.iter().chain(ours).map(PathBuf::as_path))
+    }
+
     pub(super) fn from_settings(settings: &Settings) -> Redis {
         let address = Address::parse(&settings.text("/l2/url")).expect("its shape was checked");
         let path = |pointer| settings.is_given(pointer).then(|| PathBuf::from(settings.text(pointer)));

@@ -3,11 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::reader::Settings;
+use crate::regular::Regular;
+
+/// Far longer than any user, password or key ring.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Where a secret comes from. It is read again whenever it is needed.
 #[derive(Clone, PartialEq)]
@@ -21,6 +25,12 @@ pub enum Source {
 }
 
 impl Source {
+    /// The file, where it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        if let Source::File(path) = self { Some(path) } else { None }
+    }
+
     /// The secret; or why it cannot be had, as a sentence.
     ///
     /// # Errors
@@ -32,9 +42,9 @@ impl Source {
                 .map(Zeroizing::new)
                 .map_err(|_| format!("The environment variable {name} is not set to a text; set it.")),
             Source::File(path) => {
-                let mut secret = std::fs::read_to_string(path)
-                    .map(Zeroizing::new)
-                    .map_err(|error| format!("The file {} cannot be read ({error}).", path.display()))?;
+                let text = Regular::open(path).and_then(|file| file.read_text(MAX_BYTES));
+                let mut secret =
+                    text.map_err(|complaint| format!("The file {} {complaint}", path.display()))?;
                 if secret.ends_with('\n') {
                     secret.pop();
                     if secret.ends_with('\r') {

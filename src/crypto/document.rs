@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::key::from_hex;
 use super::wrap::{self, Recipient, UnwrapKeys, Wrapped};
-use super::{KeyId, Material, timestamp};
+use super::{KeyId, Material};
+use crate::timestamp;
 
 /// The longest ring.
 pub const MAX_BYTES: usize = 1 << 20;

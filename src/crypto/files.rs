@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::ring::MAX_BYTES;
 use super::wrap::UnwrapKeys;
 use crate::error::{Error, Kind, Result};
+use crate::regular::Regular;
 
 const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_READ: u32 = 0o044;
@@ -35,15 +36,8 @@ pub fn read(path: &Path, is_strict: bool) -> Result<Private> {
     let shown = path.display();
     let refused =
         |complaint: String| Error::new(Kind::InvalidConfig, format!("The file {shown} {complaint}"));
-    let unreadable = |error: std::io::Error| refused(format!("cannot be read ({error})."));
-    // A pipe without a writer would keep us waiting for ever.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
-    // Of the open file, because the one at its path may be another by now.
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(refused("is not a regular file; name one that is.".into()));
-    }
-    let mode = metadata.permissions().mode();
+    let file = Regular::open(path).map_err(refused)?;
+    let mode = file.metadata.permissions().mode();
     let readable = mode & OTHERS_READ != 0;
     if mode & OTHERS_WRITE != 0 {
         let mode = mode & 0o777;
@@ -64,7 +58,7 @@ pub fn read(path: &Path, is_strict: bool) -> Result<Private> {
             "The file {shown} can be read by its group or by others (mode {mode:04o}); chmod 600 {shown}."
         )
     });
-    let text = read_text(file, metadata.len()).map_err(refused)?;
+    let text = file.read_text(MAX_BYTES).map_err(refused)?;
     Ok(Private { text, warning })
 }
 
@@ -197,28 +191,6 @@ fn unwritten(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
     let message = format!("The file {shown} cannot be written ({error}); nothing was changed.");
     Error::new(Kind::InvalidConfig, message)
-}
-
-/// Into one buffer that never grows, so that no copy of the secret is left behind.
-fn read_text(file: File, length: u64) -> std::result::Result<Zeroizing<String>, String> {
-    let too_long = || format!("has more than {MAX_BYTES} bytes.");
-    let expected = usize::try_from(length).ok().filter(|length| *length <= MAX_BYTES).ok_or_else(too_long)?;
-    let mut bytes = Zeroizing::new(vec![0; expected + 1]);
-    let mut filled = 0;
-    let mut file = file;
-    loop {
-        match file.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("cannot be read ({error}).")),
-        }
-        if filled > expected {
-            return Err("grew while it was read; was it still being written?".into());
-        }
-    }
-    let text = std::str::from_utf8(&bytes[..filled]).map_err(|_| "is not UTF-8.".to_owned())?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ mod locked;
 mod pem;
 mod refusal;
 pub mod ring;
-pub mod timestamp;
 pub mod wrap;
 
 use subtle::ConstantTimeEq;
@@ -123,6 +122,19 @@ pub fn open(ring: &Ring, context: &Context<'_>, bytes: &[u8]) -> std::result::Re
         return Err(Refusal::Broken { what: "its value does not match its tag", id: Some(id) });
     }
     Ok(Opened { bytes: Secret::from(std::mem::take(&mut *plaintext)), stamp: envelope.stamp, is_retired })
+}
+
+/// Whether `bytes` have the form of what this library seals.
+#[must_use]
+pub fn is_envelope(bytes: &[u8]) -> bool {
+    Envelope::parse(bytes).is_ok()
+}
+
+/// Whether `bytes` are sealed under a key that `ring` does not have, or cannot unwrap.
+#[must_use]
+pub fn misses_a_key(ring: &Ring, bytes: &[u8]) -> bool {
+    let is_missing = |key| matches!(ring.find(key), Lookup::Unknown | Lookup::Wrapped(_));
+    take_apart(bytes).is_ok_and(|envelope| envelope.suite != CLEAR && is_missing(envelope.key))
 }
 
 /// What `bytes` hold for a cache that accepts plain text: an envelope of the clear suite for `context`, with its

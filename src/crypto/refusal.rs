@@ -5,8 +5,9 @@
 use std::fmt;
 
 use super::wrap::Recipient;
-use super::{Foreign, KeyId, timestamp};
+use super::{Foreign, KeyId};
 use crate::error::{Error, Kind};
+use crate::timestamp;
 
 /// The keys of a ring, by name, as they were when it refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

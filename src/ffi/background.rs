@@ -11,6 +11,7 @@ use super::guard::{self, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
 use super::{arguments, callbacks, handle, value};
 use crate::cache::{Answer, Cache, InProgress, SetOutcome};
+use crate::defect;
 use crate::entry::{Entry, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::resilience;
@@ -201,7 +202,10 @@ fn start(
     let callbacks = Arc::clone(&runtime.callbacks);
     let (started, is_deciding) = (Instant::now(), resilience::is_deciding());
     let job = move || {
-        let work = || resilience::as_deciding(is_deciding, || work(&cache, started));
+        let work = || {
+            defect::point("work");
+            resilience::as_deciding(is_deciding, || work(&cache, started))
+        };
         completion.set_outcome(catch_unwind(AssertUnwindSafe(work)).ok());
         drop(cache);
         drop(working);

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::defect;
 use crate::l2::{Class, Failure};
 
 /// How much is owed.
@@ -34,6 +35,7 @@ impl Bounds {
     /// What is owed when a record of `cost_bytes` joins what is `owed`, in the place of one that cost `freed_bytes`, or
     /// why it may not. What does not make it more is always welcome.
     pub fn admit(&self, owed: Owed, cost_bytes: u64, freed_bytes: Option<u64>) -> Result<Owed, Failure> {
+        defect::point("owe");
         let max_bytes = self.max_bytes.load(Ordering::Relaxed);
         let max_entries = self.max_entries.load(Ordering::Relaxed);
         let entries = owed.entries + u64::from(freed_bytes.is_none());

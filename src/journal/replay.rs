@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
 use super::record::{Change, Record};
 use super::verdict::{Because, Verdict, is_old, verdict};
 use super::{Journal, Turn};
+use crate::defect;
 use crate::l2::replay::{Answers, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -105,6 +106,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let batch = turn.batch(after, BATCH, self.attempt())?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.sequence;
+            defect::point("replay");
             let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();
             pass.refused += (batch.len() - tried.len()) as u64;
@@ -190,6 +192,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// Counts, tells, and settles what has been decided.
     fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
+        let (mut written, mut lost) = (0, Vec::new());
         let mut failed = None;
         for (due, end) in ends {
             let end = match end {
@@ -197,18 +200,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 end => Ok(end),
             };
             match end {
-                Ok(End::Written) => {
-                    pass.replayed += 1;
-                    count(&journal.progress.replayed);
-                }
-                Ok(End::Lost(because)) => {
-                    pass.superseded += 1;
-                    count(&journal.progress.superseded);
-                    self.log.write(Level::Info, "journal", || {
-                        let key = self.log.key(&due.key);
-                        format!("The owed write of {key} was given up: {}.", because.words())
-                    });
-                }
+                Ok(End::Written) => written += 1,
+                Ok(End::Lost(because)) => lost.push((due, because)),
                 Ok(End::Contended | End::Refused(_)) => {
                     pass.refused += 1;
                     continue;
@@ -222,8 +215,24 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             settled.push((&due.key[..], due.sequence));
         }
         // A later write of a key stays owed.
-        if !settled.is_empty() {
-            journal.ledger.settle(&settled, self.attempt())?;
+        let crossed_out =
+            if settled.is_empty() { Ok(0) } else { journal.ledger.settle(&settled, self.attempt()) };
+        if let Err(failure) = crossed_out {
+            // On a disk that is full nothing can be taken away either. What is owed behind it must not wait for that.
+            pass.refused += settled.len() as u64;
+            self.log.write(Level::Warn, "journal", || {
+                format!("What L2 has by now cannot be crossed out, and will be brought again: {failure}")
+            });
+            return failed.map_or(Ok(()), Err);
+        }
+        pass.replayed += written;
+        journal.progress.replayed.fetch_add(written, Ordering::Relaxed);
+        pass.superseded += lost.len() as u64;
+        for (due, because) in lost {
+            count(&journal.progress.superseded);
+            self.log.write(Level::Info, "journal", || {
+                format!("The owed write of {} was given up: {}.", self.log.key(&due.key), because.words())
+            });
         }
         failed.map_or(Ok(()), Err)
     }

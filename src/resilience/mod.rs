@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::circuit::{Circuit, Pass};
 use crate::config::Resilience;
+use crate::defect;
 use crate::error::Kind;
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -156,6 +157,7 @@ impl Call<'_> {
                 Some(made) => made,
                 None => match (self.circuit.enter(), last.take()) {
                     (Ok(pass), _) => {
+                        defect::point("attempt");
                         let deadline = Instant::now() + share;
                         (pass, operation(Attempt { deadline, is_closing: &is_closing }))
                     }
@@ -246,6 +248,7 @@ impl Call<'_> {
         let (reply, signal) = (Arc::clone(&answer), Arc::clone(self.signal));
         let in_callback = self.signal.expect_callback();
         let asked = self.runtime.deciders.run(Box::new(move || {
+            defect::point("decide");
             let decision = catch_unwind(AssertUnwindSafe(|| as_deciding(true, || hook.decide(&failed))));
             *lock(&reply) = Some(decision.unwrap_or(Decision::Default));
             signal.notify();

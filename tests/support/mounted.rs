@@ -1,5 +1,7 @@
 //! File systems that a test mounts, where it may.
 
+#![allow(dead_code)]
+
 use std::path::Path;
 use std::process::Command;
 

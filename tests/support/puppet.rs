@@ -26,9 +26,19 @@ impl Puppet {
         Puppet::with(document, Stdio::inherit())
     }
 
+    /// As [`Puppet::start`], by way of another program: what it is called with, and what it calls the puppet after.
+    pub fn within(words: &[&str], document: &str) -> Puppet {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(program());
+        Puppet::by(command, document, Stdio::inherit())
+    }
+
     /// As [`Puppet::start`], with what it complains of going to `errors`.
     pub fn with(document: &str, errors: Stdio) -> Puppet {
-        let mut command = Command::new(program());
+        Puppet::by(Command::new(program()), document, errors)
+    }
+
+    fn by(mut command: Command, document: &str, errors: Stdio) -> Puppet {
         command.arg(".").arg(document).stderr(errors).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a puppet");
         let input = child.stdin.take().expect("its input");

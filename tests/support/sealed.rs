@@ -34,6 +34,12 @@ impl Sqlite {
         Sqlite(Shared::new())
     }
 
+    /// Writes `value`, as SQL spells it, into a column of an entry; whether the schema lets anybody do that.
+    pub fn alter(&self, name: &str, column: &str, value: &str) -> bool {
+        let write = format!("UPDATE entries SET {column} = {value} WHERE key = ?1");
+        self.connection().execute(&write, [name.as_bytes()]).is_ok_and(|rows| rows == 1)
+    }
+
     fn connection(&self) -> Connection {
         let connection = Connection::open(self.0.database()).expect("the database");
         connection.busy_timeout(GENEROUS).expect("patience");

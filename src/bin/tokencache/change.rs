@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use tokencache::clock;
 use tokencache::crypto::edit::Edit;
 use tokencache::crypto::files::{self, Held};
 use tokencache::crypto::ring::KeyState;
 use tokencache::crypto::wrap::{Recipient, UnwrapKeys, Wrapper};
-use tokencache::crypto::{KeyId, Material, timestamp};
+use tokencache::crypto::{KeyId, Material};
+use tokencache::{clock, timestamp};
 
 use crate::arguments::Arguments;
 use crate::output::{note, say};

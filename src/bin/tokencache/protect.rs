@@ -4,11 +4,11 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use tokencache::clock;
 use tokencache::crypto::envelope::OVERHEAD;
 use tokencache::crypto::ring::KeyState;
 use tokencache::crypto::wrap::Recipient;
-use tokencache::crypto::{self, Context, Refusal, Ring, Stamp, TOMBSTONE, timestamp};
+use tokencache::crypto::{self, Context, Refusal, Ring, Stamp, TOMBSTONE};
+use tokencache::{clock, timestamp};
 use zeroize::Zeroizing;
 
 use crate::arguments::Arguments;

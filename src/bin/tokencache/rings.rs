@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tokencache::clock;
 use tokencache::crypto::edit::{Edit, Entry};
 use tokencache::crypto::ring::KeyState;
 use tokencache::crypto::wrap::{UnwrapKeys, Wrapper};
-use tokencache::crypto::{KeyId, files, timestamp};
+use tokencache::crypto::{KeyId, files};
+use tokencache::{clock, timestamp};
 
 use crate::output::{Look, note};
 use crate::{Failure, output};

@@ -2,27 +2,28 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
-use redis::{
-    AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value, cmd, pipe,
-};
+use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisError, Value, cmd, pipe};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::diagnosis::{of_error, of_io, of_server};
+use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
+use super::papers::{Desk, Papers};
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
-use super::{feed, layout, tls};
+use super::{feed, layout};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
+use crate::defect;
 use crate::l2::{Class, Failure};
 
 /// After so long without an acknowledgement of what was sent, the kernel gives a link up.
@@ -48,7 +49,9 @@ pub(super) struct Connected {
 /// What a link is asked to be.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub redis: &'a Redis,
+    pub redis: &'a Arc<Redis>,
+    /// Where its files are read.
+    pub desk: &'a Desk,
     /// The changes of which keys are to be told.
     pub prefix: &'a str,
 }
@@ -59,16 +62,19 @@ pub(super) async fn connect(
     wanted: Wanted<'_>,
     pushes: impl AsyncPushSender + Clone,
 ) -> Result<Connected, Failure> {
-    if let Some(connected) = begin(wanted, Some(pushes.clone())).await? {
+    defect::point("connect");
+    let papers = Papers::of(wanted.redis, wanted.desk).await?;
+    if let Some(connected) = begin(wanted, &papers, Some(pushes.clone())).await? {
         return Ok(connected);
     }
-    let connected = begin(wanted, None::<fn(PushInfo) -> Result<(), SendError>>).await?;
+    let connected = begin(wanted, &papers, None::<fn(PushInfo) -> Result<(), SendError>>).await?;
     connected.ok_or_else(|| feed::old(&wanted.redis.address))
 }
 
 /// One connection; none where the other side does not know the protocol that `pushes` takes.
 async fn begin(
     wanted: Wanted<'_>,
+    papers: &Papers,
     pushes: Option<impl AsyncPushSender>,
 ) -> Result<Option<Connected>, Failure> {
     let redis = wanted.redis;
@@ -77,23 +83,21 @@ async fn begin(
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            greet(wanted, Socket::new(stream), pushes).await
+            greet(wanted, papers, Socket::new(stream), pushes).await
         }
-        Link::Tcp { host, port, is_tls } => {
+        Link::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
             let stream = Socket::new(stream);
-            if !is_tls {
-                return greet(wanted, stream, pushes).await;
-            }
+            let Some(tls) = &papers.tls else { return greet(wanted, papers, stream, pushes).await };
             let name = ServerName::try_from(host.clone()).map_err(|_| {
                 Failure::new(
                     Class::Denied,
                     format!("{address} has no host name that a certificate could vouch for."),
                 )
             })?;
-            let stream = tls::connector(redis)?.connect(name, stream).await;
-            greet(wanted, stream.map_err(|error| failed(&error))?, pushes).await
+            let stream = tls.connect(name, stream).await;
+            greet(wanted, papers, stream.map_err(|error| failed(&error))?, pushes).await
         }
     }
 }
@@ -107,6 +111,7 @@ fn harden(stream: &TcpStream) -> std::io::Result<()> {
 
 async fn greet<S>(
     wanted: Wanted<'_>,
+    papers: &Papers,
     stream: S,
     pushes: Option<impl AsyncPushSender>,
 ) -> Result<Option<Connected>, Failure>
@@ -118,11 +123,12 @@ where
     let stream = Watched { stream, address, first: first.clone(), pulse: pulse.clone() };
     // One system call reads what many requests were answered.
     let stream = BufReader::with_capacity(READ_BYTES, stream);
-    first.ends(introduce(wanted, stream, pulse, pushes)).await
+    first.ends(introduce(wanted, papers, stream, pulse, pushes)).await
 }
 
 async fn introduce<S>(
-    Wanted { redis, prefix }: Wanted<'_>,
+    Wanted { redis, prefix, .. }: Wanted<'_>,
+    papers: &Papers,
     stream: S,
     pulse: Pulse,
     pushes: Option<impl AsyncPushSender>,
@@ -137,14 +143,11 @@ where
     if let Some(pushes) = pushes {
         config = config.set_push_sender(pushes);
     }
-    let who = who_we_are(redis)?.set_protocol(if is_told {
-        ProtocolVersion::RESP3
-    } else {
-        ProtocolVersion::RESP2
-    });
+    let protocol = if is_told { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
+    let who = papers.who.clone().set_protocol(protocol);
     let (mut connection, driver) = match MultiplexedConnection::new_with_config(&who, stream, config).await {
         Err(error) if is_told && feed::is_old(&error) => return Ok(None),
-        made => made.map_err(failed)?,
+        made => made.map_err(|error| of_greeting(&redis.address, papers.user(), &error))?,
     };
     let driver = tokio::spawn(driver).abort_handle();
     let mut requests = pipe();
@@ -169,20 +172,6 @@ where
     // A server whose time may not be asked for is taken to share ours.
     let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
     Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed }))
-}
-
-/// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it
-/// expects one answer. Secrets are read now, so that a changed one works at the next attempt.
-fn who_we_are(redis: &Redis) -> Result<RedisConnectionInfo, Failure> {
-    let denied = |message| Failure::new(Class::Denied, message);
-    let mut introduction = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(username) = &redis.username {
-        introduction = introduction.set_username(username.read().map_err(denied)?.as_str());
-    }
-    if let Some(password) = &redis.password {
-        introduction = introduction.set_password(password.read().map_err(denied)?.as_str());
-    }
-    Ok(introduction)
 }
 
 fn server_ms(time: &Value) -> Option<i64> {

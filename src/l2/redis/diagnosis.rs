@@ -6,10 +6,12 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use redis::{RedisError, ServerError, Value};
+use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
 use crate::config::redis::Address;
 use crate::l2::{Class, Failure};
+use crate::timestamp;
 
 /// What the first word of a refusal means.
 const WORDS: [(&str, Class, &str); 20] = [
@@ -103,6 +105,19 @@ pub(super) fn refusal(answers: &[Value]) -> Option<&ServerError> {
     found
 }
 
+/// What an error of the greeting means, in which we said to be `user`.
+pub(super) fn of_greeting(address: &Address, user: &str, error: &RedisError) -> Failure {
+    let is_turned_away = error.kind() == redis::ErrorKind::AuthenticationFailed;
+    if is_turned_away || error.code() == Some("WRONGPASS") {
+        let message = format!(
+            "Redis at {address} does not let the user \"{user}\" in: it knows no such user with this password, or has \
+             disabled it."
+        );
+        return Failure::new(Class::Denied, message);
+    }
+    of_error(address, error)
+}
+
 /// What an error of the client means.
 pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
     if let Some(refusals) = error.clone().into_server_errors() {
@@ -111,10 +126,6 @@ pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
         }
     }
     match error.kind() {
-        redis::ErrorKind::AuthenticationFailed => {
-            let message = format!("Redis at {address} did not accept the user or the password.");
-            return Failure::new(Class::Denied, message);
-        }
         redis::ErrorKind::Server(_) => {
             return of_words(address, error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
         }
@@ -185,6 +196,16 @@ fn of_tls(address: &Address, error: &rustls::Error) -> Failure {
     Failure::new(Class::Denied, format!("No TLS link to Redis at {address}: {cause}."))
 }
 
+/// A name in a certificate, which comes as `DnsName("host")`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
+
+fn time(time: UnixTime) -> String {
+    timestamp::second(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
+}
+
 fn of_certificate(error: &CertificateError) -> String {
     use CertificateError as Bad;
     match error {
@@ -192,11 +213,17 @@ fn of_certificate(error: &CertificateError) -> String {
             "its certificate was issued by an authority that we do not trust; name its CA by l2.ca_file"
                 .into()
         }
-        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-            "its certificate was issued for another host name than the one in l2.url".into()
+        Bad::NotValidForNameContext { presented, .. } => format!(
+            "its certificate was issued for {}, and not for the host name in l2.url",
+            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+        ),
+        Bad::ExpiredContext { not_after, .. } => format!("its certificate expired at {}", time(*not_after)),
+        Bad::NotValidYetContext { not_before, .. } => {
+            format!(
+                "its certificate is not valid before {}; is the clock of this machine right?",
+                time(*not_before)
+            )
         }
-        Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".into(),
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "its certificate is not valid yet".into(),
         Bad::Revoked => "its certificate was revoked".into(),
         other => format!("its certificate cannot be accepted ({other:?})"),
     }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::link::{Link, Up};
 use super::{diagnosis, layout, wait};
+use crate::defect;
 use crate::l2::{Attempt, Class, Failure};
 
 /// What the server said, refusals among it, or why it said nothing.
@@ -31,6 +32,19 @@ pub(super) struct Letter {
     pub done: Heard,
 }
 
+/// What a link is of no use without, however it ends: by a defect, too.
+pub(super) struct Needed {
+    pub link: Link,
+    pub up: Up,
+}
+
+impl Drop for Needed {
+    fn drop(&mut self) {
+        let message = "The link to Redis was given up because of a defect in Tokencache.";
+        self.link.lose(&self.up, Failure::new(Class::Unreachable, message));
+    }
+}
+
 impl Link {
     /// Sends `requests` and waits for all answers, refusals of the server among them.
     pub fn ask(&self, up: &Up, requests: &Pipeline, attempt: Attempt<'_>) -> Answers {
@@ -43,6 +57,7 @@ impl Link {
     /// Sends what comes over `letters`, all that has come in one piece, until nobody can send any more. One task does
     /// it for all, because a task for each would write to the socket for each.
     pub async fn post(self, up: Up, mut letters: UnboundedReceiver<Letter>) {
+        let _needed = Needed { link: self.clone(), up: up.clone() };
         let mut under_way = FuturesUnordered::new();
         let mut is_open = true;
         poll_fn(move |context| {
@@ -64,6 +79,7 @@ impl Link {
         async move {
             let mut connection = up.connection.clone();
             let answers = connection.send_packed_commands(&letter.requests, 0, letter.requests.len());
+            defect::point("post");
             let answers = tokio::time::timeout_at(letter.deadline.into(), answers);
             let answers = match select(pin!(answers), pin!(link.closed())).await {
                 Either::Left((answers, _)) => link.weigh(&up, &letter.requests, answers.ok()),

@@ -6,6 +6,7 @@
 use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, Value, cmd};
 
 use crate::config::redis::Address;
+use crate::defect;
 use crate::l2::{Class, Failure, Witness};
 
 use super::diagnosis;
@@ -71,6 +72,7 @@ pub(super) fn refused(address: &Address, answer: &Value) -> Option<Failure> {
 
 /// Tells `witness` what the server says unasked.
 pub(super) fn tell(witness: &dyn Witness, push: &PushInfo) {
+    defect::point("push");
     if push.kind != PushKind::Invalidate {
         return;
     }

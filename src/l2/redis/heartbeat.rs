@@ -11,11 +11,13 @@ use futures_util::future::{Either, select};
 use redis::cmd;
 use tokio::sync::Notify;
 
+use super::exchange::Needed;
 use super::feed::Feed;
 use super::link::{Link, Up};
 use super::{diagnosis, feed};
 use crate::clock;
 use crate::config::Config;
+use crate::defect;
 use crate::l2::{Class, Failure};
 
 /// How much longer a link may leave a heartbeat unanswered, silent or with callers that wait in vain: a server that is
@@ -92,8 +94,10 @@ impl Heartbeat {
 impl Link {
     /// Asks the link of `up` again and again, until it is lost.
     pub(super) async fn watch(self, up: Up) {
+        let _needed = Needed { link: self.clone(), up: up.clone() };
         let mut feed = up.feed.clone();
         while self.is_up(&up) {
+            defect::point("heartbeat");
             let news = pin!(up.pulse.0.news.notified());
             let _ = tokio::time::timeout(self.heartbeat().every(), select(news, pin!(self.closed()))).await;
             match self.beat(&up, feed).await {

@@ -19,6 +19,7 @@ use super::connect::{Connected, Wanted, connect};
 use super::exchange::Letter;
 use super::feed::Feed;
 use super::heartbeat::{Heartbeat, Pulse};
+use super::papers::Desk;
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
 use crate::l2::{Attempt, Class, Failure, Hearing, Witness};
@@ -43,6 +44,7 @@ struct Shared {
     witness: Arc<dyn Witness>,
     prefix: String,
     heartbeat: Heartbeat,
+    desk: Desk,
     links: AtomicU64,
     attempts: AtomicU64,
     losses: AtomicU64,
@@ -107,6 +109,7 @@ impl Link {
             witness,
             prefix: config.l2.key_prefix.clone(),
             heartbeat: Heartbeat::new(config),
+            desk: Desk::default(),
             links: 0.into(),
             attempts: 0.into(),
             losses: 0.into(),
@@ -196,7 +199,7 @@ impl Link {
         let connecting = self.io.spawn({
             let (shared, redis) = (Arc::clone(&self.shared), Arc::clone(&redis));
             async move {
-                let wanted = Wanted { redis: &redis, prefix: &shared.prefix };
+                let wanted = Wanted { redis: &redis, desk: &shared.desk, prefix: &shared.prefix };
                 tokio::time::timeout(CONNECTING, connect(wanted, pushes)).await
             }
         });

@@ -10,6 +10,7 @@ mod heartbeat;
 mod layout;
 mod link;
 mod names;
+mod papers;
 mod replay;
 mod scripts;
 pub mod socket;

@@ -9,9 +9,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use zeroize::Zeroizing;
 
 use crate::config::Redis;
 use crate::l2::{Class, Failure};
+use crate::regular::Regular;
+
+/// Longer than every root of every system.
+const MAX_BYTES: usize = 16 << 20;
 
 /// What makes a TLS link of a plain one. The name of the host is always checked.
 pub(super) fn connector(redis: &Redis) -> Result<TlsConnector, Failure> {
@@ -24,8 +29,8 @@ pub(super) fn connector(redis: &Redis) -> Result<TlsConnector, Failure> {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = certificates("l2.client_cert_file", certificate)?;
-            let secret = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| unreadable("l2.client_key_file", key, &error))?;
+            let secret = PrivateKeyDer::from_pem_slice(&pem("l2.client_key_file", key)?)
+                .map_err(|error| malformed("l2.client_key_file", key, &error))?;
             builder.with_client_auth_cert(chain, secret).map_err(|error| {
                 denied(format!(
                     "The key in {} does not belong to the certificate in {} ({error}).",
@@ -59,15 +64,20 @@ fn roots(redis: &Redis) -> Result<RootCertStore, Failure> {
 }
 
 fn certificates(member: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| unreadable(member, path, &error))?;
+    let read = CertificateDer::pem_slice_iter(&pem(member, path)?).collect::<Result<Vec<_>, _>>();
+    let certificates = read.map_err(|error| malformed(member, path, &error))?;
     if certificates.is_empty() {
         return Err(denied(format!("{} ({member}) holds no certificate in PEM.", path.display())));
     }
     Ok(certificates)
 }
 
-fn unreadable(member: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
+fn pem(member: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let bytes = Regular::open(path).and_then(|file| file.read(MAX_BYTES));
+    bytes.map_err(|complaint| denied(format!("{} ({member}) {complaint}", path.display())))
+}
+
+fn malformed(member: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
     denied(format!("{} ({member}) cannot be read as PEM ({error}).", path.display()))
 }
 

@@ -14,6 +14,7 @@ use super::diagnosis::{diagnose, spoils};
 use super::pause::{self, Limit, Pauses};
 use super::registry::{self, CHANGED, Entry};
 use super::schema::Schema;
+use crate::defect;
 use crate::l2::{Attempt, Class, Failure};
 
 /// A database file and the connections to it, opened when they are needed.
@@ -92,6 +93,7 @@ impl Pool {
         let mut visit = Visit::begin(self, attempt)?;
         let _limit = Limit::until(attempt.deadline);
         let link = visit.link()?;
+        defect::point("sqlite");
         let answer = work(&link.connection).map_err(|error| diagnose(&self.path, &error));
         if answer.as_ref().is_err_and(|failure| spoils(failure.class)) {
             visit.link = None;

@@ -1,0 +1,70 @@
+//! The name of a Redis that leads elsewhere from now on: it is looked up anew for every link.
+//!
+//! Each cache lives in a process that sees a list of hosts of its own, in a mount namespace.
+
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/puppet.rs"]
+mod puppet;
+#[path = "support/redis.rs"]
+mod support;
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use puppet::Puppet;
+use serde_json::json;
+use support::{Server, document, free_port, wait_until};
+
+const NAME: &str = "cache.tokencache.test";
+
+fn may_mount() -> bool {
+    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    may.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_followed_at_the_next_link() {
+    if !may_mount() {
+        println!("skipped: a process cannot have a list of hosts of its own here");
+        return;
+    }
+    let port = free_port();
+    let (Some(mut first), Some(second)) =
+        (Server::at(port, &["--bind", "127.0.0.1"]), Server::at(port, &["--bind", "127.0.0.2"]))
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts = folder.path().join("hosts");
+    // Written into and not replaced: it is this file that the process sees.
+    let lead_to = |address: &str| fs::write(&hosts, format!("{address} {NAME}\n")).expect("written");
+    lead_to("127.0.0.1");
+    let members = json!({
+        "l2": {"allow_plaintext": true},
+        "resilience": {"deadline_ms": 1_000, "max_attempts": 1},
+    });
+    let url = format!("redis://{NAME}:{port}/0");
+    let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+    let own =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts.to_str().expect("text")];
+    let mut cache = Puppet::within(&own, &document(&url, members));
+    cache.set("k", "first");
+    assert_eq!(first.fields(b"k")["data"], b"first");
+    lead_to("127.0.0.2");
+    // The link that stands is not given up for a name.
+    cache.set("k", "still first");
+    first.kill();
+    wait_until("the name is followed", || cache.say("set k second").starts_with("TC_OK"));
+    assert_eq!(second.fields(b"k")["data"], b"second");
+    // A name that leads nowhere is said, with the name.
+    fs::write(&hosts, "").expect("written");
+    second.ask::<i64>("CLIENT KILL TYPE normal");
+    let swap = |cache: &mut Puppet| cache.say("get unknown");
+    wait_until("the name is missed", || swap(&mut cache).starts_with("TC_L2_"));
+    lead_to("127.0.0.2");
+    wait_until("the name is back", || cache.say("set k third").starts_with("TC_OK"));
+    assert_eq!(second.fields(b"k")["data"], b"third");
+}

@@ -1,0 +1,102 @@
+//! The two ends of a process that meets an outage: it begins before L2 does, or it is closed while L2 is away.
+
+#[path = "support/crypto.rs"]
+mod crypto;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/sealed.rs"]
+mod sealed;
+#[path = "support/redis.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proxy::Proxy;
+use sealed::Heard;
+use serde_json::{Value, json};
+use support::cache::{merge, statistics};
+use support::{GENEROUS, Server, document, free_port, status, written};
+use tokencache::cache::{Answer, Cache, SetOptions};
+
+/// Beyond what was said, on a machine that has much to do.
+const LATE: Duration = Duration::from_secs(2);
+
+fn open(url: &str, more: Value) -> Arc<Cache> {
+    let mut members = json!({"resilience": {"deadline_ms": 400, "max_attempts": 1, "close_ms": 300}});
+    merge(&mut members, more);
+    Cache::open(document(url, members).as_bytes()).expect("the cache opens")
+}
+
+fn set(cache: &Cache, key: &str) -> &'static str {
+    written(cache.set(key.as_bytes(), key.as_bytes(), SetOptions::default()))
+}
+
+fn owed(cache: &Cache) -> u64 {
+    statistics(cache)["journal"]["owed_entries"].as_u64().expect("a number")
+}
+
+#[test]
+fn what_is_owed_to_a_server_that_nobody_has_seen_yet_is_served_here_and_reaches_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for journal in [json!({}), json!({"resilience": {"journal_path": folder.path().join("owed.db")}})] {
+        let port = free_port();
+        let cache = open(&format!("redis://127.0.0.1:{port}/0"), journal);
+        let names: Vec<String> = (0..50).map(|number| format!("key {number}")).collect();
+        for key in &names {
+            assert_eq!(set(&cache, key), "TC_DEGRADED");
+        }
+        assert_eq!(written(cache.remove(b"key 0")), "TC_DEGRADED");
+        for key in &names[1..] {
+            let answer = cache.answer(key.as_bytes()).expect("a read");
+            assert!(matches!(answer, Answer::Degraded(entry) if entry.data() == key.as_bytes()), "{key}");
+        }
+        assert!(matches!(cache.answer(b"key 0"), Ok(Answer::Absent)));
+        assert!(["TC_L2_UNREACHABLE", "TC_L2_SUSPENDED"].contains(&status(cache.get(b"another").map(drop))));
+        let Some(server) = Server::at(port, &[]) else { return };
+        let begin = Instant::now();
+        assert!(cache.flush(GENEROUS), "{} are still owed", owed(&cache));
+        println!("all of 50 were there {:?} after the server", begin.elapsed());
+        for key in &names[1..] {
+            assert_eq!(server.fields(key.as_bytes())["data"], key.as_bytes());
+        }
+        assert!(server.fields(b"key 0").is_empty());
+        assert!(cache.close());
+    }
+}
+
+/// Whatever keeps L2 from answering: it says nothing, it is as slow as can be, it is cut at every word.
+#[test]
+fn a_cache_that_is_closed_in_an_outage_is_closed_in_time_and_says_how_much_is_owed() {
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let faults: [(&str, fn(&Proxy)); 4] = [
+        ("silent", Proxy::fall_silent),
+        ("slow", |proxy| proxy.delay(Duration::from_secs(5))),
+        ("thin", |proxy| proxy.throttle(100)),
+        ("cut", |proxy| proxy.cut_after(0)),
+    ];
+    for (fault, inflict) in faults {
+        for (kind, journal) in [
+            ("lost with this cache", json!({})),
+            ("still owed to L2", json!({"resilience": {"journal_path": folder.path().join(fault)}})),
+            ("lost with this cache", json!({"l2": {"write": "behind"}})),
+        ] {
+            let proxy = Proxy::before(server.port());
+            let cache = open(&proxy.url(), journal);
+            let heard = Heard::of(&cache);
+            assert!(["TC_OK", "TC_DEGRADED"].contains(&set(&cache, "before")));
+            assert!(cache.flush(GENEROUS));
+            inflict(&proxy);
+            for number in 0..7 {
+                assert_eq!(set(&cache, &format!("key {number}")), "TC_DEGRADED", "{fault}");
+            }
+            let (begin, owed) = (Instant::now(), owed(&cache));
+            assert!(!cache.close(), "{fault}");
+            let took = begin.elapsed();
+            assert!(took < Duration::from_millis(300 + 400) + LATE, "{fault}: {took:?}");
+            assert!(heard.says(&[&format!("{owed} writes"), kind]), "{fault}: {owed} {kind}");
+            println!("{fault}: closed after {took:?} with {owed} owed");
+        }
+    }
+}
