@@ -18,11 +18,11 @@ demo: ## a narrated tour: two languages, one cache, an outage, the MFA night, fi
 	@python3 examples/demo/tour
 
 test: ## every test against real parts; ends with "N passed, N failed, N skipped"
-	@tools/prepare valgrind strace redis-server openssl gdb
+	@tools/prepare valgrind strace redis-server openssl gdb cmake pkg-config
 	@tests/run
 
 acceptance: ## the long lines: millions of operations, whole; with the figures
-	@tools/prepare valgrind strace redis-server openssl gdb libhiredis-dev
+	@tools/prepare valgrind strace redis-server openssl gdb cmake pkg-config libhiredis-dev
 	@tests/run --long
 	@benches/run
 
@@ -34,12 +34,8 @@ build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked
 	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
 
-install: build ## library, headers and command line below PREFIX (/usr/local)
-	@install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin $(RELEASE)/tokencache
-	@install -D -m 0755 $(RELEASE)/libtokencache.so $(DESTDIR)$(PREFIX)/lib/libtokencache.so.1
-	@ln -sf libtokencache.so.1 $(DESTDIR)$(PREFIX)/lib/libtokencache.so
-	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include include/tokencache.h bindings/cpp/tokencache.hpp
-	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/include/tokencache bindings/cpp/tokencache/*.hpp
+install: build ## library, headers, command line, man page below PREFIX (/usr/local); with DESTDIR for packages
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' tools/install $(RELEASE)
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -1,5 +1,5 @@
 /* The time of a call that the open circuit answers, beside that of a hit, taken in turns. L2 is a port that nobody
- * listens on; what is hit is kept in this process alone. Usage: suspended [ROUNDS] */
+ * listens on; what is hit is kept in this process alone. Usage: suspended [ROUNDS [FOLDER for a journal file]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +49,15 @@ int main(int count, char **arguments) {
   if (rounds < 1 || rounds > MAX_ROUNDS) return 2;
   keys = make_keys(2 * ENTRIES);
   draws = zipf_draws(ENTRIES, DRAWS, 1);
-  on = open_document("{\"version\": 1, \"l1\": {\"capacity_bytes\": 1073741824}, \"logging\": {\"to\": \"none\"}, "
-                     "\"l2\": {\"kind\": \"redis\", \"url\": \"redis://127.0.0.1:1\"}, "
-                     "\"encryption\": {\"algorithm\": \"none\"}, \"resilience\": {\"circuit_failures\": 1}}");
+  bool has_file = count > 2;
+  char document[1000], journal[500] = "";
+  if (has_file) snprintf(journal, sizeof journal, ", \"journal_path\": \"%s/owed.db\"", arguments[2]);
+  snprintf(document, sizeof document,
+           "{\"version\": 1, \"l1\": {\"capacity_bytes\": 1073741824}, \"logging\": {\"to\": \"none\"}, "
+           "\"l2\": {\"kind\": \"redis\", \"url\": \"redis://127.0.0.1:1\"}, "
+           "\"encryption\": {\"algorithm\": \"none\"}, \"resilience\": {\"circuit_failures\": 1%s}}",
+           journal);
+  on = open_document(document);
   for (size_t i = 0; i < ENTRIES; i++) keep_here(key_of(i));
   const tc_value *value;
   while (on.get(on.cache, key_of(ENTRIES), KEY_LENGTH, &value) != TC_L2_SUSPENDED) continue;
@@ -63,7 +69,7 @@ int main(int count, char **arguments) {
     suspensions[i] = suspended(i * CALLS);
     ratios[i] = suspensions[i] / hits[i];
   }
-  report("suspended", median(ratios, rounds), "%.0f ns, a hit %.0f ns", median(suspensions, rounds),
+  report(has_file ? "suspended_file" : "suspended", median(ratios, rounds), "%.0f ns, a hit %.0f ns", median(suspensions, rounds),
          median(hits, rounds));
   must(on.close(on.cache), "tc_close");
 }

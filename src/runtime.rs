@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+mod threads;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -12,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
-
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+pub use threads::unblock_in_child;
+use threads::{no_thread, start, without_signals};
 
 const IDLE: Duration = Duration::from_secs(5);
 /// Who looks up names and reads files for links: so many must hang before a link waits that has nothing to do with them.
@@ -136,7 +138,7 @@ impl Runtime {
         // One worker: a second adds contention and no speed. Its helpers look up the names of hosts and read files.
         let mut thread = tokio::runtime::Builder::new_multi_thread();
         thread.worker_threads(1).max_blocking_threads(HELPERS).thread_name("tc-io").enable_io().enable_time();
-        let running = without_signals(|| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
+        let running = without_signals(|_| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
         Ok(io.insert(running).handle().clone())
     }
 }
@@ -292,26 +294,6 @@ impl Pool {
             }
         }
     }
-}
-
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    without_signals(|| thread.spawn(body)).map(drop).map_err(|error| no_thread(name, &error))
-}
-
-/// Runs `starting`, whose new threads inherit that signals are blocked from their first instruction on; blocked inside
-/// them, a signal could come before.
-fn without_signals<T>(starting: impl FnOnce() -> T) -> T {
-    let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).ok();
-    let started = starting();
-    if let Some(before) = before {
-        let _ = before.thread_set_mask();
-    }
-    started
-}
-
-fn no_thread(name: &str, error: &std::io::Error) -> Error {
-    Error::new(Kind::OutOfMemory, format!("The thread {name} could not be started ({error})."))
 }
 
 /// A place to wait for something rare: a decision of the application, the end of a pause, the close of the cache.

@@ -4,11 +4,16 @@
 mod library;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/redis.rs"]
+mod redis;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use redis::Server;
+use redis::cache::is_long;
 
 /// Longer than the programs give themselves, so that they can say where they hang.
 const DEADLINE: Duration = Duration::from_secs(1000);
@@ -64,6 +69,61 @@ fn an_l2_that_cannot_serve_is_left_alone_and_a_child_begins_anew() {
 fn no_child_hangs_whichever_lock_another_thread_held() {
     let folder = tempfile::tempdir().unwrap();
     passes("fork_stress", "", folder.path());
+}
+
+#[test]
+fn what_is_owed_in_memory_stays_with_the_parent() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_owed", "memory", folder.path());
+}
+
+#[test]
+fn what_is_owed_in_a_file_is_shared_with_the_child() {
+    let folder = tempfile::tempdir().unwrap();
+    passes("fork_owed", "file", folder.path());
+}
+
+#[test]
+fn forks_under_load_on_sqlite() {
+    forks_under_load(None, false);
+}
+
+#[test]
+fn forks_under_load_on_sqlite_with_a_journal_file() {
+    forks_under_load(None, true);
+}
+
+#[test]
+fn forks_under_load_on_redis() {
+    if let Some(server) = Server::start() {
+        forks_under_load(Some(&server), false);
+    }
+}
+
+#[test]
+fn forks_under_load_on_redis_with_a_journal_file() {
+    if let Some(server) = Server::start() {
+        forks_under_load(Some(&server), true);
+    }
+}
+
+fn forks_under_load(server: Option<&Server>, has_journal: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let program = program::compile(&["fork.c", "fork_load.c"], folder);
+    let mut command = Command::new(program);
+    command.arg(folder).arg(if is_long() { "1000" } else { "100" });
+    if let Some(server) = server {
+        command.env("TOKENCACHE_TEST_REDIS", format!("redis://127.0.0.1:{}", server.port()));
+    }
+    if has_journal {
+        command.env("TOKENCACHE_TEST_JOURNAL", "1");
+    }
+    if let Err(why) = program::run(&mut command, folder, DEADLINE) {
+        panic!("{why}");
+    }
+    let kind = if server.is_some() { "Redis" } else { "SQLite" };
+    print!("{kind}, journal file {has_journal}: {}", fs::read_to_string(folder.join("output")).unwrap());
 }
 
 fn hands_over(chosen: &str) {

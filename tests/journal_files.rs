@@ -2,11 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokencache::error::Kind;
-use tokencache::journal::{Counter, InProcess, Journal};
+use tokencache::journal::Journal;
 use tokencache::l2::Class;
 
 #[path = "support/journal.rs"]
@@ -55,41 +54,8 @@ fn a_file_that_was_removed_is_made_anew() {
     assert_eq!(keys(&all(&open(&path))), ["b"]);
 }
 
-#[test]
-fn the_counter_says_more_rather_than_less() {
-    struct Shared(Arc<InProcess>);
-    impl Counter for Shared {
-        fn load(&self) -> u64 {
-            self.0.load()
-        }
-        fn store(&self, entries: u64) {
-            self.0.store(entries);
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("owed.db");
-    let number = Arc::new(InProcess::default());
-    let open = || {
-        let counter = Box::new(Shared(Arc::clone(&number)));
-        Journal::open(&settings(Some(&path)), IDENTITY, Some(counter), soon()).unwrap()
-    };
-    let (one, other) = (open(), open());
-    owe(&one, "a", set(b"1"));
-    assert!(!other.is_empty(soon()).unwrap() && find(&other, "a").is_some());
-    let sequence = other.sequence(b"a", soon()).unwrap().unwrap();
-    assert!(other.settle(b"a", sequence, soon()).unwrap());
-    // Nobody may find 0 before the record is really gone.
-    assert!(!one.is_empty(soon()).unwrap() && find(&one, "a").is_none());
-    assert!(all(&one).is_empty());
-    assert!(one.is_empty(soon()).unwrap());
-    // What a process left that died between its counting and its commit.
-    number.store(7);
-    drop((one, other));
-    assert!(open().is_empty(soon()).unwrap(), "opening counts again");
-}
-
 fn refused(path: &Path, identity: &str) -> String {
-    match Journal::open(&settings(Some(path)), identity, None, soon()) {
+    match Journal::open(&settings(Some(path)), identity, soon()) {
         Ok(_) => panic!("this should have been refused"),
         Err(error) => {
             assert_eq!(error.kind, Kind::InvalidConfig);
@@ -113,7 +79,7 @@ fn the_journal_of_another_l2_is_refused() {
     // Also one that comes to its place while it is open.
     drop(journal);
     let other = folder.path().join("other.db");
-    drop(Journal::open(&settings(Some(&other)), "sqlite /tokens.db", None, soon()).unwrap());
+    drop(Journal::open(&settings(Some(&other)), "sqlite /tokens.db", soon()).unwrap());
     let journal = open(&path);
     std::fs::rename(&other, &path).unwrap();
     let failure = journal.owe(b"a", set(b"1"), soon()).unwrap_err();
@@ -134,9 +100,8 @@ fn a_journal_follows_its_l2_to_another_address() {
     owe(&other, "c", set(b"1"));
     assert_eq!(keys(&all(&other)), ["a", "b", "c"]);
     assert!(refused(&path, IDENTITY).contains("moved:6379"));
-    drop(Journal::open(&settings(Some(&path)), "redis moved:6379/0 orders:", None, soon()).unwrap());
-    let third =
-        Journal::open(&settings(Some(&folder.path().join("third.db"))), "third", None, soon()).unwrap();
+    drop(Journal::open(&settings(Some(&path)), "redis moved:6379/0 orders:", soon()).unwrap());
+    let third = Journal::open(&settings(Some(&folder.path().join("third.db"))), "third", soon()).unwrap();
     drop(third);
     std::fs::rename(folder.path().join("third.db"), &path).unwrap();
     assert!(one.rename("fourth", soon()).unwrap_err().message.contains("another L2 (third)"));
@@ -199,7 +164,7 @@ fn damage_is_an_answer_and_never_a_panic() {
         for companion in ["damaged.db-wal", "damaged.db-shm"] {
             let _ = std::fs::remove_file(folder.path().join(companion));
         }
-        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, None, soon()) else {
+        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, soon()) else {
             refusals += 1;
             continue;
         };
@@ -239,7 +204,7 @@ fn what_others_put_into_a_row_is_an_answer_too() {
             "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute(\"{change}\")\nc.commit()"
         );
         python_once(&script, &path);
-        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, None, soon()) else { continue };
+        let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, soon()) else { continue };
         let _ = (journal.find(b"a", soon()), journal.owe(b"a", set(b"2"), soon()), journal.owed(soon()));
         let _ = journal.claim_replay().unwrap().unwrap().batch(0, 10, soon());
         let _ = journal.settle(b"a", 1, soon());
@@ -255,7 +220,7 @@ fn a_file_that_is_busy_is_looked_at_later_and_its_failure_is_said() {
                   c.execute('begin immediate')\nprint('held',flush=True)\nsys.stdin.read()";
     let (mut holder, _output) = python(script, &path);
     let brief = || within(Duration::from_millis(30));
-    let journal = Journal::open(&settings(Some(&path)), IDENTITY, None, brief()).unwrap();
+    let journal = Journal::open(&settings(Some(&path)), IDENTITY, brief()).unwrap();
     let failure = journal.owe(b"a", set(b"1"), brief()).unwrap_err();
     assert_eq!(failure.class, Class::Busy, "{failure}");
     drop(holder.stdin.take());

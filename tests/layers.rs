@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
         &["l1", "crypto", "epoch", "coherence", "journal", "resilience", "l2", "entry", "config", "runtime"],
     ),
     ("coherence", &["epoch", "l2"]),
-    ("journal", &["l2", "entry", "config", "runtime"]),
+    ("journal", &["epoch", "l2", "entry", "config", "runtime"]),
     ("resilience", &["l2", "config", "runtime"]),
     ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),

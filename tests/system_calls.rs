@@ -1,4 +1,5 @@
-//! What the kernel sees of the library: no call for a hit, and threads that take no signal.
+//! What the kernel sees of the library: no call for a hit, nor to learn that nothing is owed, and threads that take no
+//! signal.
 
 #[path = "support/library.rs"]
 mod library;
@@ -18,12 +19,18 @@ const TOLERANCE: usize = 20;
 
 #[test]
 fn a_hit_does_no_system_call() {
-    assert_none_for_hits(false);
+    assert_none("hits.c", false);
 }
 
 #[test]
 fn a_hit_before_an_l2_does_no_system_call() {
-    assert_none_for_hits(true);
+    assert_none("hits.c", true);
+}
+
+/// The circuit is open, so that nothing else asks for anything.
+#[test]
+fn a_miss_before_a_journal_in_which_nothing_is_owed_does_no_system_call() {
+    assert_none("misses.c", false);
 }
 
 #[test]
@@ -34,26 +41,26 @@ fn threads_of_the_library_block_every_signal() {
     print!("{}", fs::read_to_string(folder.path().join("output")).unwrap());
 }
 
-fn assert_none_for_hits(is_shared: bool) {
+fn assert_none(source: &str, is_shared: bool) {
     if !can_trace() {
         println!("skipped: strace is not installed, or may not trace here");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let program = program::compile(&["hits.c"], folder.path());
+    let program = program::compile(&[source], folder.path());
     // The first run makes the database, which the others find.
-    let [_, few, many] = [1, FEW, MANY].map(|hits| count(&program, hits, is_shared, folder.path()));
+    let [_, few, many] = [1, FEW, MANY].map(|reads| count(&program, reads, is_shared, folder.path()));
     println!(
-        "{few} system calls of a thread with {FEW} hits, {many} with {MANY} (SQLite behind it: {is_shared})"
+        "{source}: {few} system calls of a thread with {FEW} reads, {many} with {MANY} (SQLite behind it: {is_shared})"
     );
     assert!(few.abs_diff(many) <= TOLERANCE);
 }
 
-/// The calls of the program's first thread, which is the one that hits; others wake up as time goes by.
-fn count(program: &Path, hits: u32, is_shared: bool, folder: &Path) -> usize {
+/// The calls of the program's first thread, which is the one that reads; others wake up as time goes by.
+fn count(program: &Path, reads: u32, is_shared: bool, folder: &Path) -> usize {
     let calls = folder.join("calls");
     let mut strace = Command::new("strace");
-    strace.arg("-ff").arg("-o").arg(&calls).arg(program).arg(folder).arg(hits.to_string());
+    strace.arg("-ff").arg("-o").arg(&calls).arg(program).arg(folder).arg(reads.to_string());
     if is_shared {
         strace.env("TOKENCACHE_TEST_SQLITE", "1");
     }

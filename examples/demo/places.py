@@ -29,7 +29,7 @@ class Place:
     def l2(self) -> dict:
         raise NotImplementedError
 
-    def document(self, **resilience: int) -> dict:
+    def document(self, **resilience: int | str) -> dict:
         """The document of the tour's caches."""
         return {
             "version": 1,

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::{Answer, Cache};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings};
+use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings, Sight};
 use crate::l2::{Attempt, Class, Failure, Stored};
 use crate::log::Level;
 use crate::runtime::lock;
@@ -34,6 +34,9 @@ const DOUBLINGS: u32 = 3;
 pub(super) struct Replays {
     is_running: AtomicBool,
     rest: Mutex<Rest>,
+    /// Why reads have to look into the journal's file, as it was said last.
+    blind: Mutex<String>,
+    lost_files: AtomicU64,
 }
 
 /// Between a replay that ended early, or brought nothing to L2, and the next.
@@ -64,7 +67,7 @@ pub(super) fn open(config: &Config) -> Result<Option<Journal>> {
     };
     let is_closing = || false;
     let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
-    Journal::open(&settings, &identity, None, attempt).map(Some)
+    Journal::open(&settings, &identity, attempt).map(Some)
 }
 
 /// Which L2 something is owed to, without a secret.
@@ -196,6 +199,32 @@ impl Cache {
         self.journal.as_ref().is_none_or(|journal| journal.is_empty(soon).unwrap_or(false))
     }
 
+    /// Looks whether the journal is the one that it was, and says once what is not as it should be.
+    pub(super) fn look_at_journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        let is_closing = || self.signal.is_closing();
+        let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
+        let Sight { lost, blind } = journal.look(soon);
+        if let Some(lost) = lost {
+            count(&self.replays.lost_files);
+            self.log.write(Level::Warn, "journal", || lost.to_string());
+        }
+        let reason = blind.map(|failure| failure.to_string()).unwrap_or_default();
+        let mut said = lock(&self.replays.blind);
+        if *said == reason {
+            return;
+        }
+        said.clone_from(&reason);
+        drop(said);
+        self.log.write(if reason.is_empty() { Level::Info } else { Level::Warn }, "journal", || {
+            if reason.is_empty() {
+                "The counter beside the journal can be used again.".into()
+            } else {
+                format!("Every read that L1 does not answer looks into the journal first: {reason}")
+            }
+        });
+    }
+
     /// Brings to L2 what is owed to it, on a worker, unless it is known to be down.
     pub(super) fn replay(&self) {
         if self.owes_nothing() || self.circuit.is_open() || self.signal.is_closing() {
@@ -299,6 +328,8 @@ impl Cache {
             "replayed": progress.replayed.load(Ordering::Relaxed),
             "superseded": progress.superseded.load(Ordering::Relaxed),
             "failed": progress.failed.load(Ordering::Relaxed),
+            "lost_files": self.replays.lost_files.load(Ordering::Relaxed),
+            "reason": *lock(&self.replays.blind),
         })
     }
 }

@@ -320,6 +320,7 @@ impl Cache {
     pub(super) fn tend_tiers(&self) {
         self.l1.sweep(clock::coarse_ms());
         self.watch_ring();
+        self.look_at_journal();
         self.replay();
         self.meet_peers();
         let Some(store) = &self.store else { return };

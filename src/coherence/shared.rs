@@ -13,13 +13,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::epoch::{EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
+use crate::l2::sqlite::beside::{self, Beside, Identity, Repair, has_links};
 use crate::l2::{Class, Failure, Mark};
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -30,8 +30,7 @@ const TRIES: usize = 4;
 
 /// The file beside one database.
 pub(super) struct Shared {
-    database: PathBuf,
-    path: PathBuf,
+    beside: Beside,
     state: Mutex<State>,
 }
 
@@ -49,47 +48,29 @@ struct Attached {
     identity: Identity,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-/// What to do where the file is there and is none.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Repair {
-    /// Nobody else is about to write: put another in its place.
-    Replace,
-    Leave,
-}
-
 impl Shared {
     pub fn new(database: PathBuf) -> Shared {
-        // A later chdir must not move it.
-        let database = std::path::absolute(&database).unwrap_or(database);
-        let mut path = OsString::from(&database);
-        path.push("-epochs");
-        Shared { database, path: path.into(), state: Mutex::default() }
+        Shared { beside: Beside::new(database, "-epochs"), state: Mutex::default() }
     }
 
     /// Whether the counters are those of the file that stands beside the database now; if not, they are made so.
     pub fn look(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
-        let database = identity(&self.database).ok();
+        let database = Identity::at(self.beside.database()).ok();
         let known = state.database;
         if known.is_some() && database.is_some() && known != database {
             epochs.bump_all();
         }
         state.database = database.or(known);
         self.ensure(&mut state, epochs, Repair::Leave)?;
-        state.verdict(&self.path)
+        state.verdict(self.beside.path())
     }
 
     /// As [`Shared::look`], under the write lock of the database.
     pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
         self.repair(&mut state, epochs)?;
-        state.verdict(&self.path)
+        state.verdict(self.beside.path())
     }
 
     /// Under the write lock of the database: a write to `slot` is about to be committed. Answers also whether what this
@@ -101,7 +82,7 @@ impl Shared {
             self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
-        Ok((mark, state.verdict(&self.path)))
+        Ok((mark, state.verdict(self.beside.path())))
     }
 
     /// The write of `mark` is committed, or will not be.
@@ -127,7 +108,7 @@ impl Shared {
 
     fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {
         if let Some(attached) = &state.file {
-            let is_in_place = identity(&self.path).is_ok_and(|identity| identity == attached.identity);
+            let is_in_place = self.beside.is(attached.identity);
             let is_whole = attached.file.metadata().is_ok_and(|file| is_long_enough(&file, attached.extent));
             if is_in_place && is_whole {
                 return Ok(());
@@ -150,7 +131,7 @@ impl Shared {
 
     fn find(&self, repair: Repair) -> Result<Attached, Failure> {
         for _ in 0..TRIES {
-            match open(&self.path) {
+            match self.beside.open() {
                 Ok(file) => match attached(file) {
                     Ok(Some(attached)) => return Ok(attached),
                     Ok(None) if repair == Repair::Replace => self.make(repair)?,
@@ -161,54 +142,29 @@ impl Shared {
                 Err(error) => return Err(self.failed("cannot be opened for writing", &error)),
             }
         }
-        let message = format!("The epoch file {} is replaced again and again.", self.path.display());
+        let message = format!("The epoch file {} is replaced again and again.", self.beside.path().display());
         Err(Failure::new(Class::Busy, message))
     }
 
-    /// Makes it, whole, with the mode of the database: whoever may write there must be able to say so here.
     fn make(&self, repair: Repair) -> Result<(), Failure> {
-        let made = self.make_beside(repair);
+        let made = fresh().and_then(|bytes| self.beside.make(&bytes, repair));
         made.map_err(|error| self.failed("cannot be made", &error))
     }
 
-    fn make_beside(&self, repair: Repair) -> io::Result<()> {
-        let database = fs::metadata(&self.database)?;
-        let mut name = OsString::from(&self.path);
-        name.push(format!(".{}.{:08x}", std::process::id(), random()?));
-        let beside = Removed(PathBuf::from(name));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside.0)?;
-        file.write_all(&fresh()?)?;
-        if nix::unistd::geteuid().is_root() {
-            std::os::unix::fs::fchown(&file, Some(database.uid()), Some(database.gid()))?;
-        }
-        file.set_permissions(Permissions::from_mode(database.mode() & 0o666))?;
-        match repair {
-            Repair::Replace => fs::rename(&beside.0, &self.path),
-            // Not over that of another process, which may have trusted it already.
-            Repair::Leave => match fs::hard_link(&beside.0, &self.path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-                linked => linked,
-            },
-        }
-    }
-
     fn failed(&self, what: &str, error: &io::Error) -> Failure {
-        let class = match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Class::Denied,
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Class::Full,
-            _ => Class::Unreachable,
-        };
-        let path = self.path.display();
+        let path = self.beside.path().display();
         let message = format!(
             "The epoch file {path} {what} ({error}), and without it the processes that share the database do not hear \
              of each other's writes; let whoever may write to the database write to this file and its folder."
         );
-        Failure::new(class, message)
+        Failure::new(beside::class_of(error), message)
     }
 
     fn damaged(&self) -> Failure {
-        let message =
-            format!("The epoch file {} is damaged; the next write replaces it.", self.path.display());
+        let message = format!(
+            "The epoch file {} is damaged; the next write replaces it.",
+            self.beside.path().display()
+        );
         Failure::new(Class::Unreachable, message)
     }
 
@@ -238,31 +194,14 @@ impl State {
     }
 }
 
-/// A name that is removed when it is no longer needed.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// A file of this version, with an epoch of everything that no other file had.
 fn fresh() -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; FILE_BYTES];
-    let half = u64::from(random()? >> 1);
+    let half = u64::from(beside::random()? >> 1);
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&VERSION.to_ne_bytes());
     bytes[GLOBAL * 8..][..8].copy_from_slice(&(half << 32 | half).to_ne_bytes());
     Ok(bytes)
-}
-
-fn random() -> io::Result<u32> {
-    getrandom::u32().map_err(io::Error::other)
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// What `file` can be used for, if it is an epoch file at all.
@@ -276,7 +215,7 @@ fn attached(file: File) -> io::Result<Option<Attached>> {
     let is_known = head[8..] == VERSION.to_ne_bytes();
     let extent = if is_known { Extent::Whole } else { Extent::Header };
     let is_ours = head[..8] == *MAGIC && is_long_enough(&about, extent);
-    let identity = Identity { device: about.dev(), inode: about.ino() };
+    let identity = Identity::of(&about);
     Ok(is_ours.then_some(Attached { file, extent, identity }))
 }
 
@@ -285,12 +224,4 @@ fn is_long_enough(file: &fs::Metadata, extent: Extent) -> bool {
         Extent::Whole => file.len() == FILE_BYTES as u64,
         Extent::Header => file.len() >= (HEADER_WORDS * 8) as u64,
     }
-}
-
-fn has_links(file: &File) -> bool {
-    file.metadata().is_ok_and(|file| file.nlink() > 0)
-}
-
-fn identity(path: &Path) -> io::Result<Identity> {
-    fs::symlink_metadata(path).map(|file| Identity { device: file.dev(), inode: file.ino() })
 }

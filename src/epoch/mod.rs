@@ -21,14 +21,20 @@ use foldhash::quality::FixedState;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::sync::{Mutex, lock, step};
-use words::Words;
-pub use words::{Extent, FILE_BYTES, HEADER_WORDS, SLOTS};
+pub use words::{PAGE_WORDS, Words};
 
 /// The epochs of a slot and of everything.
 pub type Epoch = (u64, u64);
 
 /// The epoch of everything when nobody tells us of changes: it never stands.
 const UNTRUSTED: u64 = u64::MAX;
+/// How many slots there are.
+pub const SLOTS: usize = 1 << 16;
+/// The header, which is the same in every version of the file.
+pub const HEADER_WORDS: usize = PAGE_WORDS;
+const TABLE_WORDS: usize = HEADER_WORDS + SLOTS;
+/// How long a file of this version is.
+pub const FILE_BYTES: usize = TABLE_WORDS * size_of::<AtomicU64>();
 /// Where the header has the epoch of everything.
 pub const GLOBAL: usize = 2;
 /// How many changes of everything are remembered.
@@ -43,9 +49,18 @@ pub enum Reach {
     Shared,
 }
 
+/// How much of a file is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Header and slots, of a file that is [`FILE_BYTES`] long.
+    Whole,
+    /// The header alone, of a file whose slots another version laid out.
+    Header,
+}
+
 /// The counters of one cache.
 pub struct EpochTable {
-    words: Words,
+    words: Words<TABLE_WORDS>,
     reach: Reach,
     /// Odd while every change of L2 reaches the counters.
     feeds: AtomicU64,
@@ -239,7 +254,7 @@ impl EpochTable {
     /// When the file cannot be mapped.
     pub fn attach(&self, file: &File, extent: Extent) -> io::Result<()> {
         self.remember_end();
-        self.words.attach(file, extent)
+        self.words.attach(file, if extent == Extent::Whole { TABLE_WORDS } else { HEADER_WORDS })
     }
 
     /// Lets go of the file. Which slots had moved is remembered, where all of it can be read.

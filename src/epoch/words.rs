@@ -1,6 +1,5 @@
-//! The memory of an epoch table: a page of header and the slots, private to this process or those of a file that
-//! processes share. It keeps its address for its whole life, so that a hit finds a counter without asking which of
-//! the two it is.
+//! Counters in memory of their own, private to this process or those of a file that processes share. They keep their
+//! address for their whole life, so that a hit finds a counter without asking which of the two it is.
 
 use std::fs::File;
 use std::io;
@@ -11,52 +10,39 @@ use std::sync::atomic::AtomicU64;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-/// How many slots there are.
-pub const SLOTS: usize = 1 << 16;
-/// The header, which is the same in every version of the file.
-pub const HEADER_WORDS: usize = 512;
-/// How long a file of this version is.
-pub const FILE_BYTES: usize = (HEADER_WORDS + SLOTS) * size_of::<AtomicU64>();
-const HEADER_BYTES: usize = HEADER_WORDS * size_of::<AtomicU64>();
+/// As many counters as this make whole pages.
+pub const PAGE_WORDS: usize = 512;
 
-/// The counters.
-pub struct Words(NonNull<[AtomicU64; HEADER_WORDS + SLOTS]>);
+/// So many counters, which is whole pages of them.
+pub struct Words<const COUNT: usize>(NonNull<[AtomicU64; COUNT]>);
 
 // SAFETY: what lies behind the pointer is atomic, and stays mapped until the last owner drops it.
-unsafe impl Send for Words {}
+unsafe impl<const COUNT: usize> Send for Words<COUNT> {}
 // SAFETY: as above.
-unsafe impl Sync for Words {}
+unsafe impl<const COUNT: usize> Sync for Words<COUNT> {}
 
-/// How much of a file is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Header and slots, of a file that is [`FILE_BYTES`] long.
-    Whole,
-    /// The header alone, of a file whose slots another version laid out.
-    Header,
-}
+impl<const COUNT: usize> Words<COUNT> {
+    const BYTES: usize = COUNT * size_of::<AtomicU64>();
 
-impl Words {
     /// Counters at 0 that only this process sees.
     ///
     /// # Errors
     /// When there is no address space for them.
-    pub fn private() -> io::Result<Words> {
-        let length = NonZeroUsize::new(FILE_BYTES).expect("the table is not empty");
+    pub fn private() -> io::Result<Self> {
+        let length = length(Self::BYTES);
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let pages = unsafe { mmap_anonymous(None, length, access(), MapFlags::MAP_PRIVATE) }?;
         Ok(Words(pages.cast()))
     }
 
-    /// Puts those of `file` in the place of the present ones. The file must be long enough, and stay so: who truncates
-    /// it takes the process down, as with SQLite's own `-shm`.
+    /// Puts the first `count` of `file` in the place of the present ones; the others begin at 0. The file must be long
+    /// enough, and stay so: who truncates it takes the process down, as with SQLite's own `-shm`.
     ///
     /// # Errors
     /// When the file cannot be mapped; the present ones stay.
-    pub fn attach(&self, file: &File, extent: Extent) -> io::Result<()> {
+    pub fn attach(&self, file: &File, count: usize) -> io::Result<()> {
         self.detach()?;
-        let bytes = if extent == Extent::Whole { FILE_BYTES } else { HEADER_BYTES };
-        let length = NonZeroUsize::new(bytes).expect("the header is not empty");
+        let length = length(count.min(COUNT) * size_of::<AtomicU64>());
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
         let here = NonZeroUsize::new(self.0.as_ptr() as usize);
         // SAFETY: the address range is our own mapping, at least as long; the kernel replaces it in one step, and what
@@ -70,7 +56,7 @@ impl Words {
     /// # Errors
     /// When there is no memory for them.
     pub fn detach(&self) -> io::Result<()> {
-        let length = NonZeroUsize::new(FILE_BYTES).expect("the table is not empty");
+        let length = length(Self::BYTES);
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
         let here = NonZeroUsize::new(self.0.as_ptr() as usize);
         // SAFETY: as in `attach`.
@@ -79,12 +65,16 @@ impl Words {
     }
 }
 
+fn length(bytes: usize) -> NonZeroUsize {
+    NonZeroUsize::new(bytes).expect("there is a counter")
+}
+
 fn access() -> ProtFlags {
     ProtFlags::PROT_READ | ProtFlags::PROT_WRITE
 }
 
-impl Deref for Words {
-    type Target = [AtomicU64; HEADER_WORDS + SLOTS];
+impl<const COUNT: usize> Deref for Words<COUNT> {
+    type Target = [AtomicU64; COUNT];
 
     #[inline(always)]
     fn deref(&self) -> &Self::Target {
@@ -94,9 +84,9 @@ impl Deref for Words {
     }
 }
 
-impl Drop for Words {
+impl<const COUNT: usize> Drop for Words<COUNT> {
     fn drop(&mut self) {
         // SAFETY: the range is our own mapping, and nobody can borrow it any more.
-        let _ = unsafe { munmap(self.0.cast(), FILE_BYTES) };
+        let _ = unsafe { munmap(self.0.cast(), Self::BYTES) };
     }
 }

@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::sync::{MutexGuard, Once};
 
 use super::handle;
+use crate::l2::redis::socket;
 use crate::l2::sqlite::fork as sqlite;
 use crate::runtime;
 
@@ -27,21 +28,26 @@ pub fn watch() {
 }
 
 extern "C" fn before() {
-    // Handles first: a handle's first use in a child makes a fresh inside under this lock, and needs the other two.
+    // Handles first: a handle's first use in a child makes a fresh inside under this lock, and needs the others.
     HANDLES.set(Some(ManuallyDrop::new(handle::hold())));
     sqlite::before_fork();
     runtime::before_fork();
+    socket::before_fork();
 }
 
 extern "C" fn after_in_parent() {
+    socket::after_fork(false);
     runtime::after_fork(false);
     sqlite::after_fork_in_parent();
     drop(HANDLES.take().map(ManuallyDrop::into_inner));
 }
 
 extern "C" fn after_in_child() {
+    socket::after_fork(true);
     runtime::after_fork(true);
     sqlite::after_fork_in_child();
     handle::suspend_all();
     drop(HANDLES.take().map(ManuallyDrop::into_inner));
+    // Last: what was held back until now comes at once.
+    runtime::unblock_in_child();
 }

@@ -4,20 +4,24 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::Connection;
 
 use super::bounds::{Bounds, Owed};
 use super::counter::Counter;
-use super::ledger::{Due, Ledger, Turn};
+use super::ledger::{Due, Ledger, Sight, Turn};
 use super::record::{Numbered, Record};
 use super::rows::{self, State};
 use super::turn::FileTurn;
 use crate::clock;
+use crate::error::Result as Outcome;
+use crate::l2::sqlite::beside::Identity;
 use crate::l2::sqlite::pool::Pool;
 use crate::l2::{Attempt, Class, Failure};
+use crate::runtime::lock;
 
 /// Records in a file.
 pub(super) struct File {
@@ -25,17 +29,29 @@ pub(super) struct File {
     lock_path: PathBuf,
     /// Of the L2 that it belongs to.
     identity: RwLock<String>,
-    /// Where there is none, the file itself is asked.
-    counter: Option<Box<dyn Counter>>,
+    counter: Counter,
+    seen: Mutex<Seen>,
+}
+
+/// What this process has seen of the file.
+#[derive(Default)]
+struct Seen {
+    file: Option<Identity>,
+    /// How many records were in it.
+    entries: u64,
+    /// How many were in those that are gone, until somebody is told.
+    lost: Option<u64>,
 }
 
 impl File {
     /// The journal at `path` of the L2 that `identity` names. The file is opened when it is needed.
-    pub fn new(path: PathBuf, identity: String, counter: Option<Box<dyn Counter>>) -> File {
+    pub fn new(path: PathBuf, identity: String) -> Outcome<File> {
         let pool = Pool::new(path, &rows::SCHEMA);
+        let counter = Counter::new(pool.path().to_owned())?;
         let mut lock_path = pool.path().as_os_str().to_owned();
         lock_path.push("-replay");
-        File { pool, lock_path: lock_path.into(), identity: identity.into(), counter }
+        let (lock_path, identity) = (lock_path.into(), identity.into());
+        Ok(File { pool, lock_path, identity, counter, seen: Mutex::default() })
     }
 
     /// Makes sure that the file is one that this cache can use, and brings the counter up to date.
@@ -59,17 +75,44 @@ impl File {
                 Some(state) => state.clone(),
                 None => State { identity: identity.clone(), owed: Owed::default(), last_sequence: 0 },
             };
+            if let Err(failure) = self.counter.prepare() {
+                return Ok(Err(failure));
+            }
+            self.notice();
             let answer = work(connection, &mut state)?;
             if found.as_ref() != Some(&state) {
                 rows::keep_state(connection, &state)?;
             }
-            if let Some(counter) = &self.counter {
-                // Others are kept out until the commit, and it may fail: never less than what may be there.
-                let before = found.map_or(0, |before| before.owed.entries);
-                counter.store(before.max(state.owed.entries));
-            }
+            lock(&self.seen).entries = state.owed.entries;
+            // Others are kept out until the commit, and it may fail: never less than what may be there.
+            let before = found.map_or(0, |before| before.owed.entries);
+            self.counter.tell(before.max(state.owed.entries));
             Ok(answer)
         })?
+    }
+
+    /// Notices that the file is another one than before. Answers whether it is there.
+    fn notice(&self) -> bool {
+        let Ok(about) = fs::metadata(self.pool.path()) else { return false };
+        let now = Identity::of(&about);
+        let mut seen = lock(&self.seen);
+        if seen.file.replace(now).is_some_and(|before| before != now) {
+            // The word beside it is of the old one, unless another process was here before.
+            let gone = seen.entries.max(self.counter.load().unwrap_or(0));
+            seen.lost = Some(seen.lost.unwrap_or(0).saturating_add(gone));
+        }
+        true
+    }
+
+    /// What was lost with a file that is gone, told once.
+    fn lost(&self) -> Option<Failure> {
+        let entries = lock(&self.seen).lost.take()?;
+        let path = self.pool.path().display();
+        let message = format!(
+            "The journal {path} was removed or replaced while it was open, and with it up to {entries} writes that were \
+             owed to L2; what the file in its place holds is owed from now on."
+        );
+        Some(Failure::new(Class::Unreachable, message))
     }
 
     fn identity(&self) -> RwLockReadGuard<'_, String> {
@@ -139,7 +182,7 @@ impl Ledger for File {
         let identity = self.identity();
         let batch = self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
         drop(identity);
-        if batch.is_empty() && self.counter.is_some() {
+        if batch.is_empty() && self.counter.load().is_some_and(|entries| entries > 0) {
             // The settling of the last one has left the counter as it was before.
             self.check(attempt)?;
         }
@@ -155,8 +198,8 @@ impl Ledger for File {
     }
 
     fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
-        match &self.counter {
-            Some(counter) => Ok(counter.load() == 0),
+        match self.counter.load() {
+            Some(entries) => Ok(entries == 0),
             None => self.owed(attempt).map(|owed| owed.entries == 0),
         }
     }
@@ -165,6 +208,25 @@ impl Ledger for File {
         let state = self.pool.read(attempt, rows::state)?;
         let state = state.filter(|state| state.identity == *self.identity());
         Ok(state.map_or_else(Owed::default, |state| state.owed))
+    }
+
+    fn look(&self, attempt: Attempt<'_>) -> Sight {
+        let is_there = self.notice();
+        let mut counted = self.counter.look();
+        let is_known = counted.is_err() || self.counter.load().is_some();
+        if !is_there || !is_known || lock(&self.seen).lost.is_some() {
+            // Also makes the file anew, so that what it owed is not missed later.
+            match self.check(attempt) {
+                Err(failure) if !matches!(failure.class, Class::Busy | Class::Timeout) => {
+                    counted = Err(failure)
+                }
+                _ => {}
+            }
+        }
+        if let Some(entries) = self.counter.load() {
+            lock(&self.seen).entries = entries;
+        }
+        Sight { lost: self.lost(), blind: counted.err() }
     }
 
     fn claim(&self) -> Result<Option<Turn>, Failure> {

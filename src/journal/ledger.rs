@@ -20,6 +20,15 @@ pub struct Due {
     pub record: Record,
 }
 
+/// What is not as it should be with a journal.
+#[derive(Debug, Default)]
+pub struct Sight {
+    /// What was lost since the last look.
+    pub lost: Option<Failure>,
+    /// Why every read that L1 does not answer has to look into the file.
+    pub blind: Option<Failure>,
+}
+
 /// The right to replay, until it is dropped.
 pub(super) type Turn = Box<dyn Send + Sync>;
 
@@ -41,6 +50,9 @@ pub(super) trait Ledger: Send + Sync {
     fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
     fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure>;
+
+    /// Looks whether what can be lost without a word is still there.
+    fn look(&self, attempt: Attempt<'_>) -> Sight;
 
     fn owed(&self, attempt: Attempt<'_>) -> Result<Owed, Failure>;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::bounds::{Bounds, Owed};
-use super::ledger::{BATCH_BYTES, Due, Ledger, Turn};
+use super::ledger::{BATCH_BYTES, Due, Ledger, Sight, Turn};
 use super::record::{Change, Numbered, Record};
 use crate::clock;
 use crate::l2::{Attempt, Failure};
@@ -102,6 +102,10 @@ impl Ledger for Memory {
 
     fn is_empty(&self, _attempt: Attempt<'_>) -> Result<bool, Failure> {
         Ok(self.entries.load(Ordering::Acquire) == 0)
+    }
+
+    fn look(&self, _attempt: Attempt<'_>) -> Sight {
+        Sight::default()
     }
 
     fn owed(&self, _attempt: Attempt<'_>) -> Result<Owed, Failure> {

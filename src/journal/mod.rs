@@ -17,8 +17,7 @@ mod verdict;
 use std::path::PathBuf;
 
 pub use bounds::Owed;
-pub use counter::{Counter, InProcess};
-pub use ledger::Due;
+pub use ledger::{Due, Sight};
 pub use record::{Change, Known, Numbered, Record};
 pub use replay::{Pass, Progress, Replay};
 pub use verdict::{Because, Verdict, verdict};
@@ -57,22 +56,16 @@ pub struct Turn<'a> {
 
 impl Journal {
     /// The journal of the L2 that `identity` names: its kind, where it is, and the prefix of the keys. The text is kept
-    /// in the file and shown to people. `counter` is shared by the processes that share the file; where it is missing,
-    /// the file itself is asked.
+    /// in the file and shown to people.
     ///
     /// # Errors
     /// `InvalidConfig` for a file that cannot be used on this machine, or belongs to another L2. One that is busy until
-    /// the deadline is looked at again when it is needed.
-    pub fn open(
-        settings: &Settings,
-        identity: &str,
-        counter: Option<Box<dyn Counter>>,
-        attempt: Attempt<'_>,
-    ) -> Outcome<Journal> {
+    /// the deadline is looked at again when it is needed. `OutOfMemory`.
+    pub fn open(settings: &Settings, identity: &str, attempt: Attempt<'_>) -> Outcome<Journal> {
         let ledger: Box<dyn Ledger> = match &settings.path {
             None => Box::new(Memory::default()),
             Some(path) => {
-                let file = File::new(path.clone(), identity.to_owned(), counter);
+                let file = File::new(path.clone(), identity.to_owned())?;
                 match file.check(attempt) {
                     Ok(()) => {}
                     Err(failure) if matches!(failure.class, Class::Busy | Class::Timeout) => {}
@@ -140,13 +133,19 @@ impl Journal {
         Ok(self.ledger.settle(&[(key, sequence)], attempt)? == 1)
     }
 
-    /// Whether nothing is owed: one load where there is a counter, and in memory.
+    /// Whether nothing is owed: one load, unless the counter beside the file cannot be read.
     ///
     /// # Errors
-    /// What stops the file from being read, where it has no counter.
+    /// What stops the file from being read then.
     #[inline]
     pub fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
         self.ledger.is_empty(attempt)
+    }
+
+    /// Looks whether the file and the counter beside it are those that they were, and makes anew what is gone. To be
+    /// called now and then.
+    pub fn look(&self, attempt: Attempt<'_>) -> Sight {
+        self.ledger.look(attempt)
     }
 
     /// How much is owed.

@@ -1,4 +1,5 @@
 /* Children that exit, that fork again, that serve, and that a callback made. */
+#include <signal.h>
 #include <unistd.h>
 
 #include "fork.h"
@@ -71,7 +72,9 @@ static void forks_again(void) {
 
 static void *first_use(void *nothing) {
   tc_status status = set(cache, "thread", "thread");
-  CHECK(status == TC_OK);
+  /* The parent's own tending may have been inside SQLite for as long as a fork waits. */
+  if (status != TC_OK) end_cut_off(cache);
+  IS(TC_OK, status);
   return nothing;
 }
 
@@ -125,13 +128,22 @@ static void workers_serve(void) {
   }
 }
 
+/* As for the application, which blocks one. */
+static bool is_blocked(int number) {
+  sigset_t blocked;
+  CHECK(pthread_sigmask(SIG_BLOCK, NULL, &blocked) == 0);
+  return sigismember(&blocked, number);
+}
+
 static void fork_here(void) {
   pid_t pid = forked();
   if (pid == 0) {
+    CHECK(!is_blocked(SIGTERM) && !is_blocked(SIGALRM) && is_blocked(SIGUSR2));
     end_cut_off(cache);
     use(cache, "child of a callback");
     _exit(0);
   }
+  CHECK(is_blocked(SIGTERM) && is_blocked(SIGUSR2));
   reap(pid);
   returned++;
 }
@@ -167,7 +179,11 @@ static void callbacks_fork(void) {
 }
 
 void run(void) {
+  sigset_t ours;
   give_up_after(300);
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGUSR2);
+  CHECK(pthread_sigmask(SIG_BLOCK, &ours, NULL) == 0);
   cache = open_sqlite(NULL);
   only_exits();
   forks_again();

@@ -21,12 +21,12 @@ pub fn settings(path: Option<&Path>) -> Settings {
 }
 
 pub fn open(path: &Path) -> Journal {
-    Journal::open(&settings(Some(path)), IDENTITY, None, soon()).expect("a journal")
+    Journal::open(&settings(Some(path)), IDENTITY, soon()).expect("a journal")
 }
 
 /// Runs `test` with a journal in memory, and with one in a file.
 pub fn each_kind(test: impl Fn(&Journal)) {
-    test(&Journal::open(&settings(None), IDENTITY, None, soon()).expect("a journal"));
+    test(&Journal::open(&settings(None), IDENTITY, soon()).expect("a journal"));
     let folder = tempfile::tempdir().expect("a folder");
     test(&open(&folder.path().join("owed.db")));
 }
@@ -103,5 +103,5 @@ pub fn replay_with<T: Target + ?Sized>(
 }
 
 pub fn in_memory() -> Journal {
-    Journal::open(&settings(None), IDENTITY, None, soon()).expect("a journal")
+    Journal::open(&settings(None), IDENTITY, soon()).expect("a journal")
 }

@@ -67,9 +67,9 @@ public class ArgumentTests
         using TokenCache cache = TokenCache.Open(Memory);
         ValueTask<TokenValue?> reading = cache.GetAsync(string.Empty);
         await Assert.ThrowsAsync<TokenCacheException>(async () => await reading);
-        ValueTask<ulong> writing = cache.SetAsync(string.Empty, []);
+        ValueTask<SetResult> writing = cache.SetAsync(string.Empty, []);
         await Assert.ThrowsAsync<TokenCacheException>(async () => await writing);
-        ValueTask removing = cache.RemoveAsync(string.Empty);
+        ValueTask<bool> removing = cache.RemoveAsync(string.Empty);
         await Assert.ThrowsAsync<TokenCacheException>(async () => await removing);
     }
 

@@ -154,7 +154,7 @@ public class AsyncTests
         });
         folder.TakeAway();
         using CancellationTokenSource patience = new();
-        Task<ulong> writing = cache.SetAsync("alice", "newer"u8, cancellationToken: patience.Token).AsTask();
+        Task<SetResult> writing = cache.SetAsync("alice", "newer"u8, cancellationToken: patience.Token).AsTask();
         asked.Wait();
         await patience.CancelAsync();
         OperationCanceledException cancelled =
@@ -179,7 +179,7 @@ public class AsyncTests
             return RetryDecision.GiveUp;
         });
         folder.TakeAway();
-        Task<ulong> writing = cache.SetAsync("alice", "newer"u8).AsTask();
+        Task<SetResult> writing = cache.SetAsync("alice", "newer"u8).AsTask();
         asked.Wait();
         Task closing = Task.Run(cache.Dispose);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => writing);

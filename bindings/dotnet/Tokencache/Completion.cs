@@ -77,9 +77,14 @@ internal sealed class GetCompletion : Completion<TokenValue?>
             : new TokenValue(Native.tc_value_retain(result.Value), result.Status == Native.Status.Degraded);
 }
 
-internal sealed class SetCompletion : Completion<ulong>
+internal sealed class SetCompletion : Completion<SetResult>
 {
-    protected override ulong Answer(in Native.Result result) => result.Version;
+    protected override SetResult Answer(in Native.Result result) => new(result.Version, result.Status);
+}
+
+internal sealed class RemoveCompletion : Completion<bool>
+{
+    protected override bool Answer(in Native.Result result) => result.Status == Native.Status.Ok;
 }
 
 internal sealed class TrySetCompletion : Completion<ulong?>

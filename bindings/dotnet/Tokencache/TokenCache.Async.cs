@@ -111,7 +111,7 @@ public sealed partial class TokenCache
     /// <param name="value">The bytes; they are copied before this returns.</param>
     /// <param name="options">How to store them.</param>
     /// <param name="cancellationToken">Ends the wait; it does not take the write back.</param>
-    /// <returns>The version written; 0 when it had expired already, which removes the entry.</returns>
+    /// <returns>The version written, which is 0 when it had expired already, and whether it is owed to L2.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A time in <paramref name="options"/> is not above zero.</exception>
     /// <exception cref="TokenCacheException">
@@ -119,7 +119,7 @@ public sealed partial class TokenCache
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; nobody knows whether it is stored.</exception>
-    public ValueTask<ulong> SetAsync(
+    public ValueTask<SetResult> SetAsync(
         string key,
         ReadOnlySpan<byte> value,
         in SetOptions options = default,
@@ -134,7 +134,7 @@ public sealed partial class TokenCache
     /// <param name="value">The bytes; they are copied before this returns.</param>
     /// <param name="options">How to store them.</param>
     /// <param name="cancellationToken">Ends the wait; it does not take the write back.</param>
-    public ValueTask<ulong> SetAsync(
+    public ValueTask<SetResult> SetAsync(
         ReadOnlySpan<byte> utf8Key,
         ReadOnlySpan<byte> value,
         in SetOptions options = default,
@@ -192,12 +192,12 @@ public sealed partial class TokenCache
     /// <summary>Removes as <c>Remove</c> does, without blocking.</summary>
     /// <param name="key">The key; it is copied before this returns.</param>
     /// <param name="cancellationToken">Ends the wait; it does not bring the entry back.</param>
-    /// <returns>A task that ends when the entry is gone.</returns>
+    /// <returns>Whether it is gone from L2; false while that is owed.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="TokenCacheException">L2 failed, and the removal could not be kept for later.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled; nobody knows whether it is gone.</exception>
-    public ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default)
+    public ValueTask<bool> RemoveAsync(string key, CancellationToken cancellationToken = default)
     {
         using Utf8Key utf8 = new(key, stackalloc byte[Utf8Key.StackBytes]);
         return RemoveAsync(utf8.Span, cancellationToken);
@@ -206,13 +206,13 @@ public sealed partial class TokenCache
     /// <inheritdoc cref="RemoveAsync(string, CancellationToken)"/>
     /// <param name="utf8Key">The key's bytes; they are copied before this returns.</param>
     /// <param name="cancellationToken">Ends the wait; it does not bring the entry back.</param>
-    public unsafe ValueTask RemoveAsync(ReadOnlySpan<byte> utf8Key, CancellationToken cancellationToken = default)
+    public unsafe ValueTask<bool> RemoveAsync(ReadOnlySpan<byte> utf8Key, CancellationToken cancellationToken = default)
     {
         if (cancellationToken.IsCancellationRequested)
         {
-            return new(Task.FromCanceled(cancellationToken));
+            return new(Task.FromCanceled<bool>(cancellationToken));
         }
-        SetCompletion completion = new();
+        RemoveCompletion completion = new();
         fixed (byte* key = utf8Key)
         {
             IntPtr accepted = completion.Start(cancellationToken);

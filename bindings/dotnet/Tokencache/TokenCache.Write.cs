@@ -11,14 +11,14 @@ public sealed unsafe partial class TokenCache
     /// <param name="key">The key.</param>
     /// <param name="value">The bytes; a null array is an empty value.</param>
     /// <param name="options">How to store them.</param>
-    /// <returns>The version written; 0 when it had expired already, which removes the entry.</returns>
+    /// <returns>The version written, which is 0 when it had expired already, and whether it is owed to L2.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A time in <paramref name="options"/> is not above zero.</exception>
     /// <exception cref="TokenCacheException">
     /// The value is longer than <c>limits.max_value_bytes</c>; or L2 failed, and the write could not be kept for later.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
-    public ulong Set(string key, ReadOnlySpan<byte> value, in SetOptions options = default)
+    public SetResult Set(string key, ReadOnlySpan<byte> value, in SetOptions options = default)
     {
         using Utf8Key utf8 = new(key, stackalloc byte[Utf8Key.StackBytes]);
         return Set(utf8.Span, value, options);
@@ -28,10 +28,10 @@ public sealed unsafe partial class TokenCache
     /// <param name="utf8Key">The key's bytes.</param>
     /// <param name="value">The bytes; a null array is an empty value.</param>
     /// <param name="options">How to store them.</param>
-    public ulong Set(ReadOnlySpan<byte> utf8Key, ReadOnlySpan<byte> value, in SetOptions options = default)
+    public SetResult Set(ReadOnlySpan<byte> utf8Key, ReadOnlySpan<byte> value, in SetOptions options = default)
     {
-        Set(utf8Key, value, options.ToNative(0), out ulong version);
-        return version;
+        Native.Status status = Set(utf8Key, value, options.ToNative(0), out ulong version);
+        return new(version, status);
     }
 
     /// <summary>
@@ -85,24 +85,28 @@ public sealed unsafe partial class TokenCache
 
     /// <summary>Removes an entry from both tiers. It need not exist.</summary>
     /// <param name="key">The key.</param>
+    /// <returns>Whether it is gone from L2; false while that is owed, and then nobody finds it here any more.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     /// <exception cref="TokenCacheException">L2 failed, and the removal could not be kept for later.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
-    public void Remove(string key)
+    public bool Remove(string key)
     {
         using Utf8Key utf8 = new(key, stackalloc byte[Utf8Key.StackBytes]);
-        Remove(utf8.Span);
+        return Remove(utf8.Span);
     }
 
     /// <inheritdoc cref="Remove(string)"/>
     /// <param name="utf8Key">The key's bytes.</param>
-    public void Remove(ReadOnlySpan<byte> utf8Key)
+    public bool Remove(ReadOnlySpan<byte> utf8Key)
     {
+        Native.Status status;
         fixed (byte* key = utf8Key)
         {
-            Failures.Check(Native.tc_remove(_cache, (IntPtr)key, (UIntPtr)utf8Key.Length));
+            status = Native.tc_remove(_cache, (IntPtr)key, (UIntPtr)utf8Key.Length);
         }
         GC.KeepAlive(this);
+        Failures.Check(status);
+        return status == Native.Status.Ok;
     }
 
     /// <summary>Renews a sliding entry without reading it.</summary>

@@ -13,11 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any, Callable
 
+import tokencache
 from bad_inputs_support import FOLDER, VALUE, at_once, document, fails, is_status, resident_kib, until
 from tokencache import Status, _native, library
 from tokencache._native import NTS
-
-import tokencache
 
 
 def child_passes(body: Callable[[], None], leave: Callable[[int], Any] = os._exit) -> None:

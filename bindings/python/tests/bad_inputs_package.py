@@ -9,10 +9,9 @@ import threading
 from datetime import timedelta
 from typing import Any, Callable
 
+import tokencache
 from bad_inputs_support import PATIENT, at_once, document, fails, l2_comes_back, l2_goes_away, until
 from tokencache import GIVE_UP, Level, Retry, Status
-
-import tokencache
 
 INVALID = Status.INVALID_ARGUMENT
 CONFIG = Status.INVALID_CONFIG

@@ -6,12 +6,11 @@ import ctypes
 import random
 from typing import Any, Callable
 
+import tokencache
 from bad_inputs_support import VALUE, at_once, fails, is_status, never, open_raw, set_raw
 from tokencache import _native
 from tokencache._native import ABI_VERSION, NTS, SetOptions, Status
 from tokencache.library import lib
-
-import tokencache
 
 INVALID = Status.INVALID_ARGUMENT
 #: No memory is there: whoever looks before it leaps is killed.
@@ -195,9 +194,7 @@ def buffer_too_small() -> None:
     is_status(Status.OK, set_raw(handle, b"alice"))
     for room in range(5):
         buffer = ctypes.create_string_buffer(b"untouched")
-        is_status(
-            Status.BUFFER_TOO_SMALL, lib.tc_get_into(handle, b"alice", 5, buffer, room, ctypes.byref(size))
-        )
+        is_status(Status.BUFFER_TOO_SMALL, lib.tc_get_into(handle, b"alice", 5, buffer, room, ctypes.byref(size)))
         assert size.value == 5 and buffer.value == b"untouched"
     with tokencache.open({"version": 1}) as cache:
         for length in (16 * 1024, 16 * 1024 + 1, 1024 * 1024):

@@ -8,9 +8,10 @@ import tempfile
 import threading
 import time
 import unittest
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable
 
 import tokencache
 from faults import Fault
@@ -179,7 +180,7 @@ def print_table(faults: Iterable[type[Fault]], kinds: Iterable[str]) -> None:
             print(f"{fault.name:<19}{operation:<11}", end="", flush=True)
             try:
                 for kind in kinds:
-                    print(f"{str(measure(fault, operation, kind)):<{width}}", end="", flush=True)
+                    print(f"{measure(fault, operation, kind)!s:<{width}}", end="", flush=True)
                 print()
             except unittest.SkipTest as skipped:
                 print(f"skipped: {skipped}")

@@ -119,7 +119,9 @@ class Certificates:
         }
 
     def _run(self, line: str, given: bytes = b"") -> bytes:
-        return subprocess.run(["openssl", *line.split()], cwd=self.folder, input=given, capture_output=True, check=True).stdout
+        return subprocess.run(
+            ["openssl", *line.split()], cwd=self.folder, input=given, capture_output=True, check=True
+        ).stdout
 
 
 def scenes() -> dict[str, Any]:

@@ -84,8 +84,8 @@ class Aio(CacheTest):
 
     def test_a_loop_that_was_closed_is_not_called(self) -> None:
         async def scenario() -> None:
-            for number in range(20):
-                asyncio.ensure_future(self.shared.aset(f"key{number}", b"value"))
+            calls = [asyncio.ensure_future(self.shared.aset(f"key{number}", b"value")) for number in range(20)]
+            self.assertEqual(len(calls), 20)
             await asyncio.sleep(0)
 
         with self.assertNoLogsOf("tokencache"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import pickle
 import unittest
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,27 @@ class Degraded(CacheTest):
         self.wait_for(cache, "down")
         with self.assertRaises(tokencache.L2Error):
             cache.get_entry("calm")
+
+    def test_a_write_says_whether_it_is_owed(self) -> None:
+        cache = self.open_here()
+        stored = cache.set("calm", b"1")
+        self.assertFalse(stored.owed)
+        self.assertTrue(cache.remove("calm"))
+
+        self.server.kill()
+        owed = cache.set("calm", b"2")
+        self.assertTrue(owed.owed)
+        self.assertGreater(owed, stored)
+        self.assertEqual((pickle.loads(pickle.dumps(owed)), copy.copy(owed).owed), (owed, True))
+        self.assertFalse(cache.remove("calm"))
+        self.assertIsNone(cache.get("calm"))
+        self.assertTrue(asyncio.run(cache.aset("calm", b"3")).owed)
+        self.assertFalse(asyncio.run(cache.aremove("calm")))
+
+        self.server.restart()
+        self.assertTrue(cache.flush(60))
+        self.assertTrue(cache.remove("calm"))
+        self.assertFalse(asyncio.run(cache.aset("calm", b"4")).owed)
 
 
 if __name__ == "__main__":

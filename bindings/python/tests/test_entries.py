@@ -71,7 +71,7 @@ class Entries(CacheTest):
         entry.release()
         entry.release()
         with self.assertRaises(ValueError):
-            entry.data
+            _ = entry.data
         del entry
         gc.collect()
         self.cache.remove("key")

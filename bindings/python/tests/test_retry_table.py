@@ -9,7 +9,20 @@ import sys
 import unittest
 
 from faults import FAULTS, DirectoryGone, DiskFull, Fault, Locked, NotADatabase, ReadOnly, TurnedReadOnly
-from retry_cell import DEADLINE_MS, KEY, MORE, OPERATIONS, RESILIENCE, Measured, Witness, measure, print_table, require, timed, under
+from retry_cell import (
+    DEADLINE_MS,
+    KEY,
+    MORE,
+    OPERATIONS,
+    RESILIENCE,
+    Measured,
+    Witness,
+    measure,
+    print_table,
+    require,
+    timed,
+    under,
+)
 from support import shared
 from tokencache import Retry
 

@@ -85,7 +85,7 @@ def measure_in_time(kind_of_fault: type[RedisFault], operation: str, kind: str, 
         cell = measure(kind_of_fault, operation, kind)
         is_late = cell.elapsed_ms > DEADLINE_MS + LATE_MS
         was_expected = (cell.status, f"{cell.calls}/{cell.attempts}") == expected
-        if was_expected and not is_late or cell.elapsed_ms > DEADLINE_MS + MUCH_TOO_LATE_MS:
+        if (was_expected and not is_late) or cell.elapsed_ms > DEADLINE_MS + MUCH_TOO_LATE_MS:
             break
     return cell
 
@@ -156,9 +156,7 @@ class Repairing(unittest.TestCase):
         with under(redis_faults.PasswordChanged, deadline_ms=20_000) as (fault, cache):
 
             def bring(_: tokencache.Failure) -> Retry:
-                cache.configure(
-                    redis_faults.document(fault.server.url, {"username": "app", "password": "other"})
-                )
+                cache.configure(redis_faults.document(fault.server.url, {"username": "app", "password": "other"}))
                 return Retry(0)
 
             cache.on_retry(bring)

@@ -1,4 +1,4 @@
-"""Two processes on one L2 whose rings differ: each is told before a user meets it, and told no more after the repair."""
+"""Two processes on one L2 whose rings differ: each is told before a user meets it, and no more after the repair."""
 
 from __future__ import annotations
 

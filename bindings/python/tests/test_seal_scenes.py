@@ -1,4 +1,4 @@
-"""The encryption cases that people met, scene by scene: the data is that of tests/seal_scenes.rs, which plays it in C."""
+"""The encryption cases that people met, scene by scene, with the data of tests/seal_scenes.rs, which plays it in C."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
 use super::papers::{Desk, Papers};
+use super::socket::Socket;
 use super::watched::{FirstError, Watched};
 use super::{feed, layout};
 use crate::clock;
@@ -82,11 +83,12 @@ async fn begin(
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            greet(wanted, papers, stream, pushes).await
+            greet(wanted, papers, Socket::new(stream), pushes).await
         }
         Link::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
+            let stream = Socket::new(stream);
             let Some(tls) = &papers.tls else { return greet(wanted, papers, stream, pushes).await };
             let name = ServerName::try_from(host.clone()).map_err(|_| {
                 Failure::new(

@@ -13,6 +13,7 @@ mod names;
 mod papers;
 mod replay;
 mod scripts;
+pub mod socket;
 mod tls;
 mod wait;
 mod watched;

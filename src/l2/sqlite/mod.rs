@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod beside;
 mod connection;
 mod diagnosis;
 mod eviction;

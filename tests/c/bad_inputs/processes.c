@@ -88,13 +88,9 @@ typedef struct {
   void (*release)(const tc_value *);
 } copy_of_library;
 
-static copy_of_library load_copy(void) {
-  char command[2048], path[512];
-  Dl_info here;
-  CHECK(dladdr((void *)(uintptr_t)&tc_open, &here) != 0);
-  snprintf(path, sizeof path, "%s/copy.so", folder);
-  snprintf(command, sizeof command, "cp -L '%s' '%s'", here.dli_fname, path);
-  CHECK(system(command) == 0);
+static const char *copy_path;
+
+static copy_of_library load(const char *path) {
   copy_of_library copy = {.library = dlopen(path, RTLD_NOW | RTLD_LOCAL)};
   CHECK(copy.library != NULL);
   *(void **)&copy.open = dlsym(copy.library, "tc_open");
@@ -105,6 +101,18 @@ static copy_of_library load_copy(void) {
   *(void **)&copy.release = dlsym(copy.library, "tc_value_release");
   CHECK(copy.open != NULL && copy.open != tc_open && copy.release != NULL);
   return copy;
+}
+
+static copy_of_library load_copy(void) {
+  static char path[512];
+  char command[2048];
+  Dl_info here;
+  CHECK(dladdr((void *)(uintptr_t)&tc_open, &here) != 0);
+  snprintf(path, sizeof path, "%s/copy.so", folder);
+  snprintf(command, sizeof command, "cp -L '%s' '%s'", here.dli_fname, path);
+  CHECK(system(command) == 0);
+  copy_path = path;
+  return load(path);
 }
 
 static tc_cache *open_copy(const copy_of_library *copy) {
@@ -148,13 +156,44 @@ void two_copies(void) {
   IS(TC_OK, copy.close(theirs));
 }
 
+static _Atomic bool is_used;
+
+static void *use_copy(void *argument) {
+  const copy_of_library *copy = ((void **)argument)[0];
+  tc_cache *theirs = ((void **)argument)[1];
+  for (int i = 0; !is_used || i < 100; i++) {
+    const tc_value *value = NULL;
+    IS(TC_OK, copy->set(theirs, "thread", 6, "token", 5, NULL, NULL));
+    IS(TC_OK, copy->get(theirs, "thread", 6, &value));
+    copy->release(value);
+  }
+  return NULL;
+}
+
+/* Again and again, with calls under way on its threads and ours. */
 void unloaded_while_open(void) {
-  copy_of_library copy = load_copy();
-  tc_cache *cache = open_copy(&copy);
-  for (int i = 0; i < 200; i++) IS(TC_OK, copy.set_async(cache, "alice", 5, "token", 5, NULL, done, NULL));
-  CHECK(dlclose(copy.library) == 0);
-  UNTIL(answered == 200);
-  IS(TC_OK, copy.close(cache));
+  copy_of_library first = load_copy();
+  tc_cache *kept = open_copy(&first);
+  void *argument[] = {&first, kept};
+  start_threads(2, use_copy, argument);
+  for (int round = 0; round < 20; round++) {
+    copy_of_library copy = round ? load(copy_path) : first;
+    tc_cache *cache = open_copy(&copy);
+    answered = 0;
+    for (int i = 0; i < 50; i++) IS(TC_OK, copy.set_async(cache, "alice", 5, "token", 5, NULL, done, NULL));
+    CHECK(dlclose(copy.library) == 0);
+    UNTIL(answered == 50);
+    if (round % 2) IS(TC_OK, copy.close(cache));
+    else {
+      copy_of_library again = load(copy_path);
+      IS(TC_OK, again.set(cache, "alice", 5, "again", 5, NULL, NULL));
+      CHECK(dlclose(again.library) == 0);
+      IS(TC_OK, copy.close(cache));
+    }
+  }
+  is_used = true;
+  join_threads();
+  IS(TC_OK, first.close(kept));
 }
 
 static _Atomic int alarms;

@@ -46,6 +46,7 @@ from .errors import (
 from .library import lib as _lib
 from .options import ABSENT, Config
 from .times import NEVER
+from .written import Written
 
 #: The version of the library that was loaded.
 __version__: str = _lib.tc_version().decode()
@@ -112,5 +113,6 @@ __all__ = [
     "Tier",
     "TokencacheError",
     "ValueTooLarge",
+    "Written",
     "open",
 ]

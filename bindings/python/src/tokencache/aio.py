@@ -15,6 +15,7 @@ from .entry import take
 from .errors import check, error
 from .library import lib
 from .options import Key, key_bytes, set_options, value_bytes
+from .written import Written
 
 _peek = lib.tc_peek
 _get_async = lib.tc_get_async
@@ -49,10 +50,10 @@ class AsyncMethods:
         pointer = ctypes.POINTER(_native.Value)()
         if check(_peek(self._handle, key, len(key), ctypes.byref(pointer))) != _native.Status.NOT_FOUND:
             return take(pointer)
-        value, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
+        _, value, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
         return value
 
-    async def aset(self, key: Key, value: Union[bytes, bytearray, memoryview], **options: Any) -> int:
+    async def aset(self, key: Key, value: Union[bytes, bytearray, memoryview], **options: Any) -> Written:
         """Store as ``set`` does, with the same options, without blocking the event loop.
 
         A coroutine that is cancelled does not take the write back.
@@ -63,7 +64,7 @@ class AsyncMethods:
             **options: Those of ``set``: ttl, expires_at, sliding, expected_version, local_only.
 
         Returns:
-            The version written.
+            The version written, an int that also says whether it is owed to L2.
 
         Raises:
             Conflict: ``expected_version`` is not what is there; nothing was written.
@@ -73,31 +74,36 @@ class AsyncMethods:
         """
         key, data = key_bytes(key), value_bytes(value)
         chosen = set_options(**options)
-        _, version = await _call(
+        status, _, version = await _call(
             lambda number: _set_async(self._handle, key, len(key), data, len(data), chosen, on_done, number)
         )
-        return version
+        return Written(version, status)
 
-    async def aremove(self, key: Key) -> None:
+    async def aremove(self, key: Key) -> bool:
         """Remove as ``remove`` does, without blocking the event loop.
 
         Args:
             key: str or bytes.
+
+        Returns:
+            Whether it is gone from L2; False while that is owed.
 
         Raises:
             L2Error: L2 failed and the removal could not be kept for later.
 
         Example:
             >>> await cache.aremove("alice")
+            True
         """
         key = key_bytes(key)
-        await _call(lambda number: _remove_async(self._handle, key, len(key), on_done, number))
+        status, _, _ = await _call(lambda number: _remove_async(self._handle, key, len(key), on_done, number))
+        return status == _native.Status.OK
 
 
-async def _call(start: Callable[[int], int]) -> tuple[bytes | None, int]:
+async def _call(start: Callable[[int], int]) -> tuple[int, bytes | None, int]:
     """Start an asynchronous call and wait for its one completion."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[tuple[bytes | None, int]] = loop.create_future()
+    future: asyncio.Future[tuple[int, bytes | None, int]] = loop.create_future()
 
     def settle(status: int, value: bytes | None, version: int, message: str) -> None:
         if future.done():  # Cancelled: nobody waits.
@@ -105,7 +111,7 @@ async def _call(start: Callable[[int], int]) -> tuple[bytes | None, int]:
         if status < 0 or status == _native.Status.CONFLICT:
             future.set_exception(error(status, message))
         else:
-            future.set_result((value, version))
+            future.set_result((status, value, version))
 
     def completed(*result: Any) -> None:
         try:

@@ -18,6 +18,7 @@ from .errors import check
 from .library import lib
 from .options import Config, Key, config_bytes, key_bytes, set_options, value_bytes
 from .times import Duration, Instant, _Never, timeout_ms
+from .written import Written
 
 _get_into = lib.tc_get_into
 _ValuePointer = ctypes.POINTER(_native.Value)
@@ -32,7 +33,8 @@ _closers: dict[int, weakref.finalize[..., Cache]] = {}
 
 def _close(handle: int) -> int:
     _closers.pop(handle, None)
-    return lib.tc_close(handle)
+    status: int = lib.tc_close(handle)
+    return status
 
 
 @atexit.register
@@ -102,7 +104,7 @@ class Cache(AsyncMethods):
             key_bytes(key)
             raise
         if status == _OK or status == _DEGRADED:
-            data = array[: length.value]
+            data: bytes = array[: length.value]
             buffers.free.append(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
@@ -170,7 +172,7 @@ class Cache(AsyncMethods):
         sliding: Duration | None = None,
         expected_version: int | None = None,
         local_only: bool = False,
-    ) -> int:
+    ) -> Written:
         """Store bytes in both tiers. The earliest of all limits holds.
 
         Args:
@@ -183,7 +185,7 @@ class Cache(AsyncMethods):
             local_only: Keep it in this process, off L2.
 
         Returns:
-            The version written; 0 when it had expired already.
+            The version written, an int that also says whether it is owed to L2; 0 when it had expired already.
 
         Raises:
             Conflict: ``expected_version`` is not what is there; nothing was written.
@@ -196,23 +198,27 @@ class Cache(AsyncMethods):
         """
         key, data, version = key_bytes(key), value_bytes(value), ctypes.c_uint64()
         options = set_options(ttl, expires_at, sliding, expected_version, local_only)
-        check(lib.tc_set(self._handle, key, len(key), data, len(data), options, ctypes.byref(version)))
-        return version.value
+        status = check(lib.tc_set(self._handle, key, len(key), data, len(data), options, ctypes.byref(version)))
+        return Written(version.value, status)
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Key) -> bool:
         """Remove an entry from both tiers. It need not exist.
 
         Args:
             key: str or bytes.
+
+        Returns:
+            Whether it is gone from L2; False while that is owed, and then nobody finds it here any more.
 
         Raises:
             L2Error: L2 failed and the removal could not be kept for later.
 
         Example:
             >>> cache.remove("alice")
+            True
         """
         key = key_bytes(key)
-        check(lib.tc_remove(self._handle, key, len(key)))
+        return check(lib.tc_remove(self._handle, key, len(key))) == Status.OK
 
     def touch(self, key: Key) -> bool:
         """Renew a sliding entry without reading it.
@@ -309,7 +315,8 @@ class Cache(AsyncMethods):
         """
         pointer = _ValuePointer()
         check(lib.tc_stats(self._handle, ctypes.byref(pointer)))
-        return json.loads(take(pointer))
+        stats: dict[str, Any] = json.loads(take(pointer))
+        return stats
 
     def protect(self, key: Key, data: Union[bytes, bytearray, memoryview]) -> bytes:
         """Seal ``data`` for ``key`` under the active key of the ring, as ``set`` would, and store nothing.
@@ -368,9 +375,8 @@ class Cache(AsyncMethods):
         Example:
             >>> cache.on_log(Level.WARN)
         """
-        if isinstance(sink, Level):
-            sink, level = callbacks.to_logging, sink
-        self._register(lambda *c: lib.tc_on_log(self._handle, level, *c), callbacks.on_log, _native.LogFn, sink)
+        receiver, least = (callbacks.to_logging, sink) if isinstance(sink, Level) else (sink, level)
+        self._register(lambda *c: lib.tc_on_log(self._handle, least, *c), callbacks.on_log, _native.LogFn, receiver)
 
     @staticmethod
     def _register(register: Any, function: Any, kind: Any, callback: Any) -> None:

@@ -111,8 +111,7 @@ os.register_at_fork(after_in_child=lambda: _inherited.update(_callables))
 # An exception must not leave these functions: ctypes prints it, and the library is given whatever is in the register.
 
 
-@_native.RetryFn
-def on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
+def _on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
     try:
         return _decide(_callables[user_data](_failure(failure.contents, delay_ms[0])), delay_ms)
     except BaseException:  # SystemExit, too, has nobody to go to on a thread of the library.
@@ -120,16 +119,14 @@ def on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
         return Decision.DEFAULT
 
 
-@_native.LogFn
-def on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
+def _on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
     try:
         _callables[user_data](Level(level), _text(target), _text(message))
     except BaseException:
         _complain("The log callback raised.")
 
 
-@_native.DoneFn
-def on_done(user_data: int, result: Any) -> None:
+def _on_done(user_data: int, result: Any) -> None:
     try:
         completion: Completion | None = _callables.pop(user_data, None)
         if completion is None:
@@ -141,9 +138,14 @@ def on_done(user_data: int, result: Any) -> None:
         _complain("The completion of an asynchronous call raised.")
 
 
-@_native.DestroyFn
-def on_destroy(user_data: int) -> None:
+def _on_destroy(user_data: int) -> None:
     forget(user_data)
+
+
+on_retry = _native.RetryFn(_on_retry)
+on_log = _native.LogFn(_on_log)
+on_done = _native.DoneFn(_on_done)
+on_destroy = _native.DestroyFn(_on_destroy)
 
 
 def _failure(it: Any, backoff_ms: int) -> Failure:

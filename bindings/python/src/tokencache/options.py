@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import json
-from typing import Any, Mapping, Union
+from collections.abc import Mapping
+from typing import Any, Union
 
 from ._native import LOCAL_ONLY, VERSION_ABSENT, SetOptions, Status
 from .errors import InvalidArgument

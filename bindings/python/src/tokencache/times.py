@@ -55,7 +55,7 @@ def instant_ms(value: Instant | None) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise _invalid(f"expires_at must say its time zone: {value!r} does not.")
-        value = value - _EPOCH
+        return max(_milliseconds("expires_at", value - _EPOCH), 1)
     return max(_milliseconds("expires_at", value), 1)
 
 
