@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 /// What the proxy does to what passes.
 #[derive(Default)]
 struct Faults {
+    /// Where new links lead.
+    target: AtomicU16,
     /// Bytes that may still pass toward the client before its link is cut; below zero: no limit.
     to_client: AtomicI64,
     /// The same toward the server.
@@ -37,7 +39,7 @@ impl Proxy {
     pub fn before(port: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let own = listener.local_addr().expect("an address").port();
-        let faults = Arc::new(Faults::default());
+        let faults = Arc::new(Faults { target: port.into(), ..Faults::default() });
         let proxy = Proxy { port: own, faults: Arc::clone(&faults), links: Arc::default() };
         proxy.heal();
         let links = Arc::clone(&proxy.links);
@@ -45,7 +47,8 @@ impl Proxy {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
                 faults.accepted.fetch_add(1, Ordering::SeqCst);
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let target = faults.target.load(Ordering::SeqCst);
+                let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 for link in [&client, &server] {
                     link.set_nodelay(true).expect("a link");
                 }
@@ -61,6 +64,11 @@ impl Proxy {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Has new links lead to another server, as the address of a service does when its primary has changed.
+    pub fn repoint(&self, port: u16) {
+        self.faults.target.store(port, Ordering::SeqCst);
     }
 
     /// How many links there have been.

@@ -17,8 +17,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::diagnosis::{of_error, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
+use super::server::Server;
 use super::watched::{FirstError, Watched};
-use super::{feed, layout, tls};
+use super::{feed, layout, server, tls};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -42,6 +43,8 @@ pub(super) struct Connected {
     pub pulse: Pulse,
     /// Whether the server tells its changes.
     pub feed: Feed,
+    /// Which primary it leads to.
+    pub server: Server,
 }
 
 /// What a link is asked to be.
@@ -153,12 +156,15 @@ where
     if redis.address.database != 0 {
         requests.cmd("SELECT").arg(redis.address.database);
     }
+    server::ask(&mut requests);
     requests.add_command(if is_told { feed::tracking(prefix) } else { cmd("PING") });
     let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
-    let [time, _, _, selected @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
+    let [time, _, _, others @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
+    let (selected, said) = others.split_at(others.len().saturating_sub(server::ASKED));
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
+    let server = server::meet(&redis.address, said)?;
     let feed = match feed::refused(&redis.address, tracked) {
         None if is_told => Feed::Told,
         None => Feed::Unknown(feed::old(&redis.address)),
@@ -166,7 +172,7 @@ where
     };
     // A server whose time may not be asked for is taken to share ours.
     let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
-    Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed }))
+    Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed, server }))
 }
 
 /// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where it

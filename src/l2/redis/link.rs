@@ -9,16 +9,19 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::select;
-use redis::aio::{MultiplexedConnection, SendError};
+use redis::aio::SendError;
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::connect::{Connected, Wanted, connect};
+use super::echoes::Echoes;
 use super::exchange::Letter;
 use super::feed::Feed;
-use super::heartbeat::{Heartbeat, Pulse};
+use super::heartbeat::Heartbeat;
+use super::server::Server;
+use super::up::Up;
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
 use crate::l2::{Attempt, Class, Failure, Hearing, Witness};
@@ -43,6 +46,7 @@ struct Shared {
     witness: Arc<dyn Witness>,
     prefix: String,
     heartbeat: Heartbeat,
+    echoes: Echoes,
     links: AtomicU64,
     attempts: AtomicU64,
     losses: AtomicU64,
@@ -57,6 +61,8 @@ struct State {
     not_before: Instant,
     /// Why there is no link, as far as it is known while the next attempt is under way.
     last: Option<Failure>,
+    /// To which the newest link led.
+    server: Option<Server>,
 }
 
 enum Phase {
@@ -68,28 +74,6 @@ enum Phase {
     Closed,
 }
 
-/// A link that stands, for the calls that use it.
-#[derive(Clone)]
-pub(super) struct Up {
-    pub connection: MultiplexedConnection,
-    pub redis: Arc<Redis>,
-    pub clock_lead_ms: i64,
-    pub pulse: Pulse,
-    /// Whether the server told its changes when the link was made.
-    pub feed: Feed,
-    attempt: u64,
-    _driver: Arc<Driver>,
-}
-
-/// Closes the socket when the last call that uses it has gone.
-struct Driver(tokio::task::AbortHandle);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Link {
     /// A link to `redis` that nobody has needed yet, driven by `io`. `witness` hears of changes.
     pub fn new(redis: Redis, config: &Config, witness: Arc<dyn Witness>, io: Handle) -> Link {
@@ -99,6 +83,7 @@ impl Link {
             attempt: 0,
             not_before: Instant::now(),
             last: None,
+            server: None,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -107,6 +92,7 @@ impl Link {
             witness,
             prefix: config.l2.key_prefix.clone(),
             heartbeat: Heartbeat::new(config),
+            echoes: Echoes::default(),
             links: 0.into(),
             attempts: 0.into(),
             losses: 0.into(),
@@ -185,9 +171,12 @@ impl Link {
             move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
                     is_lost.store(true, Ordering::SeqCst);
-                    link.lose_attempt(attempt, diagnosis::lost(&redis.address));
-                } else {
-                    feed::tell(link.shared.witness.as_ref(), &push);
+                    link.lose_attempt(attempt, diagnosis::lost(&redis.address), false);
+                } else if feed::tell(link.shared.witness.as_ref(), &link.shared.echoes, &push)
+                    && let Some(up) = link.up_now()
+                {
+                    // So does a primary that has become a replica, and begins anew.
+                    up.pulse.ask();
                 }
                 Ok::<(), SendError>(())
             }
@@ -224,26 +213,21 @@ impl Link {
         is_lost: &AtomicBool,
     ) {
         let lost = diagnosis::lost(&redis.address);
-        let connected = connected.map(|connected| Up {
-            connection: connected.connection,
-            redis,
-            clock_lead_ms: connected.clock_lead_ms,
-            pulse: connected.pulse,
-            feed: connected.feed,
-            attempt,
-            _driver: Arc::new(Driver(connected.driver)),
-        });
+        let connected = connected.map(|connected| Up::new(connected, redis, attempt));
         let mut state = lock(&self.shared.state);
         // Nobody could lose it while it was being made.
         let connected =
-            connected.and_then(|up| if is_lost.load(Ordering::SeqCst) { Err(lost) } else { Ok(up) });
+            connected.and_then(|made| if is_lost.load(Ordering::SeqCst) { Err(lost) } else { Ok(made) });
         // It may have been closed or configured anew since.
         if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
             return;
         }
         state.phase = match connected {
-            Ok(up) => {
+            Ok((up, server)) => {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
+                // Before anybody can read there.
+                self.shared.witness.has_met(&server.follows(state.server.as_ref()));
+                state.server = Some(server);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
                 self.io.spawn(self.clone().watch(up.clone()));
@@ -264,15 +248,20 @@ impl Link {
 
     /// The link of `up` is of no use any more, for the reason of `failure`.
     pub fn lose(&self, up: &Up, failure: Failure) {
-        self.lose_attempt(up.attempt, failure);
+        self.lose_attempt(up.attempt, failure, false);
     }
 
-    fn lose_attempt(&self, attempt: u64, failure: Failure) {
+    /// The server at the other end of `up` is a primary no more.
+    pub fn depose(&self, up: &Up, failure: Failure) {
+        self.lose_attempt(up.attempt, failure, true);
+    }
+
+    fn lose_attempt(&self, attempt: u64, failure: Failure, is_demoted: bool) {
         let mut state = lock(&self.shared.state);
         if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
             return;
         }
-        self.shared.witness.is_deaf(Hearing::Lost, &failure);
+        self.shared.part(&failure, is_demoted);
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
         state.last = Some(failure.clone());
         self.restore_later(&state);
@@ -322,6 +311,11 @@ impl Link {
         &self.shared.prefix
     }
 
+    /// What our own scripts make it tell us.
+    pub fn echoes(&self) -> &Echoes {
+        &self.shared.echoes
+    }
+
     /// How often it is asked.
     pub fn heartbeat(&self) -> &Heartbeat {
         &self.shared.heartbeat
@@ -344,7 +338,7 @@ impl Link {
         state.not_before = Instant::now();
         state.last = None;
         let moved = Failure::new(Class::Unreachable, "L2 has another address or other credentials now.");
-        self.shared.witness.is_deaf(Hearing::Lost, &moved);
+        self.shared.part(&moved, false);
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
         drop(state);
         drop(before);
@@ -385,6 +379,12 @@ impl Link {
 }
 
 impl Shared {
+    fn part(&self, why: &Failure, is_demoted: bool) {
+        self.witness.is_deaf(Hearing::Lost, why);
+        self.witness.has_parted(is_demoted);
+        self.echoes.forget();
+    }
+
     fn tell(&self, feed: &Feed) {
         match feed.failure() {
             None => self.witness.hears(),
