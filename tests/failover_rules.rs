@@ -285,9 +285,8 @@ fn nothing_lives_longer_for_being_made_again() {
     again_is_done(&cache, 1);
     assert_eq!([found(&cache, "brief"), found(&cache, "ends"), found(&cache, "slides")], ["", "1", "1"]);
     let left = |key: &str| pair.new.pttl(&stored(key.as_bytes()));
-    let now_ms = clock::unix_ms();
-    assert!(left("slides") <= 600_000 - (now_ms - written_ms), "{}", left("slides"));
-    assert!(left("ends") <= 3_600_000 - (now_ms - written_ms), "{}", left("ends"));
+    // They lost more than a second and a half, but for the time that the request takes.
+    assert!(left("slides") <= 599_000 && left("ends") <= 3_599_000, "{} {}", left("slides"), left("ends"));
     assert_ne!(found(&cache, "slid out"), "newer");
 }
 
@@ -416,7 +415,7 @@ fn a_memory_keeps_the_newest_within_its_bounds() {
     }
     let figures = recent.figures();
     assert_eq!((figures.remembered.entries, figures.remembered.bytes, figures.forgotten), (5, 5 * cost, 2));
-    recent.remember(b"g", record(&[0; 1000]), recent.reign());
+    recent.remember(b"g", record(&[0; 1100]), recent.reign());
     assert_eq!(recent.figures().remembered.entries, 1, "one that is dear");
     recent.remember(b"h", record(&vec![0; 2000]), recent.reign());
     assert_eq!(recent.figures().remembered.entries, 0, "one that is too dear");

@@ -288,13 +288,13 @@ impl Recent {
         }
     }
 
-    /// A write of `key` at hybrid time `clock` makes an older one needless.
+    /// A write of `key` at hybrid time `clock` makes needless what is older, and itself.
     fn drop_again(&self, key: &[u8], clock: u64) {
         if self.again.is_empty(Attempt::at_once()).unwrap_or(true) {
             return;
         }
         if let Ok(Some(there)) = self.again.find(key, Attempt::at_once())
-            && there.record.clock < clock
+            && there.record.clock <= clock
         {
             let _ = self.again.settle(key, there.sequence, Attempt::at_once());
         }

@@ -13,14 +13,14 @@ use redis::aio::SendError;
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::connect::{Connected, Wanted, connect};
 use super::echoes::Echoes;
 use super::exchange::Letter;
 use super::feed::Feed;
 use super::heartbeat::Heartbeat;
-use super::server::Server;
+use super::state::{Phase, State};
 use super::up::Up;
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
@@ -52,41 +52,11 @@ struct Shared {
     losses: AtomicU64,
 }
 
-struct State {
-    redis: Arc<Redis>,
-    phase: Phase,
-    /// Which attempt the phase belongs to: what an older one reports is no news.
-    attempt: u64,
-    /// When the next attempt may begin.
-    not_before: Instant,
-    /// Why there is no link, as far as it is known while the next attempt is under way.
-    last: Option<Failure>,
-    /// To which the newest link led.
-    server: Option<Server>,
-}
-
-enum Phase {
-    /// Nobody has needed it yet.
-    Idle,
-    Connecting,
-    Up(Up, UnboundedSender<Letter>),
-    Down(Failure),
-    Closed,
-}
-
 impl Link {
     /// A link to `redis` that nobody has needed yet, driven by `io`. `witness` hears of changes.
     pub fn new(redis: Redis, config: &Config, witness: Arc<dyn Witness>, io: Handle) -> Link {
-        let state = State {
-            redis: Arc::new(redis),
-            phase: Phase::Idle,
-            attempt: 0,
-            not_before: Instant::now(),
-            last: None,
-            server: None,
-        };
         let shared = Shared {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(redis)),
             news: Condvar::new(),
             closing: Notify::new(),
             witness,
@@ -172,11 +142,8 @@ impl Link {
                 if push.kind == PushKind::Disconnection {
                     is_lost.store(true, Ordering::SeqCst);
                     link.lose_attempt(attempt, diagnosis::lost(&redis.address), false);
-                } else if feed::tell(link.shared.witness.as_ref(), &link.shared.echoes, &push)
-                    && let Some(up) = link.up_now()
-                {
-                    // So does a primary that has become a replica, and begins anew.
-                    up.pulse.ask();
+                } else {
+                    link.tell(attempt, &push);
                 }
                 Ok::<(), SendError>(())
             }
@@ -246,6 +213,20 @@ impl Link {
         self.shared.news.notify_all();
     }
 
+    /// The link of `attempt` says `push` unasked. Once it is lost, nobody listens: what a server says that has become a
+    /// replica is not about the primary.
+    fn tell(&self, attempt: u64, push: &PushInfo) {
+        let state = lock(&self.shared.state);
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..) | Phase::Connecting) {
+            return;
+        }
+        let is_all = feed::tell(self.shared.witness.as_ref(), &self.shared.echoes, push);
+        if let Some(up) = state.made_by(attempt).filter(|_| is_all) {
+            // So does everything change where a primary becomes a replica, and begins anew.
+            up.pulse.ask();
+        }
+    }
+
     /// The link of `up` is of no use any more, for the reason of `failure`.
     pub fn lose(&self, up: &Up, failure: Failure) {
         self.lose_attempt(up.attempt, failure, false);
@@ -258,7 +239,7 @@ impl Link {
 
     fn lose_attempt(&self, attempt: u64, failure: Failure, is_demoted: bool) {
         let mut state = lock(&self.shared.state);
-        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
+        if state.made_by(attempt).is_none() {
             return;
         }
         self.shared.part(&failure, is_demoted);
@@ -286,14 +267,13 @@ impl Link {
 
     /// Whether the link of `up` stands.
     pub fn is_up(&self, up: &Up) -> bool {
-        let state = lock(&self.shared.state);
-        state.attempt == up.attempt && matches!(state.phase, Phase::Up(..))
+        lock(&self.shared.state).made_by(up.attempt).is_some()
     }
 
     /// The link of `up` has answered.
     pub fn hear(&self, up: &Up, feed: &Feed) {
         let state = lock(&self.shared.state);
-        if state.attempt == up.attempt && matches!(state.phase, Phase::Up(..)) {
+        if state.made_by(up.attempt).is_some() {
             self.shared.tell(feed);
         }
     }

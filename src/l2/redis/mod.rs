@@ -14,6 +14,7 @@ mod names;
 mod replay;
 mod scripts;
 mod server;
+mod state;
 mod tls;
 mod up;
 mod wait;
