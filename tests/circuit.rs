@@ -227,7 +227,7 @@ fn at_most_one_probe_a_second_reaches_a_server_that_takes_nobody() {
 fn at_most_one_probe_a_second_reaches_a_server_that_refuses_reads() {
     let Some(server) = Server::start() else { return };
     server.ask::<()>("ACL SETUSER app on >secret ~p:* +@all");
-    // Heartbeats are no probes, and are PINGs too.
+    // Heartbeats are no probes.
     let members =
         json!({"l2": {"username": "app", "password": "secret"}, "coherence": {"heartbeat_ms": 60_000}});
     let cache = open(&server.url(), members);

@@ -279,9 +279,9 @@ fn hits_cost_the_server_nothing_but_heartbeats() {
         assert!(matches!(cache.answer(b"k"), Ok(Answer::Fresh(_))));
     }
     let took = begin.elapsed();
-    wait_until("a heartbeat comes", || commands.since(&before).contains_key("ping"));
+    wait_until("a heartbeat comes", || commands.since(&before).contains_key("hello"));
     let mut since = commands.since(&before);
-    let heartbeats = since.remove("ping");
+    let heartbeats = since.remove("hello");
     println!("1,000,000 hits in {took:?}; {heartbeats:?} heartbeats, and {since:?}");
     assert!(since.is_empty(), "{since:?}");
 }
@@ -334,16 +334,16 @@ fn how_often_the_server_is_asked_can_be_changed_while_the_cache_runs() {
     let cache = Cache::open(text(members(60_000, 60_000)).as_bytes()).expect("the cache opens");
     wait_for_feed(&cache);
     let mut commands = Commands::of(&server);
-    let before = commands.calls("ping");
+    let before = commands.calls("hello");
     let begin = Instant::now();
     cache.configure(text(members(50, 60_000)).as_bytes()).expect("configured");
-    wait_until("it is asked more often", || commands.calls("ping") >= before + 10);
+    wait_until("it is asked more often", || commands.calls("hello") >= before + 10);
     println!("ten heartbeats after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 
     cache.configure(text(members(50, 100)).as_bytes()).expect("configured");
-    let before = commands.calls("ping");
-    wait_until("the new timeout holds", || commands.calls("ping") >= before + 2);
+    let before = commands.calls("hello");
+    wait_until("the new timeout holds", || commands.calls("hello") >= before + 2);
     let begin = Instant::now();
     proxy.fall_silent();
     wait_until("the silence is noticed", || statistics(&cache)["coherence"]["feed"] == "down");
@@ -352,11 +352,11 @@ fn how_often_the_server_is_asked_can_be_changed_while_the_cache_runs() {
     proxy.heal();
     wait_for_feed(&cache);
 
-    let before = commands.calls("ping");
+    let before = commands.calls("hello");
     cache.configure(text(members(60_000, 100)).as_bytes()).expect("configured");
     // The one under way, and the one that the change itself brings.
     let quiet = Instant::now();
     wait_until("a second passes", || quiet.elapsed() > Duration::from_secs(1));
-    let asked = commands.calls("ping") - before;
+    let asked = commands.calls("hello") - before;
     assert!(asked <= 3, "{asked} heartbeats in a second that should have none");
 }

@@ -79,7 +79,7 @@ fn everything_that_is_owed_reaches_l2_in_order_under_its_prefix() {
             told.lock().unwrap().push(key.to_vec());
         };
         let pass = replay_with(journal, &target, b"p:", &quiet(), &decided).unwrap();
-        assert_eq!(pass, Pass { replayed: 200, superseded: 0, refused: 0 });
+        assert_eq!(pass, Pass { replayed: 200, superseded: 0, refused: 0, kept: 0 });
         let expected: Vec<_> = (0..200).map(|i| format!("p:{i:03}")).collect();
         assert_eq!(target.keys(), expected);
         assert_eq!(told.lock().unwrap().len(), 200);
@@ -132,7 +132,7 @@ fn a_key_that_l2_refuses_holds_up_nothing_else_and_is_given_up_after_a_day() {
     }
     let target = Told { failing: [(b"b".to_vec(), Class::Protocol)].into(), ..Told::default() };
     let pass = replay(&journal, &target, b"").unwrap();
-    assert_eq!(pass, Pass { replayed: 2, superseded: 0, refused: 1 });
+    assert_eq!(pass, Pass { replayed: 2, superseded: 0, refused: 1, kept: 0 });
     assert_eq!(keys(&all(&journal)), ["b"]);
     owe(&journal, "b", Record { written_at_ms: clock::unix_ms() - 25 * HOUR_MS, ..removal() });
     assert_eq!(replay(&journal, &target, b"").unwrap().superseded, 1);
@@ -155,7 +155,7 @@ fn removals_go_on_where_there_is_no_room() {
     let failing = (0..200).map(|i| (format!("s{i}").into_bytes(), Class::Full)).collect();
     let target = Told { failing, ..Told::default() };
     let pass = replay(&journal, &target, b"").unwrap();
-    assert_eq!(pass, Pass { replayed: 1, superseded: 0, refused: 200 });
+    assert_eq!(pass, Pass { replayed: 1, superseded: 0, refused: 200, kept: 0 });
     assert_eq!(target.keys(), ["gone"]);
     let failed = journal.progress().failed.load(Ordering::Relaxed);
     assert!(failed < 100, "{failed}: soon sets are not even tried");
@@ -198,7 +198,7 @@ fn losers_are_counted_and_logged_without_their_keys() {
     let present = [(b"secret-user".to_vec(), Present::Foreign { version: 5 })].into();
     let target = Told { present, ..Told::default() };
     let pass = replay_with(&journal, &target, b"", &log, &|_| ()).unwrap();
-    assert_eq!(pass, Pass { replayed: 1, superseded: 1, refused: 0 });
+    assert_eq!(pass, Pass { replayed: 1, superseded: 1, refused: 0, kept: 0 });
     assert_eq!(journal.progress().superseded.load(Ordering::Relaxed), 1);
     let lines = lines.lock().unwrap();
     let hashed = log.key(b"secret-user");

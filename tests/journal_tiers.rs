@@ -77,7 +77,7 @@ fn meets_what_is_there<T: Target + Store>(store: &T, prefix: &str) {
     wait_past(clock::unix_ms() + 25);
 
     let pass = replay(&journal, store, prefix.as_bytes()).expect("a pass");
-    assert_eq!(pass, Pass { replayed: 7, superseded: 3, refused: 0 });
+    assert_eq!(pass, Pass { replayed: 7, superseded: 3, refused: 0, kept: 0 });
     let there = |key: &str| read(store, &named(key)).map(|value| String::from_utf8(value).unwrap());
     for (key, expected) in [
         ("older", Some("ours")),
@@ -104,7 +104,8 @@ fn writes_only_onto_what_was_seen<T: Target + Store>(store: &T, prefix: &str) {
     let now = time(clock::unix_ms());
     let value = Some((&b"ours"[..], FOREVER));
     let replay = |value, seen: &Seen| {
-        let write = Write { key: key.as_bytes(), seen, value, clock: now, written_at_ms: 0 };
+        let write =
+            Write { key: key.as_bytes(), seen, value, clock: now, written_at_ms: 0, ends_at_ms: None };
         store.replay(&[write], soon()).unwrap().remove(0).unwrap()
     };
     let changes: [&dyn Fn(); 4] = [
@@ -169,7 +170,7 @@ fn the_value_of_a_stock_writer_wins_unless_it_is_the_one_that_was_known() {
     owe(&journal, "b", Record { known: Known::Version(foreign), ..set(b"mine") });
     owe(&journal, "c", removal());
     let pass = replay(&journal, &store, b"p:").unwrap();
-    assert_eq!(pass, Pass { replayed: 1, superseded: 2, refused: 0 });
+    assert_eq!(pass, Pass { replayed: 1, superseded: 2, refused: 0, kept: 0 });
     let values = ["p:a", "p:b", "p:c"].map(|key| read(&store, key).unwrap());
     assert_eq!(values, [b"foreign".to_vec(), b"mine".to_vec(), b"foreign".to_vec()]);
 }
@@ -182,7 +183,10 @@ fn a_key_of_another_type_stays_owed_and_holds_up_nothing() {
     server.run::<()>(redis::cmd("SET").arg("p:a").arg("text"));
     owe(&journal, "a", set(b"1"));
     owe(&journal, "b", set(b"1"));
-    assert_eq!(replay(&journal, &store, b"p:").unwrap(), Pass { replayed: 1, superseded: 0, refused: 1 });
+    assert_eq!(
+        replay(&journal, &store, b"p:").unwrap(),
+        Pass { replayed: 1, superseded: 0, refused: 1, kept: 0 }
+    );
     assert_eq!(keys(&all(&journal)), ["a"]);
     server.run::<()>(redis::cmd("DEL").arg("p:a"));
     assert_eq!(replay(&journal, &store, b"p:").unwrap().replayed, 1);

@@ -41,7 +41,7 @@ fn opens(desk: &Desk, ring: &str, envelope: &[u8], value: &[u8]) -> bool {
 fn age(desk: &Desk, ring: &str, index: usize, days: i64) {
     let mut json = desk.ring(ring);
     let ms = tokencache::clock::unix_ms() - days * 86_400_000;
-    json["keys"][index]["created"] = tokencache::crypto::timestamp::second(ms).into();
+    json["keys"][index]["created"] = tokencache::timestamp::second(ms).into();
     fs::write(desk.path(ring), json.to_string()).expect("written");
 }
 

@@ -52,31 +52,124 @@ fn primary() -> Option<Server> {
     Server::with(&["--repl-diskless-sync-delay", "0"])
 }
 
-#[test]
-fn a_replica_is_read_and_not_written() {
-    let Some(primary) = primary() else { return };
+/// A primary and its replica, which is started with `options`.
+fn pair(options: &[&str]) -> Option<(Server, Server)> {
+    let primary = primary()?;
     let port = primary.port().to_string();
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &port]).expect("a replica");
-    stock(&primary.open(once()));
-    let cache = replica.open(once());
-    wait_until("the replica has it", || replica.ask::<i64>("EXISTS p:k") == 1);
-    let [read, others @ ..] = answers(&cache);
-    assert_eq!((read, others), ("TC_OK", ["TC_L2_BUSY", "TC_L2_BUSY", "TC_DEGRADED", "TC_DEGRADED"]));
-    replica.ask::<()>("REPLICAOF NO ONE");
-    wait_until("it has become a primary", || set(&cache) == "TC_OK");
+    let replica = Server::with(&[&["--replicaof", "127.0.0.1", &port], options].concat()).expect("a replica");
+    wait_until("the replica follows", || {
+        replica.ask::<String>("INFO replication").contains("master_link_status:up")
+    });
+    Some((primary, replica))
 }
 
 #[test]
-fn a_replica_that_has_lost_its_primary_is_busy() {
-    let Some(mut primary) = primary() else { return };
-    let port = primary.port().to_string();
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &port, "--replica-serve-stale-data", "no"]);
-    let replica = replica.expect("a replica");
+fn a_replica_is_refused_by_a_sentence_that_names_its_primary() {
+    // One that takes writes forgets them when it next follows its primary.
+    for read_only in ["yes", "no"] {
+        let Some((primary, replica)) = pair(&["--replica-read-only", read_only]) else { return };
+        stock(&primary.open(once()));
+        wait_until("the replica has it", || replica.ask::<i64>("EXISTS p:k") == 1);
+        let cache = replica.open(once());
+        assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
+        let why = cache.get(b"k").expect_err("no link").message;
+        let (its, of) = (replica.port(), primary.port());
+        assert_eq!(
+            why,
+            format!(
+                "Redis at redis://127.0.0.1:{its}/0 is a replica of the primary at 127.0.0.1:{of}, which refuses \
+                 writes or loses them; point l2.url at the primary."
+            )
+        );
+        replica.ask::<()>("REPLICAOF NO ONE");
+        wait_until("it has become a primary", || set(&cache) == "TC_OK");
+    }
+}
+
+#[test]
+fn a_replica_is_refused_also_where_nobody_may_ask_for_its_primary() {
+    let Some((_primary, replica)) = pair(&[]) else { return };
+    replica.ask::<()>("ACL SETUSER app on >secret ~p:* +@all -info -role");
+    let mut members = once();
+    support::cache::merge(&mut members, json!({"l2": {"username": "app", "password": "secret"}}));
+    let cache = replica.open(members);
+    let why = cache.get(b"k").expect_err("no link").message;
+    assert!(
+        why.ends_with("is a replica, which refuses writes or loses them; point l2.url at the primary."),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_primary_that_becomes_a_replica_is_left_at_the_next_heartbeat_or_write() {
+    let Some((primary, _replica)) = pair(&[]) else { return };
+    let other = self::primary().expect("another primary");
+    for writes in [false, true] {
+        // Read only: no heartbeat comes in time to tell it.
+        let heartbeat = json!({"coherence": {"heartbeat_ms": if writes { 60_000 } else { 100 }}});
+        let mut members = once();
+        support::cache::merge(&mut members, heartbeat);
+        let cache = primary.open(members);
+        assert_eq!(set(&cache), "TC_OK");
+        primary.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
+        let is_up = || support::cache::statistics(&cache)["l2"]["store"]["link_is_up"] == 1;
+        if writes {
+            let why = cache.set(b"swap", b"", SetOptions { expected_version: 7, ..SetOptions::default() });
+            assert_eq!(status(why), "TC_L2_BUSY");
+            assert!(!is_up());
+        }
+        wait_until("the link is given up", || !is_up());
+        assert_eq!(set(&cache), "TC_DEGRADED");
+        primary.ask::<()>("REPLICAOF NO ONE");
+        wait_until("it is a primary again", || cache.flush(std::time::Duration::from_millis(100)));
+        assert_eq!(set(&cache), "TC_OK");
+    }
+}
+
+#[test]
+fn a_replica_that_has_lost_its_primary_is_a_replica() {
+    let Some((mut primary, replica)) = pair(&["--replica-serve-stale-data", "no"]) else { return };
     let cache = replica.open(once());
-    wait_until("the replica follows", || get(&cache) == "TC_OK");
     primary.kill();
-    wait_until("the replica has noticed", || get(&cache) != "TC_OK");
-    assert_eq!(answers(&cache), all("TC_L2_BUSY"));
+    wait_until("the replica has noticed", || {
+        replica.ask::<String>("INFO replication").contains("master_link_status:down")
+    });
+    assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
+}
+
+#[test]
+fn a_sentinel_is_no_second_tier() {
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = support::free_port();
+    let config = folder.path().join("sentinel.conf");
+    let watched = format!("sentinel monitor main 127.0.0.1 {} 1\n", server.port());
+    std::fs::write(&config, format!("port {port}\nbind 127.0.0.1\n{watched}")).expect("written");
+    let mut sentinel = std::process::Command::new("redis-server");
+    sentinel.arg(&config).arg("--sentinel").stdout(std::process::Stdio::null());
+    let mut sentinel = sentinel.spawn().expect("a sentinel");
+    wait_until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let cache = Cache::open(support::document(&format!("redis://127.0.0.1:{port}/0"), once()).as_bytes());
+    let why = cache.expect("the cache opens").get(b"k").expect_err("no link");
+    let _ = (sentinel.kill(), sentinel.wait());
+    assert_eq!(why.kind.name(), "TC_L2_PROTOCOL");
+    assert!(why.message.contains("is a Sentinel, which holds no data"), "{}", why.message);
+}
+
+#[test]
+fn a_node_of_a_cluster_is_named_as_one() {
+    let Some(server) = Server::with(&["--cluster-enabled", "yes"]) else { return };
+    let cache = server.open(once());
+    assert_eq!(get(&cache), "TC_L2_BUSY", "it has no slots");
+    // All but that of the key, which another node has.
+    let slot: u64 = server.ask("CLUSTER KEYSLOT p:k");
+    server.ask::<()>(&format!("CLUSTER ADDSLOTSRANGE 0 {} {} 16383", slot - 1, slot + 1));
+    let other = Server::with(&["--cluster-enabled", "yes"]).expect("another node");
+    other.ask::<()>(&format!("CLUSTER ADDSLOTS {slot}"));
+    server.ask::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
+    wait_until("it knows the other", || get(&cache) == "TC_L2_PROTOCOL");
+    let why = cache.get(b"k").expect_err("moved").message;
+    assert!(why.contains("is a node of a cluster") && why.ends_with("(MOVED)."), "{why}");
 }
 
 #[test]
@@ -127,8 +220,10 @@ fn a_server_that_loads_its_data_is_busy() {
     let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
     let options = [&slowly[..], &["--enable-debug-command", "yes"]].concat();
     let Some(mut server) = Server::with(&options) else { return };
+    // What it wrote itself it would make again, and until then know.
+    stock(&server.open(once()));
     let cache = server.open(once());
-    stock(&cache);
+    assert_eq!(get(&cache), "TC_OK");
     server.ask::<()>("DEBUG POPULATE 3000 filler 100");
     server.ask::<()>("SAVE");
     server.launch();

@@ -32,6 +32,7 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
+        let reign = self.reign();
         match self.owed(&key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
@@ -45,7 +46,9 @@ impl Cache {
         let (me, asked) = (Arc::clone(self), key.clone());
         let told = Box::new(move |landed| told(me.hand_out(&asked, landed)));
         match self.flights.board(&key, epoch, told) {
-            Some(landing) => Read { cache: Arc::clone(self), key, slot, epoch, started, landing }.begin(),
+            Some(landing) => {
+                Read { cache: Arc::clone(self), key, slot, epoch, reign, started, landing }.begin();
+            }
             None => count(&self.stats.shared_reads),
         }
     }
@@ -94,6 +97,8 @@ struct Read {
     key: Vec<u8>,
     slot: u32,
     epoch: Epoch,
+    /// Under which it was asked whether the key is owed.
+    reign: u64,
     started: Instant,
     landing: Landing,
 }
@@ -114,6 +119,7 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
+        let found = found.filter(|_| self.reign == self.cache.reign());
         // This may be the thread of the link: what may read a file goes on elsewhere.
         if let Some((_, Ok(stored))) = &found
             && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))
@@ -130,15 +136,14 @@ impl Read {
 
     /// Goes on until it has an answer, and lands.
     fn end(self, first: Option<Found>) {
-        let Read { cache, key, slot, epoch, started, landing } = self;
+        let Read { cache, key, slot, epoch, started, landing, .. } = self;
         let config = cache.config.load();
         let stored_key = Cache::stored_key(&key, &config);
         let call = cache.call(Operation::Get, &key, &config, started);
         let Some(store) = &cache.store else { return };
         let mut epoch = epoch;
         let found = call.resume(first, |attempt| {
-            cache.take_epoch(slot, &mut epoch, store.as_ref(), attempt)?;
-            store.get(&stored_key, attempt)
+            cache.read_store((&key, &stored_key), slot, &mut epoch, store.as_ref(), attempt)
         });
         landing.land(cache.found(&key, slot, epoch, found));
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::failover::Ears;
 use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
@@ -17,7 +18,7 @@ use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::defect;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::{Extent, Journal, Recent};
 use crate::l1::L1;
 use crate::l2::redis::RedisStore;
 use crate::l2::sqlite::SqliteStore;
@@ -60,9 +61,11 @@ impl Cache {
         keys: keys::Keys,
     ) -> Result<Arc<Cache>> {
         let (runtime, log) = (runtime::current(), Arc::new(log));
-        let second_tier = second_tier(&config, &log, &runtime)?;
+        let recent =
+            matches!(config.l2.kind, config::Kind::Redis(_)).then(|| Arc::new(Recent::new(Extent::DEFAULT)));
+        let second_tier = second_tier(&config, &log, &runtime, recent.as_ref())?;
         let journal = owed::open(&config)?;
-        let cache = Cache::assemble(config, log, hook, keys, second_tier, journal);
+        let cache = Cache::assemble(config, log, hook, keys, second_tier, journal, recent);
         let tended: Weak<dyn Tended> = cache.me.clone();
         runtime.tend(tended)?;
         Ok(cache)
@@ -79,7 +82,7 @@ impl Cache {
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let second_tier = second_tier(&config, &log);
         let journal = owed::open(&config)?;
-        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier), journal))
+        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier), journal, None))
     }
 
     fn assemble(
@@ -89,6 +92,7 @@ impl Cache {
         keys: keys::Keys,
         second_tier: Option<SecondTier>,
         journal: Option<Journal>,
+        recent: Option<Arc<Recent>>,
     ) -> Arc<Cache> {
         let (coherence, store) = second_tier.unzip();
         let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
@@ -102,6 +106,7 @@ impl Cache {
             circuit: Circuit::default(),
             journal,
             replays: owed::Replays::default(),
+            recent,
             is_probing: false.into(),
             keys,
             seals: Counters::default(),
@@ -286,7 +291,12 @@ impl Tended for Cache {
 /// A second tier, and what is known of the changes that others make to it.
 pub type SecondTier = (Arc<Coherence>, Box<dyn Store>);
 
-fn second_tier(config: &Config, log: &Arc<Logger>, runtime: &runtime::Runtime) -> Result<Option<SecondTier>> {
+fn second_tier(
+    config: &Config,
+    log: &Arc<Logger>,
+    runtime: &runtime::Runtime,
+    recent: Option<&Arc<Recent>>,
+) -> Result<Option<SecondTier>> {
     let prefix_len = config.l2.key_prefix.len();
     let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
     Ok(match &config.l2.kind {
@@ -298,7 +308,9 @@ fn second_tier(config: &Config, log: &Arc<Logger>, runtime: &runtime::Runtime) -
         }
         config::Kind::Redis(redis) => {
             let coherence = Arc::new(Coherence::told(prefix_len, log)?);
-            let store = RedisStore::new((**redis).clone(), config, witness(&coherence), runtime)?;
+            let witness =
+                recent.map_or_else(|| witness(&coherence), |recent| Ears::of(&coherence, recent, log));
+            let store = RedisStore::new((**redis).clone(), config, witness, runtime)?;
             Some((coherence, Box::new(store)))
         }
     })

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod failover;
 mod flight;
 mod keys;
 mod lifecycle;
@@ -27,7 +28,7 @@ use crate::config::Config;
 use crate::entry::{Asked, Entry};
 use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, Recent};
 use crate::l1::L1;
 use crate::l2::{Attempt, Failure, OWN, Store};
 use crate::log::Logger;
@@ -56,6 +57,8 @@ pub struct Cache {
     circuit: Circuit,
     journal: Option<Journal>,
     replays: Replays,
+    /// Needed only where L2 can fail over.
+    recent: Option<Arc<Recent>>,
     is_probing: AtomicBool,
     keys: Keys,
     seals: Counters,

@@ -14,8 +14,9 @@ use super::read::as_entry;
 use super::{Answer, Cache};
 use crate::clock;
 use crate::config::{self, Config};
+use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings, Sight};
+use crate::journal::{Cause, Change, Journal, Known, Numbered, Pass, Record, Replay, Settings, Sight};
 use crate::l2::{Attempt, Class, Failure, Stored};
 use crate::log::Level;
 use crate::runtime::lock;
@@ -37,6 +38,8 @@ pub(super) struct Replays {
     /// Why reads have to look into the journal's file, as it was said last.
     blind: Mutex<String>,
     lost_files: AtomicU64,
+    /// What had become of all that was made again when that was last told: there, written, lost.
+    pub summed_up: Mutex<[u64; 3]>,
 }
 
 /// Between a replay that ended early, or brought nothing to L2, and the next.
@@ -111,6 +114,9 @@ impl Cache {
         };
         let is_closing = || false;
         let kept = journal.owe(key, record, self.to_journal(started, &is_closing));
+        if let (Ok(()), Some(recent)) = (&kept, &self.recent) {
+            recent.overtake(key);
+        }
         kept.map_err(|refusal| {
             Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))
         })?;
@@ -156,7 +162,8 @@ impl Cache {
         let Some(journal) = &self.journal else { return Ok(()) };
         let is_closing = || self.signal.is_closing();
         let sequence = journal.sequence(key, self.to_journal(started, &is_closing));
-        if sequence.map_err(Error::from)?.is_none() {
+        let is_free = sequence.map_err(Error::from)?.is_none();
+        if is_free && self.to_be_made_again(key).map_err(Error::from)?.is_none() {
             return Ok(());
         }
         let message = "The newest write of this key is still owed to L2, so that no other can be compared with it; try \
@@ -169,34 +176,49 @@ impl Cache {
         let Some(journal) = &self.journal else { return Ok(None) };
         let is_closing = || self.signal.is_closing();
         // Where the journal cannot be read nobody knows whether the key was removed.
-        let Some(found) = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?
-        else {
-            return Ok(None);
-        };
-        let Record { change, clock, written_at_ms, .. } = found.record;
-        let Change::Set { bytes, lifetime } = change else { return Ok(Some(Answer::Absent)) };
-        count(&self.stats.degraded_reads);
-        let version = self.store.as_ref().map_or(clock, |store| store.version_of(&bytes, clock));
-        let here =
-            self.l1.get(key).filter(|here| here.version() == version && here.is_alive(clock::coarse_ms()));
-        if let Some(here) = here {
-            return Ok(Some(Answer::Degraded(here)));
+        let found = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?;
+        match found {
+            Some(found) => self.answer_for_l2(key, found).map(Some),
+            None => self.made_again(key),
         }
+    }
+
+    /// What is to be made again answers for `key` as well.
+    pub(super) fn made_again(&self, key: &[u8]) -> Result<Option<Answer>> {
+        let found = self.to_be_made_again(key).map_err(Error::from)?;
+        found.map(|found| self.answer_for_l2(key, found)).transpose()
+    }
+
+    /// A write that L2 is to have, as L2 would hold it; `None` for a removal.
+    pub(super) fn as_stored(&self, found: Numbered) -> Option<Stored> {
+        let Record { change, clock, written_at_ms, .. } = found.record;
+        let Change::Set { bytes, lifetime } = change else { return None };
+        let version = self.store.as_ref().map_or(clock, |store| store.version_of(&bytes, clock));
         let ends_at_ms = lifetime.ends_at_ms(clock::unix_ms());
-        let stored = Stored { bytes, version, written_at_ms, lifetime, ends_at_ms };
+        Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms })
+    }
+
+    fn answer_for_l2(&self, key: &[u8], found: Numbered) -> Result<Answer> {
+        let Some(stored) = self.as_stored(found) else { return Ok(Answer::Absent) };
+        count(&self.stats.degraded_reads);
+        let is_it = |here: &Entry| here.version() == stored.version && here.is_alive(clock::coarse_ms());
+        if let Some(here) = self.l1.get(key).filter(is_it) {
+            return Ok(Answer::Degraded(here));
+        }
         let Some((stored, flags)) = self.unsealed(key, stored, &self.config.load())? else {
-            return Ok(Some(Answer::Absent));
+            return Ok(Answer::Absent);
         };
         let slot = self.slot(key);
         let under = (slot, self.unverified_epoch(slot));
-        as_entry(key, &stored, flags, under, &self.config.load()).map(|entry| Some(Answer::Degraded(entry)))
+        as_entry(key, &stored, flags, under, &self.config.load()).map(Answer::Degraded)
     }
 
     /// Whether nothing is owed to L2, as far as can be known without waiting.
     pub(super) fn owes_nothing(&self) -> bool {
         let is_closing = || false;
         let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
-        self.journal.as_ref().is_none_or(|journal| journal.is_empty(soon).unwrap_or(false))
+        let again = self.recent.as_ref().map(|recent| recent.again());
+        self.journal.as_ref().into_iter().chain(again).all(|journal| journal.is_empty(soon).unwrap_or(false))
     }
 
     /// Looks whether the journal is the one that it was, and says once what is not as it should be.
@@ -265,17 +287,28 @@ impl Cache {
 
     fn replay_all(&self) -> std::result::Result<Pass, Failure> {
         let (Some(journal), Some(store)) = (&self.journal, &self.store) else { return Ok(Pass::default()) };
-        let Some(turn) = journal.claim_replay()? else { return Ok(Pass::default()) };
-        let config = self.config.load();
+        let (config, reign) = (self.config.load(), self.reign());
         let replay = Replay {
+            cause: Cause::Owed,
             target: store.as_ref(),
             key_prefix: config.l2.key_prefix.as_bytes(),
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
             decided: &|key| self.bump(self.slot(key)),
+            written: &|key, record| self.remember_replay(key, record, reign),
             log: &self.log,
         };
-        replay.run(&turn)
+        let again = match &self.recent {
+            Some(recent) => self.make_again(recent, &Replay { cause: recent.cause(), ..replay })?,
+            None => Pass::default(),
+        };
+        let Some(turn) = journal.claim_replay()? else { return Ok(again) };
+        let pass = replay.run(&turn)?;
+        Ok(Pass {
+            replayed: pass.replayed + again.replayed + again.kept,
+            refused: pass.refused + again.refused,
+            ..pass
+        })
     }
 
     /// Takes over the limits of the journal, and the address of what it is owed to.

@@ -135,10 +135,8 @@ impl Cache {
             }
             let stored_key = Self::stored_key(key, &config);
             let mut epoch = epoch;
-            let found = call.run(|attempt| {
-                self.take_epoch(slot, &mut epoch, store, attempt)?;
-                store.get(&stored_key, attempt)
-            });
+            let found =
+                call.run(|attempt| self.read_store((key, &stored_key), slot, &mut epoch, store, attempt));
             self.found(key, slot, epoch, found)
         };
         // In its callback the application may repair L2 and read again: not by waiting for the read that asked it.
@@ -155,6 +153,10 @@ impl Cache {
 
     /// What a read of L2 found, as the caller gets it.
     pub(super) fn hand_out(&self, key: &[u8], landed: Landed) -> Result<Answer> {
+        // Its primary may have changed while it was asked.
+        if let Some(again) = self.made_again(key)? {
+            return Ok(again);
+        }
         let entry = match landed {
             Ok(Some(entry)) => entry,
             Ok(None) => return Ok(Answer::Absent),
@@ -319,6 +321,9 @@ impl Cache {
     /// Does what nobody waits for: wipes what has expired in L1, lets L2 tidy up.
     pub(super) fn tend_tiers(&self) {
         self.l1.sweep(clock::coarse_ms());
+        if let Some(recent) = &self.recent {
+            recent.sweep();
+        }
         self.watch_ring();
         self.look_at_journal();
         self.replay();

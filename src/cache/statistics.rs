@@ -56,6 +56,7 @@ impl Cache {
                 store.figures().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             l2.insert("store".into(), figures.into());
             l2.insert("circuit".into(), self.circuit.describe());
+            l2.insert("failover".into(), self.describe_failover());
         }
         l2.into()
     }

@@ -16,13 +16,13 @@ use crate::l2::{Class, Expected, Failure, Store, Written};
 use crate::stats::{Operation, count};
 
 /// A set, resolved.
-struct Write<'a> {
-    key: &'a [u8],
+pub(super) struct Write<'a> {
+    pub key: &'a [u8],
     data: &'a [u8],
     slot: u32,
-    lifetime: Lifetime,
-    written_at_ms: i64,
-    expected: Expected,
+    pub lifetime: Lifetime,
+    pub written_at_ms: i64,
+    pub expected: Expected,
     is_local: bool,
     started: Instant,
 }
@@ -141,7 +141,7 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let clock = self.versions.next();
+        let (clock, reign) = (self.versions.next(), self.reign());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
@@ -151,6 +151,7 @@ impl Cache {
         match outcome {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
+                self.remember(write, Some(sealed), clock, reign);
                 self.fill(write, version, epoch, config)?;
                 Ok(SetOutcome::Stored(version))
             }
@@ -215,13 +216,14 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let clock = self.versions.next();
+        let (clock, reign) = (self.versions.next(), self.reign());
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             store.remove(&stored_key, clock, write.expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(_)) => {
                 self.settle(write.key, owed_before, write.started);
+                self.remember(write, None, clock, reign);
                 let turn = self.l1.turn(write.slot);
                 let _ = self.advance(write.slot, epoch);
                 self.l1.remove(write.key);

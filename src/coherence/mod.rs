@@ -100,8 +100,13 @@ impl Coherence {
 
     /// The slot of a key as L2 knows it; none for what is the library's own.
     fn slot(&self, stored_key: &[u8]) -> Option<u32> {
-        let key = stored_key.get(self.prefix_len..)?;
-        (!key.starts_with(OWN)).then(|| epoch::slot(key))
+        self.own_key(stored_key).map(epoch::slot)
+    }
+
+    /// A key as L2 knows it, as callers do; none for what is the library's own.
+    #[must_use]
+    pub fn own_key<'a>(&self, stored_key: &'a [u8]) -> Option<&'a [u8]> {
+        stored_key.get(self.prefix_len..).filter(|key| !key.starts_with(OWN))
     }
 
     fn settled(&self, settled: std::result::Result<(), Failure>) {

@@ -8,6 +8,7 @@ mod counter;
 mod file;
 mod ledger;
 mod memory;
+mod recent;
 mod record;
 mod replay;
 mod rows;
@@ -18,9 +19,10 @@ use std::path::PathBuf;
 
 pub use bounds::Owed;
 pub use ledger::{Due, Sight};
+pub use recent::{Extent, Recent};
 pub use record::{Change, Known, Numbered, Record};
-pub use replay::{Pass, Progress, Replay};
-pub use verdict::{Because, Verdict, verdict};
+pub use replay::{Cause, Pass, Progress, Replay};
+pub use verdict::{Because, Verdict, verdict, verdict_again};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result as Outcome};
@@ -76,6 +78,12 @@ impl Journal {
         };
         let bounds = Bounds::new(settings.max_bytes, settings.max_entries);
         Ok(Journal { ledger, bounds, progress: Progress::default() })
+    }
+
+    /// A journal in memory that no configuration speaks of.
+    fn within(max_bytes: u64, max_entries: u64) -> Journal {
+        let bounds = Bounds::new(max_bytes, max_entries);
+        Journal { ledger: Box::new(Memory::default()), bounds, progress: Progress::default() }
     }
 
     /// Takes over the limits of a new configuration. What is owed already stays.

@@ -102,7 +102,7 @@ impl Record {
         (believable(self.clock.max(clock.saturating_add(1)), now_ms), known)
     }
 
-    pub(super) fn copy(&self) -> Result<Record, Failure> {
+    pub(crate) fn copy(&self) -> Result<Record, Failure> {
         let change = self.change.copy().ok_or_else(out_of_memory)?;
         Ok(Record { change, ..*self })
     }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Due;
 use super::record::{Change, Record};
-use super::verdict::{Because, Verdict, is_old, verdict};
+use super::verdict::{Because, Verdict, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
 use crate::defect;
-use crate::l2::replay::{Answers, Seen, Target, Write};
+use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
 use crate::stats::count;
@@ -29,10 +29,24 @@ const PROBED: &[u8] = b"__tokencache:probe";
 pub struct Progress {
     /// Writes that reached L2.
     pub replayed: AtomicU64,
+    /// Writes that were there.
+    pub kept: AtomicU64,
     /// Writes that lost against what was there.
     pub superseded: AtomicU64,
     /// Writes that L2 did not take, each time that it did not.
     pub failed: AtomicU64,
+}
+
+/// Why writes are replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// L2 has not taken them.
+    Owed,
+    /// It had, and its primary has changed since, or may have.
+    Again {
+        /// Whether it is known to have changed.
+        is_sure: bool,
+    },
 }
 
 /// What one pass has done.
@@ -40,6 +54,8 @@ pub struct Progress {
 pub struct Pass {
     /// Writes that reached L2.
     pub replayed: u64,
+    /// Writes that were there.
+    pub kept: u64,
     /// Writes that lost against what was there.
     pub superseded: u64,
     /// Writes that stay owed, although L2 answers.
@@ -48,6 +64,8 @@ pub struct Pass {
 
 /// How a replay is done.
 pub struct Replay<'a, T: ?Sized> {
+    /// Why.
+    pub cause: Cause,
     /// L2.
     pub target: &'a T,
     /// What it puts in front of a key.
@@ -58,12 +76,15 @@ pub struct Replay<'a, T: ?Sized> {
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
     /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
     pub decided: &'a (dyn Fn(&[u8]) + Sync),
+    /// Told of each write that L2 has now.
+    pub written: &'a (dyn Fn(&[u8], &Record) + Sync),
     /// Hears of what was lost.
     pub log: &'a Logger,
 }
 
 enum End {
     Written,
+    Kept,
     Lost(Because),
     Refused(Failure),
     /// Others write the key again and again.
@@ -71,9 +92,13 @@ enum End {
 }
 
 impl Due {
-    fn as_write<'a>(&'a self, key: &'a [u8], seen: &'a Seen) -> Write<'a> {
+    fn as_write<'a>(&'a self, cause: Cause, key: &'a [u8], seen: &'a Seen) -> Write<'a> {
         let Record { change, clock, written_at_ms, .. } = &self.record;
-        Write { key, seen, value: change.value(), clock: *clock, written_at_ms: *written_at_ms }
+        let value = change.value();
+        // What is owed could not be renewed by anybody, so that its window begins now.
+        let end = || value.map(|(_, lifetime)| lifetime.ends_at_ms(*written_at_ms)).filter(|end| *end != 0);
+        let ends_at_ms = if cause == Cause::Owed { None } else { end() };
+        Write { key, seen, value, clock: *clock, written_at_ms: *written_at_ms, ends_at_ms }
     }
 }
 
@@ -88,8 +113,9 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     pub fn run(&self, turn: &Turn<'_>) -> Result<Pass, Failure> {
         let mut pass = Pass::default();
         let ended = self.work(turn, &mut pass);
-        let Pass { replayed, superseded, refused } = pass;
-        if superseded > 0 || refused > 0 {
+        let Pass { replayed, superseded, refused, .. } = pass;
+        // What is made again may take several passes, and is summed up by whoever asks for them.
+        if self.cause == Cause::Owed && (superseded > 0 || refused > 0) {
             self.log.write(Level::Warn, "journal", || {
                 format!(
                     "Of what was owed to L2, {replayed} writes were replayed, {superseded} lost against what was \
@@ -132,8 +158,9 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let now_ms = self.target.now_ms();
             let mut winning = Vec::new();
             for ((due, key), seen) in open.into_iter().zip(seen) {
-                match seen.map(|seen| (verdict(&due.record, seen.present, now_ms), seen)) {
+                match seen.map(|seen| (self.verdict(&due.record, seen.present, now_ms), seen)) {
                     Ok((Verdict::Write, seen)) => winning.push((due, key, seen)),
+                    Ok((Verdict::Keep, _)) => ends.push((due, End::Kept)),
                     Ok((Verdict::Lose(because), _)) => ends.push((due, End::Lost(because))),
                     Err(failure) => ends.push((due, End::Refused(failure))),
                 }
@@ -142,6 +169,13 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         }
         ends.extend(open.into_iter().map(|(due, _)| (due, End::Contended)));
         Ok(())
+    }
+
+    fn verdict(&self, record: &Record, present: Present, now_ms: i64) -> Verdict {
+        match self.cause {
+            Cause::Owed => verdict(record, present, now_ms),
+            Cause::Again { is_sure } => verdict_again(record, present, now_ms, is_sure),
+        }
     }
 
     /// Writes, and answers what has to be looked at again.
@@ -154,7 +188,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         if winning.is_empty() {
             return Ok(again);
         }
-        let writes: Vec<_> = winning.iter().map(|(due, key, seen)| due.as_write(key, seen)).collect();
+        let writes: Vec<_> =
+            winning.iter().map(|(due, key, seen)| due.as_write(self.cause, key, seen)).collect();
         let written = match self.target.replay(&writes, self.attempt()) {
             Err(failure) if matches!(failure.class, Class::Unreachable | Class::Timeout) => {
                 self.write_each(&writes, failure)?
@@ -192,7 +227,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// Counts, tells, and settles what has been decided.
     fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
-        let (mut written, mut lost) = (0, Vec::new());
+        let (mut written, mut kept, mut lost) = (0, 0, Vec::new());
         let mut failed = None;
         for (due, end) in ends {
             let end = match end {
@@ -200,7 +235,14 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 end => Ok(end),
             };
             match end {
-                Ok(End::Written) => written += 1,
+                Ok(End::Written) => {
+                    written += 1;
+                    (self.written)(&due.key, &due.record);
+                }
+                Ok(End::Kept) => {
+                    kept += 1;
+                    (self.written)(&due.key, &due.record);
+                }
                 Ok(End::Lost(because)) => lost.push((due, because)),
                 Ok(End::Contended | End::Refused(_)) => {
                     pass.refused += 1;
@@ -227,11 +269,17 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         }
         pass.replayed += written;
         journal.progress.replayed.fetch_add(written, Ordering::Relaxed);
+        pass.kept += kept;
+        journal.progress.kept.fetch_add(kept, Ordering::Relaxed);
         pass.superseded += lost.len() as u64;
         for (due, because) in lost {
             count(&journal.progress.superseded);
             self.log.write(Level::Info, "journal", || {
-                format!("The owed write of {} was given up: {}.", self.log.key(&due.key), because.words())
+                let (key, because) = (self.log.key(&due.key), because.words());
+                match self.cause {
+                    Cause::Owed => format!("The owed write of {key} was given up: {because}."),
+                    Cause::Again { .. } => format!("{key} is not written again: {because}."),
+                }
             });
         }
         failed.map_or(Ok(()), Err)

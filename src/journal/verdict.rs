@@ -1,8 +1,9 @@
-//! Who wins when an owed write meets what lies in L2 by then.
+//! Who wins when an owed write meets what lies in L2 by then, and one that is made again what another primary has.
 
 #![forbid(unsafe_code)]
 
 use super::record::{Change, Known, Record, believable, is_ahead};
+use crate::entry::Lifetime;
 use crate::l2::replay::Present;
 
 /// How long L2 remembers a removal. Beyond it, nothing there may mean that a later write was removed again.
@@ -13,6 +14,8 @@ const REMEMBERED_MS: i64 = 86_400_000;
 pub enum Verdict {
     /// It is written.
     Write,
+    /// It is there.
+    Keep,
     /// It is given up, because of what is there.
     Lose(Because),
 }
@@ -30,6 +33,10 @@ pub enum Because {
     Old,
     /// L2 has refused it for so long, by what lies there.
     Refused,
+    /// Its window is over, as far as is known here.
+    Ended,
+    /// It may have been taken away with intent: nobody knows whether the primary is another.
+    Gone,
 }
 
 impl Because {
@@ -42,6 +49,8 @@ impl Because {
             Because::Foreign => "another program has written it meanwhile",
             Because::Old => "it was owed for more than a day, and nothing is there",
             Because::Refused => "L2 has refused it for more than a day",
+            Because::Ended => "its sliding window is over",
+            Because::Gone => "nothing is there, and whether the primary has changed is not known",
         }
     }
 }
@@ -68,6 +77,31 @@ pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
     if wins { Verdict::Write } else { Verdict::Lose(because) }
 }
 
+/// Decides as [`verdict`] does on a write that L2 had acknowledged before its primary changed, or without `is_sure` may
+/// have: it never lives longer for being made again.
+#[must_use]
+pub fn verdict_again(record: &Record, present: Present, now_ms: i64, is_sure: bool) -> Verdict {
+    let is_this = |clock| clock == record.clock;
+    match (&record.change, present) {
+        (Change::Set { .. }, Present::Ours { clock, .. })
+        | (Change::Remove, Present::Tombstone { clock })
+            if is_this(clock) =>
+        {
+            Verdict::Keep
+        }
+        (Change::Set { lifetime, .. }, _) if has_slid_out(*lifetime, record.written_at_ms, now_ms) => {
+            Verdict::Lose(Because::Ended)
+        }
+        (Change::Set { .. }, Present::Nothing) if !is_sure => Verdict::Lose(Because::Gone),
+        _ => verdict(record, present, now_ms),
+    }
+}
+
+/// Renewals are not known here; what they would have kept alive is lost, and not brought back to life.
+fn has_slid_out(lifetime: Lifetime, written_at_ms: i64, now_ms: i64) -> bool {
+    lifetime.sliding_ms != 0 && lifetime.ends_at_ms(written_at_ms) <= now_ms
+}
+
 /// Whether it has been owed for longer than L2 remembers.
 pub(super) fn is_old(record: &Record, now_ms: i64) -> bool {
     now_ms.saturating_sub(record.written_at_ms) >= REMEMBERED_MS
@@ -76,7 +110,7 @@ pub(super) fn is_old(record: &Record, now_ms: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Lifetime, Secret};
+    use crate::entry::Secret;
 
     const NOW_MS: i64 = 1_800_000_000_000;
     const NOW: u64 = (NOW_MS as u64) << 16;
@@ -151,6 +185,42 @@ mod tests {
                     assert_eq!(found, expected, "{name}, removes: {removes}, {known:?}");
                 }
             }
+        }
+    }
+
+    /// What is made again, what is there, and the verdicts where the primary is another and where it may be.
+    #[test]
+    fn what_is_made_again_neither_doubles_nor_lives_longer() {
+        let ours = |clock| Present::Ours { clock, version: 7 };
+        let tombstone = |clock| Present::Tombstone { clock };
+        let slides = |sliding_ms| {
+            let lifetime = Lifetime { expires_at_ms: 0, sliding_ms };
+            let change = Change::Set { bytes: Secret::from(vec![1]), lifetime };
+            Record { change, ..record(false, NOW - MINUTE, Known::Nothing) }
+        };
+        let (set, removal) =
+            (record(false, NOW - MINUTE, Known::Nothing), record(true, NOW - MINUTE, Known::Nothing));
+        let (ended, gone) = (Verdict::Lose(Because::Ended), Verdict::Lose(Because::Gone));
+        let rows = [
+            (&set, ours(NOW - MINUTE), [Verdict::Keep; 2]),
+            (&set, ours(NOW - HOUR), [WRITE; 2]),
+            (&set, ours(NOW - 1), [NEWER; 2]),
+            (&set, tombstone(NOW - MINUTE), [REMOVED; 2]),
+            (&set, tombstone(NOW - HOUR), [WRITE; 2]),
+            (&set, Present::Foreign { version: 7 }, [FOREIGN; 2]),
+            (&set, Present::Nothing, [WRITE, gone]),
+            (&removal, ours(NOW - MINUTE), [WRITE; 2]),
+            (&removal, tombstone(NOW - MINUTE), [Verdict::Keep; 2]),
+            (&removal, tombstone(NOW - 1), [REMOVED; 2]),
+            (&removal, Present::Nothing, [WRITE; 2]),
+            (&slides(60_000), Present::Nothing, [ended; 2]),
+            (&slides(60_000), ours(NOW - HOUR), [ended; 2]),
+            (&slides(60_000), ours(NOW - MINUTE), [Verdict::Keep; 2]),
+            (&slides(60_001), Present::Nothing, [WRITE, gone]),
+        ];
+        for (at, (record, present, expected)) in rows.into_iter().enumerate() {
+            let found = [true, false].map(|is_sure| verdict_again(record, present, NOW_MS, is_sure));
+            assert_eq!(found, expected, "row {at}");
         }
     }
 }

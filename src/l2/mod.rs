@@ -78,6 +78,17 @@ impl Hearing {
     }
 }
 
+/// Whether a new link leads to the server that the one before led to, in the same life of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// It does, or there was none before.
+    Same,
+    /// It leads to another server, or to one that was started anew: what that never had, or has lost, is not there.
+    Another,
+    /// It does not say, for this reason.
+    Unknown(Failure),
+}
+
 /// What a [`Witness`] remembers of a write that has begun.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mark {
@@ -105,6 +116,13 @@ pub trait Witness: Send + Sync {
     /// From now on changes may be missed.
     fn is_deaf(&self, hearing: Hearing, why: &Failure);
 
+    /// There is no link any more. With `is_demoted` because its server has become a replica of another, which also
+    /// explains why everything changed there just before.
+    fn has_parted(&self, _is_demoted: bool) {}
+
+    /// There is a link, which nobody uses before this returns.
+    fn has_met(&self, _succession: &Succession) {}
+
     /// A write of `key` is about to be committed, by a store that does not tell others itself. Called under the lock
     /// that all writers take; refused where others could not hear of it.
     fn begins(&self, key: &[u8]) -> Result<Mark, Failure>;
@@ -123,6 +141,17 @@ pub struct Attempt<'a> {
     pub deadline: Instant,
     /// Whether the cache is closing: a wait asks it now and then and ends early with [`Class::Closed`].
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Attempt<'static> {
+    /// One at something that never waits.
+    #[must_use]
+    pub fn at_once() -> Attempt<'static> {
+        fn never() -> bool {
+            false
+        }
+        Attempt { deadline: Instant::now(), is_closing: &never }
+    }
 }
 
 /// Takes the answer to a read, or `None` when it was not tried.

@@ -53,6 +53,8 @@ pub struct Write<'a> {
     pub clock: u64,
     /// Its Unix time.
     pub written_at_ms: i64,
+    /// Unix time at which L2 lets go of it when nothing renews it, where that is before a window that starts now ends.
+    pub ends_at_ms: Option<i64>,
 }
 
 /// An answer for each of several keys, or the failure of all.

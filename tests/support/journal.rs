@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokencache::clock;
 use tokencache::entry::{Lifetime, Secret};
-use tokencache::journal::{Change, Due, Journal, Known, Pass, Record, Replay, Settings};
+use tokencache::journal::{Cause, Change, Due, Journal, Known, Pass, Record, Replay, Settings};
 use tokencache::l2::Failure;
 use tokencache::l2::replay::Target;
 use tokencache::log::{self, Level, Logger};
@@ -99,7 +99,9 @@ pub fn replay_with<T: Target + ?Sized>(
 ) -> Result<Pass, Failure> {
     let turn = journal.claim_replay().expect("a lock").expect("a turn");
     let patience = Duration::from_secs(60);
-    Replay { target, key_prefix, patience, is_closing: &|| false, decided, log }.run(&turn)
+    let written = &|_: &[u8], _: &Record| ();
+    Replay { cause: Cause::Owed, target, key_prefix, patience, is_closing: &|| false, decided, written, log }
+        .run(&turn)
 }
 
 pub fn in_memory() -> Journal {

@@ -17,9 +17,10 @@ use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
 use super::papers::{Desk, Papers};
+use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
-use super::{feed, layout};
+use super::{feed, layout, server};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -44,6 +45,8 @@ pub(super) struct Connected {
     pub pulse: Pulse,
     /// Whether the server tells its changes.
     pub feed: Feed,
+    /// Which primary it leads to.
+    pub server: Server,
 }
 
 /// What a link is asked to be.
@@ -158,12 +161,15 @@ where
     if redis.address.database != 0 {
         requests.cmd("SELECT").arg(redis.address.database);
     }
+    server::ask(&mut requests);
     requests.add_command(if is_told { feed::tracking(prefix) } else { cmd("PING") });
     let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
-    let [time, _, _, selected @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
+    let [time, _, _, others @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
+    let (selected, said) = others.split_at(others.len().saturating_sub(server::ASKED));
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
+    let server = server::meet(&redis.address, said)?;
     let feed = match feed::refused(&redis.address, tracked) {
         None if is_told => Feed::Told,
         None => Feed::Unknown(feed::old(&redis.address)),
@@ -171,7 +177,7 @@ where
     };
     // A server whose time may not be asked for is taken to share ours.
     let clock_lead_ms = server_ms(time).unwrap_or_else(clock::unix_ms) - clock::monotonic_ms();
-    Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed }))
+    Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed, server }))
 }
 
 fn server_ms(time: &Value) -> Option<i64> {

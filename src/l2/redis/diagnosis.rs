@@ -66,6 +66,10 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
     if let Some((_, class, meaning)) = WORDS.iter().find(|(word, ..)| *word == code) {
         return Failure::new(*class, format!("Redis at {address} {meaning} ({code})."));
     }
+    // Before Redis 7 a script repeats what it was refused.
+    if details.contains("-READONLY ") {
+        return of_words(address, "READONLY", "");
+    }
     if details.contains("user executing the script") || details.contains("has no permissions") {
         return of_words(address, "NOPERM", "");
     }

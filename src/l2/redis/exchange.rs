@@ -13,8 +13,9 @@ use futures_util::stream::FuturesUnordered;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::link::{Link, Up};
-use super::{diagnosis, layout, wait};
+use super::link::Link;
+use super::up::Up;
+use super::{diagnosis, layout, server, wait};
 use crate::defect;
 use crate::l2::{Attempt, Class, Failure};
 
@@ -113,6 +114,9 @@ impl Link {
         if refusal.code() == "NOAUTH" {
             // The server has forgotten who we are; the next link introduces itself again.
             self.lose(up, failure.clone());
+        } else if server::is_demotion(refusal) {
+            // The name of the primary may lead to another by now.
+            self.depose(up, failure.clone());
         }
         Err(failure)
     }

@@ -10,6 +10,7 @@ use crate::defect;
 use crate::l2::{Class, Failure, Witness};
 
 use super::diagnosis;
+use super::echoes::Echoes;
 
 /// Whether a server tells its changes.
 #[derive(Clone)]
@@ -70,22 +71,28 @@ pub(super) fn refused(address: &Address, answer: &Value) -> Option<Failure> {
     Some(Failure::new(class, message))
 }
 
-/// Tells `witness` what the server says unasked.
-pub(super) fn tell(witness: &dyn Witness, push: &PushInfo) {
+/// Tells `witness` what the server says unasked, but for what our own scripts made it say. Whether it was that anything
+/// may have changed.
+pub(super) fn tell(witness: &dyn Witness, echoes: &Echoes, push: &PushInfo) -> bool {
     defect::point("push");
     if push.kind != PushKind::Invalidate {
-        return;
+        return false;
     }
-    match push.data.first() {
-        Some(Value::Array(keys)) => {
-            for key in keys {
-                match key {
-                    Value::BulkString(key) => witness.changed(key),
-                    _ => witness.all_changed(),
-                }
+    let Some(Value::Array(keys)) = push.data.first() else {
+        // FLUSHALL, or something that this version does not know.
+        witness.all_changed();
+        return true;
+    };
+    let mut is_all = false;
+    for key in keys {
+        match key {
+            Value::BulkString(key) if echoes.take(key) => witness.may_have_changed(key),
+            Value::BulkString(key) => witness.changed(key),
+            _ => {
+                witness.all_changed();
+                is_all = true;
             }
         }
-        // FLUSHALL, or something that this version does not know.
-        _ => witness.all_changed(),
     }
+    is_all
 }

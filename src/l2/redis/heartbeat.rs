@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 
 use super::exchange::Needed;
 use super::feed::Feed;
-use super::link::{Link, Up};
-use super::{diagnosis, feed};
+use super::link::Link;
+use super::up::Up;
+use super::{diagnosis, feed, server};
 use crate::clock;
 use crate::config::Config;
 use crate::defect;
@@ -114,11 +115,16 @@ impl Link {
         }
     }
 
-    /// One question. Where the server does not tell changes it is asked for them again, which is a question too.
+    /// One question: whether it is still a primary, where it understands that. Where the server does not tell changes it
+    /// is asked for them again, which is a question too.
     async fn beat(&self, up: &Up, feed: Feed) -> Result<Feed, Failure> {
         let address = &up.redis.address;
         let is_refused = matches!(feed, Feed::Refused(_));
-        let question = if is_refused { feed::tracking(self.prefix()) } else { cmd("PING") };
+        let question = match feed {
+            Feed::Told => server::role(),
+            Feed::Refused(_) => feed::tracking(self.prefix()),
+            Feed::Unknown(_) => cmd("PING"),
+        };
         let mut connection = up.connection.clone();
         let asked_ms = clock::monotonic_ms();
         let mut answer = pin!(connection.send_packed_command(&question));
@@ -133,6 +139,10 @@ impl Link {
                 }
                 Either::Left((Err(error), _)) => return Err(diagnosis::of_error(address, &error)),
                 Either::Left((Ok(answer), _)) => {
+                    if let Some(demoted) = server::demoted(address, &answer) {
+                        self.depose(up, demoted.clone());
+                        return Err(demoted);
+                    }
                     let refused = feed::refused(address, &answer);
                     return Ok(if is_refused { refused.map_or(Feed::Told, Feed::Refused) } else { feed });
                 }

@@ -9,17 +9,20 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::select;
-use redis::aio::{MultiplexedConnection, SendError};
+use redis::aio::SendError;
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::connect::{Connected, Wanted, connect};
+use super::echoes::Echoes;
 use super::exchange::Letter;
 use super::feed::Feed;
-use super::heartbeat::{Heartbeat, Pulse};
+use super::heartbeat::Heartbeat;
 use super::papers::Desk;
+use super::state::{Phase, State};
+use super::up::Up;
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
 use crate::l2::{Attempt, Class, Failure, Hearing, Witness};
@@ -45,71 +48,24 @@ struct Shared {
     prefix: String,
     heartbeat: Heartbeat,
     desk: Desk,
+    echoes: Echoes,
     links: AtomicU64,
     attempts: AtomicU64,
     losses: AtomicU64,
 }
 
-struct State {
-    redis: Arc<Redis>,
-    phase: Phase,
-    /// Which attempt the phase belongs to: what an older one reports is no news.
-    attempt: u64,
-    /// When the next attempt may begin.
-    not_before: Instant,
-    /// Why there is no link, as far as it is known while the next attempt is under way.
-    last: Option<Failure>,
-}
-
-enum Phase {
-    /// Nobody has needed it yet.
-    Idle,
-    Connecting,
-    Up(Up, UnboundedSender<Letter>),
-    Down(Failure),
-    Closed,
-}
-
-/// A link that stands, for the calls that use it.
-#[derive(Clone)]
-pub(super) struct Up {
-    pub connection: MultiplexedConnection,
-    pub redis: Arc<Redis>,
-    pub clock_lead_ms: i64,
-    pub pulse: Pulse,
-    /// Whether the server told its changes when the link was made.
-    pub feed: Feed,
-    attempt: u64,
-    _driver: Arc<Driver>,
-}
-
-/// Closes the socket when the last call that uses it has gone.
-struct Driver(tokio::task::AbortHandle);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Link {
     /// A link to `redis` that nobody has needed yet, driven by `io`. `witness` hears of changes.
     pub fn new(redis: Redis, config: &Config, witness: Arc<dyn Witness>, io: Handle) -> Link {
-        let state = State {
-            redis: Arc::new(redis),
-            phase: Phase::Idle,
-            attempt: 0,
-            not_before: Instant::now(),
-            last: None,
-        };
         let shared = Shared {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(redis)),
             news: Condvar::new(),
             closing: Notify::new(),
             witness,
             prefix: config.l2.key_prefix.clone(),
             heartbeat: Heartbeat::new(config),
             desk: Desk::default(),
+            echoes: Echoes::default(),
             links: 0.into(),
             attempts: 0.into(),
             losses: 0.into(),
@@ -188,9 +144,9 @@ impl Link {
             move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
                     is_lost.store(true, Ordering::SeqCst);
-                    link.lose_attempt(attempt, diagnosis::lost(&redis.address));
+                    link.lose_attempt(attempt, diagnosis::lost(&redis.address), false);
                 } else {
-                    feed::tell(link.shared.witness.as_ref(), &push);
+                    link.tell(attempt, &push);
                 }
                 Ok::<(), SendError>(())
             }
@@ -227,26 +183,21 @@ impl Link {
         is_lost: &AtomicBool,
     ) {
         let lost = diagnosis::lost(&redis.address);
-        let connected = connected.map(|connected| Up {
-            connection: connected.connection,
-            redis,
-            clock_lead_ms: connected.clock_lead_ms,
-            pulse: connected.pulse,
-            feed: connected.feed,
-            attempt,
-            _driver: Arc::new(Driver(connected.driver)),
-        });
+        let connected = connected.map(|connected| Up::new(connected, redis, attempt));
         let mut state = lock(&self.shared.state);
         // Nobody could lose it while it was being made.
         let connected =
-            connected.and_then(|up| if is_lost.load(Ordering::SeqCst) { Err(lost) } else { Ok(up) });
+            connected.and_then(|made| if is_lost.load(Ordering::SeqCst) { Err(lost) } else { Ok(made) });
         // It may have been closed or configured anew since.
         if state.attempt != attempt || !matches!(state.phase, Phase::Connecting) {
             return;
         }
         state.phase = match connected {
-            Ok(up) => {
+            Ok((up, server)) => {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
+                // Before anybody can read there.
+                self.shared.witness.has_met(&server.follows(state.server.as_ref()));
+                state.server = Some(server);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
                 self.io.spawn(self.clone().watch(up.clone()));
@@ -265,17 +216,36 @@ impl Link {
         self.shared.news.notify_all();
     }
 
-    /// The link of `up` is of no use any more, for the reason of `failure`.
-    pub fn lose(&self, up: &Up, failure: Failure) {
-        self.lose_attempt(up.attempt, failure);
-    }
-
-    fn lose_attempt(&self, attempt: u64, failure: Failure) {
-        let mut state = lock(&self.shared.state);
-        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..)) {
+    /// The link of `attempt` says `push` unasked. Once it is lost, nobody listens: what a server says that has become a
+    /// replica is not about the primary.
+    fn tell(&self, attempt: u64, push: &PushInfo) {
+        let state = lock(&self.shared.state);
+        if state.attempt != attempt || !matches!(state.phase, Phase::Up(..) | Phase::Connecting) {
             return;
         }
-        self.shared.witness.is_deaf(Hearing::Lost, &failure);
+        let is_all = feed::tell(self.shared.witness.as_ref(), &self.shared.echoes, push);
+        if let Some(up) = state.made_by(attempt).filter(|_| is_all) {
+            // So does everything change where a primary becomes a replica, and begins anew.
+            up.pulse.ask();
+        }
+    }
+
+    /// The link of `up` is of no use any more, for the reason of `failure`.
+    pub fn lose(&self, up: &Up, failure: Failure) {
+        self.lose_attempt(up.attempt, failure, false);
+    }
+
+    /// The server at the other end of `up` is a primary no more.
+    pub fn depose(&self, up: &Up, failure: Failure) {
+        self.lose_attempt(up.attempt, failure, true);
+    }
+
+    fn lose_attempt(&self, attempt: u64, failure: Failure, is_demoted: bool) {
+        let mut state = lock(&self.shared.state);
+        if state.made_by(attempt).is_none() {
+            return;
+        }
+        self.shared.part(&failure, is_demoted);
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
         state.last = Some(failure.clone());
         self.restore_later(&state);
@@ -300,14 +270,13 @@ impl Link {
 
     /// Whether the link of `up` stands.
     pub fn is_up(&self, up: &Up) -> bool {
-        let state = lock(&self.shared.state);
-        state.attempt == up.attempt && matches!(state.phase, Phase::Up(..))
+        lock(&self.shared.state).made_by(up.attempt).is_some()
     }
 
     /// The link of `up` has answered.
     pub fn hear(&self, up: &Up, feed: &Feed) {
         let state = lock(&self.shared.state);
-        if state.attempt == up.attempt && matches!(state.phase, Phase::Up(..)) {
+        if state.made_by(up.attempt).is_some() {
             self.shared.tell(feed);
         }
     }
@@ -323,6 +292,11 @@ impl Link {
     /// What every key begins with.
     pub fn prefix(&self) -> &str {
         &self.shared.prefix
+    }
+
+    /// What our own scripts make it tell us.
+    pub fn echoes(&self) -> &Echoes {
+        &self.shared.echoes
     }
 
     /// How often it is asked.
@@ -347,7 +321,7 @@ impl Link {
         state.not_before = Instant::now();
         state.last = None;
         let moved = Failure::new(Class::Unreachable, "L2 has another address or other credentials now.");
-        self.shared.witness.is_deaf(Hearing::Lost, &moved);
+        self.shared.part(&moved, false);
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
         drop(state);
         drop(before);
@@ -388,6 +362,12 @@ impl Link {
 }
 
 impl Shared {
+    fn part(&self, why: &Failure, is_demoted: bool) {
+        self.witness.is_deaf(Hearing::Lost, why);
+        self.witness.has_parted(is_demoted);
+        self.echoes.forget();
+    }
+
     fn tell(&self, feed: &Feed) {
         match feed.failure() {
             None => self.witness.hears(),

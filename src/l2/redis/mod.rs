@@ -4,6 +4,7 @@
 
 mod connect;
 mod diagnosis;
+mod echoes;
 mod exchange;
 mod feed;
 mod heartbeat;
@@ -13,8 +14,11 @@ mod names;
 mod papers;
 mod replay;
 mod scripts;
+mod server;
 pub mod socket;
+mod state;
 mod tls;
+mod up;
 mod wait;
 mod watched;
 
@@ -26,8 +30,9 @@ use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
 use self::exchange::{Answers, Letter};
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
-use self::link::{Link, Up};
+use self::link::Link;
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, Script};
+use self::up::Up;
 use super::{Answered, Attempt, Expected, Failure, Store, Stored, Witness, Written};
 use crate::clock;
 use crate::config::{self, Config};
@@ -83,8 +88,24 @@ impl RedisStore {
         layout::read(fields, &pttl, clock_lead_ms(up))
     }
 
-    /// Runs `script` after `before`, in one trip, and answers the number that it answers.
+    /// Runs `script` after `before`, in one trip; whether it has written the first of `keys`, or had before.
     fn run(
+        &self,
+        script: &Script,
+        before: Pipeline,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        attempt: Attempt<'_>,
+    ) -> Result<bool, Failure> {
+        self.link.echoes().expect(keys[0]);
+        let done = self.ask_script(script, before, keys, arguments, attempt);
+        if !matches!(done, Ok(1)) {
+            self.link.echoes().take(keys[0]);
+        }
+        Ok(done? == 1)
+    }
+
+    fn ask_script(
         &self,
         script: &Script,
         before: Pipeline,
@@ -175,20 +196,19 @@ impl RedisStore {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
         let arguments = [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes()];
         let unique = hex(self.writer) + &hex(self.staged.fetch_add(1, Ordering::Relaxed));
-        let done = match names::staging(set.key, self.prefix_len, &unique) {
+        match names::staging(set.key, self.prefix_len, &unique) {
             Some(staging) => {
                 let mut stage = pipe();
                 stage.cmd("MULTI").add_command(set.store_at(&staging));
                 stage.cmd("PEXPIRE").arg(&staging).arg(STAGED_MS).cmd("EXEC");
-                self.run(&CONDITIONAL_SET, stage, &[set.key, &staging], &arguments, attempt)?
+                self.run(&CONDITIONAL_SET, stage, &[set.key, &staging], &arguments, attempt)
             }
             None => {
                 let (absexp, sldexp) = (set.fields.absexp.to_string(), set.fields.sldexp.to_string());
                 let arguments = [&arguments[..], &[absexp.as_bytes(), sldexp.as_bytes(), set.data]].concat();
-                self.run(&CONDITIONAL_SET, pipe(), &[set.key], &arguments, attempt)?
+                self.run(&CONDITIONAL_SET, pipe(), &[set.key], &arguments, attempt)
             }
-        };
-        Ok(done == 1)
+        }
     }
 }
 
@@ -280,8 +300,8 @@ impl Store for RedisStore {
             Expected::Version(expected) => hex(expected),
         };
         let arguments = [wanted.as_bytes(), clock.as_bytes(), TOMBSTONE_MS.as_bytes()];
-        let done = self.run(&CONDITIONAL_REMOVE, pipe(), &[key, &tombstone], &arguments, attempt)?;
-        Ok(if done == 1 { Written::Stored(version) } else { Written::Conflict })
+        let is_done = self.run(&CONDITIONAL_REMOVE, pipe(), &[key, &tombstone], &arguments, attempt)?;
+        Ok(if is_done { Written::Stored(version) } else { Written::Conflict })
     }
 
     fn touch(

@@ -7,7 +7,7 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use sha1::{Digest, Sha1};
 
 use super::layout::{FIELDS, Written as Fields, hex, unexpected};
-use super::link::Up;
+use super::up::Up;
 use super::{RedisStore, TOMBSTONE_MS, names};
 use crate::clock;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
@@ -66,9 +66,15 @@ impl Target for RedisStore {
         let up = self.link.up(attempt)?;
         let mut requests = Pipeline::with_capacity(writes.len());
         for write in writes {
+            self.link.echoes().expect(write.key);
             requests.add_command(self.request(write));
         }
-        let answers = self.link.ask(&up, &requests, attempt)?;
+        let asked = self.link.ask(&up, &requests, attempt);
+        let has_written = |at: usize| asked.as_ref().is_ok_and(|all| all.get(at) == Some(&Value::Int(1)));
+        for (_, write) in writes.iter().enumerate().filter(|(at, _)| !has_written(*at)) {
+            self.link.echoes().take(write.key);
+        }
+        let answers = asked?;
         let done = |answer| match self.link.check(&up, std::slice::from_ref(answer)) {
             Ok(()) => {
                 if let Value::Int(done) = answer {
@@ -112,7 +118,10 @@ impl RedisStore {
         match write.value {
             Some((data, lifetime)) => {
                 let fields = Fields::new(data, write.clock, self.writer, lifetime);
-                let ttl_ms = fields.ttl_ms.map_or_else(String::new, |ttl_ms| ttl_ms.to_string());
+                let left_ms =
+                    write.ends_at_ms.map(|ends_at_ms| ends_at_ms.saturating_sub(clock::unix_ms()).max(1));
+                let ttl_ms = fields.ttl_ms.into_iter().chain(left_ms).min();
+                let ttl_ms = ttl_ms.map_or_else(String::new, |ttl_ms| ttl_ms.to_string());
                 request.arg(ttl_ms).arg(fields.absexp).arg(fields.sldexp).arg(data).arg(fields.ver);
             }
             None => {

@@ -1,0 +1,210 @@
+//! After a failover: what this process wrote lately may be gone on the new primary although it was acknowledged, and is
+//! made again there. Until it is, it answers reads here as what is owed does.
+
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{Cache, write::Write};
+use crate::coherence::Coherence;
+use crate::entry::Secret;
+use crate::epoch::Epoch;
+use crate::journal::{Cause, Change, Known, Numbered, Pass, Recent, Record, Replay};
+use crate::l2::{Attempt, Expected, Failure, Hearing, Mark, Store, Stored, Succession, Witness};
+use crate::log::{Level, Logger};
+use crate::runtime::lock;
+
+/// Hears what happens to an L2 that can fail over: for L1, and for what was written lately.
+pub(super) struct Ears {
+    coherence: Arc<Coherence>,
+    recent: Arc<Recent>,
+    log: Arc<Logger>,
+    has_warned: AtomicBool,
+}
+
+impl Ears {
+    pub fn of(coherence: &Arc<Coherence>, recent: &Arc<Recent>, log: &Arc<Logger>) -> Arc<dyn Witness> {
+        let (coherence, recent, log) = (Arc::clone(coherence), Arc::clone(recent), Arc::clone(log));
+        Arc::new(Ears { coherence, recent, log, has_warned: false.into() })
+    }
+}
+
+impl Witness for Ears {
+    fn changed(&self, key: &[u8]) {
+        self.coherence.changed(key);
+        if let Some(key) = self.coherence.own_key(key) {
+            self.recent.changed(key);
+        }
+    }
+
+    fn may_have_changed(&self, key: &[u8]) {
+        self.coherence.may_have_changed(key);
+    }
+
+    fn all_changed(&self) {
+        self.coherence.all_changed();
+        self.recent.all_changed();
+    }
+
+    fn hears(&self) {
+        self.coherence.hears();
+    }
+
+    fn is_deaf(&self, hearing: Hearing, why: &Failure) {
+        self.coherence.is_deaf(hearing, why);
+    }
+
+    fn has_parted(&self, is_demoted: bool) {
+        self.recent.has_parted(is_demoted);
+    }
+
+    fn has_met(&self, succession: &Succession) {
+        self.recent.has_met(succession);
+        if let Succession::Unknown(why) = succession
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            self.log.write(Level::Warn, "l2", || {
+                format!(
+                    "{why}. Until then, after each lost link, removals of the last 30 s are made again, and sets only \
+                     where L2 still has the key."
+                )
+            });
+        }
+    }
+
+    fn begins(&self, key: &[u8]) -> Result<Mark, Failure> {
+        self.coherence.begins(key)
+    }
+
+    fn ends(&self, key: &[u8], mark: Mark) {
+        self.coherence.ends(key, mark);
+    }
+
+    fn settles(&self) {
+        self.coherence.settles();
+    }
+}
+
+impl Cache {
+    /// Which primary it is, to be asked for before a write or a read begins.
+    pub(super) fn reign(&self) -> u64 {
+        self.recent.as_ref().map_or(0, |recent| recent.reign())
+    }
+
+    /// L2 has acknowledged a write that began under the primary `reign`: of `sealed`, or with none a removal. L1 still
+    /// has what it was made onto.
+    pub(super) fn remember(&self, write: &Write<'_>, sealed: Option<Cow<'_, [u8]>>, clock: u64, reign: u64) {
+        let Some(recent) = &self.recent else { return };
+        let change = match sealed {
+            None => Change::Remove,
+            Some(sealed) => {
+                // Without memory for it there is nothing to make again, and nothing else is lost.
+                let bytes = match sealed {
+                    Cow::Owned(bytes) => Some(Secret::from(bytes)),
+                    Cow::Borrowed(bytes) => Secret::copy(bytes),
+                };
+                let Some(bytes) = bytes else { return recent.overtake(write.key) };
+                Change::Set { bytes, lifetime: write.lifetime }
+            }
+        };
+        let known = match write.expected {
+            Expected::Anything => self.known(write.key, None),
+            Expected::Absent => Known::Absent,
+            Expected::Version(version) => Known::Version(version),
+        };
+        let record = Record { change, clock, written_at_ms: write.written_at_ms, known };
+        recent.remember(write.key, record, reign);
+    }
+
+    /// What is to be made again of `key`.
+    pub(super) fn to_be_made_again(&self, key: &[u8]) -> Result<Option<Numbered>, Failure> {
+        let Some(recent) = &self.recent else { return Ok(None) };
+        recent.again().find(key, Attempt::at_once())
+    }
+
+    /// What L2 has of `key`, under one primary from the question whether it is to be made again there to the answer.
+    pub(super) fn read_store(
+        &self,
+        (key, stored_key): (&[u8], &[u8]),
+        slot: u32,
+        epoch: &mut Epoch,
+        store: &dyn Store,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<Stored>, Failure> {
+        loop {
+            let reign = self.reign();
+            self.take_epoch(slot, epoch, store, attempt)?;
+            if let Some(found) = self.to_be_made_again(key)? {
+                *epoch = self.unverified_epoch(slot);
+                return Ok(self.as_stored(found));
+            }
+            let found = store.get(stored_key, attempt)?;
+            if self.reign() == reign {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Makes again what is to be, as `replay` says.
+    pub(super) fn make_again(
+        &self,
+        recent: &Recent,
+        replay: &Replay<'_, dyn Store>,
+    ) -> Result<Pass, Failure> {
+        if recent.again().is_empty(Attempt::at_once())? {
+            return Ok(Pass::default());
+        }
+        let Some(turn) = recent.again().claim_replay()? else { return Ok(Pass::default()) };
+        let passed = replay.run(&turn);
+        if recent.again().is_empty(Attempt::at_once())? {
+            self.sum_up(recent, replay.cause == Cause::Again { is_sure: true });
+        }
+        passed
+    }
+
+    fn sum_up(&self, recent: &Recent, is_sure: bool) {
+        let progress = recent.again().progress();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let now = [load(&progress.kept), load(&progress.replayed), load(&progress.superseded)];
+        let before = std::mem::replace(&mut *lock(&self.replays.summed_up), now);
+        let [kept, written, lost] = [0, 1, 2].map(|at| now[at] - before[at]);
+        let is_news = is_sure || written + lost > 0;
+        self.log.write(if is_news { Level::Warn } else { Level::Debug }, "l2", || {
+            let has = if is_sure { "has" } else { "may have" };
+            format!(
+                "L2 {has} another primary now: of {} keys that were written here in the 30 s before, {kept} were there, \
+                 {written} were written again, and {lost} were not, because of what is there.",
+                kept + written + lost
+            )
+        });
+    }
+
+    /// L2 has `record` of `key` now, by a replay that began under the primary `reign`.
+    pub(super) fn remember_replay(&self, key: &[u8], record: &Record, reign: u64) {
+        if let Some(recent) = &self.recent
+            && let Ok(record) = record.copy()
+        {
+            recent.remember(key, record, reign);
+        }
+    }
+
+    pub(super) fn describe_failover(&self) -> Value {
+        let Some(recent) = &self.recent else { return Value::Null };
+        let (figures, progress) = (recent.figures(), recent.again().progress());
+        json!({
+            "primary_changes": figures.changes,
+            "remembered_entries": figures.remembered.entries,
+            "remembered_bytes": figures.remembered.bytes,
+            "forgotten": figures.forgotten,
+            "pending": figures.again.entries,
+            "still_there": progress.kept.load(Ordering::Relaxed),
+            "written_again": progress.replayed.load(Ordering::Relaxed),
+            "superseded": progress.superseded.load(Ordering::Relaxed),
+            "failed": progress.failed.load(Ordering::Relaxed),
+        })
+    }
+}

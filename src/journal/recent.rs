@@ -1,0 +1,302 @@
+//! What this process wrote lately and L2 acknowledged, for a while: another primary may never have had it, and then it
+//! is made again. What is to be made again is owed: it answers reads here, and it is replayed.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::record::{Known, Numbered, Record};
+use super::replay::Cause;
+use super::{Journal, Owed};
+use crate::clock;
+use crate::l2::{Attempt, Succession};
+use crate::runtime::lock;
+use crate::stats::count;
+
+/// How soon a primary that becomes a replica, and begins anew, is known to be one.
+const EXPLAINED_MS: i64 = 3000;
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// For how long.
+    pub age_ms: i64,
+    /// Bytes: keys, values as they lie in L2, and what each takes beside them.
+    pub max_bytes: u64,
+    /// Keys.
+    pub max_entries: u64,
+}
+
+impl Extent {
+    /// Thirty seconds, which no failover is to lose; in 32 MiB lie some 150 tokens of 7 KB for each second of it.
+    pub const DEFAULT: Extent = Extent { age_ms: 30_000, max_bytes: 32 << 20, max_entries: 20_000 };
+}
+
+/// The newest acknowledged write of each key, and what of that is to be made again. Any method may be called from any
+/// thread at any time, and none waits.
+pub struct Recent {
+    extent: Extent,
+    book: Mutex<Book>,
+    /// As in the book, for those who take no lock.
+    entries: AtomicU64,
+    reign: AtomicU64,
+    is_sure: AtomicBool,
+    again: Journal,
+    changes: AtomicU64,
+    forgotten: AtomicU64,
+}
+
+#[derive(Default)]
+struct Book {
+    numbers: HashMap<Arc<[u8]>, u64>,
+    written: BTreeMap<u64, Written>,
+    bytes: u64,
+    last_number: u64,
+    /// Since when there is no link: nothing grows old meanwhile.
+    parted_ms: Option<i64>,
+    /// What had the last number when everything was changed at once, and when.
+    flushed: Option<(u64, i64)>,
+}
+
+struct Written {
+    key: Arc<[u8]>,
+    record: Record,
+    at_ms: i64,
+}
+
+/// What is remembered, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Remembered now.
+    pub remembered: Owed,
+    /// To be made again, now.
+    pub again: Owed,
+    /// How often another primary was met.
+    pub changes: u64,
+    /// Writes that were forgotten before their time, for want of room.
+    pub forgotten: u64,
+}
+
+impl Book {
+    fn take(&mut self, key: &[u8]) -> Option<Written> {
+        let number = self.numbers.remove(key)?;
+        let written = self.written.remove(&number)?;
+        self.bytes -= written.cost_bytes();
+        Some(written)
+    }
+
+    fn take_oldest(&mut self) -> Option<Written> {
+        let (_, written) = self.written.pop_first()?;
+        self.numbers.remove(&written.key);
+        self.bytes -= written.cost_bytes();
+        Some(written)
+    }
+
+    fn put(&mut self, written: Written) {
+        self.last_number += 1;
+        self.bytes += written.cost_bytes();
+        self.numbers.insert(Arc::clone(&written.key), self.last_number);
+        self.written.insert(self.last_number, written);
+    }
+
+    fn forget_old(&mut self, before_ms: i64, gone: &mut Vec<Written>) {
+        while self.written.first_key_value().is_some_and(|(_, oldest)| oldest.at_ms < before_ms) {
+            gone.extend(self.take_oldest());
+        }
+    }
+}
+
+impl Written {
+    fn cost_bytes(&self) -> u64 {
+        self.record.cost_bytes(self.key.len())
+    }
+}
+
+impl Recent {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(extent: Extent) -> Recent {
+        Recent {
+            extent,
+            book: Mutex::default(),
+            entries: 0.into(),
+            reign: 0.into(),
+            is_sure: true.into(),
+            again: Journal::within(extent.max_bytes, extent.max_entries),
+            changes: 0.into(),
+            forgotten: 0.into(),
+        }
+    }
+
+    /// Which primary it is, of those that were met; to be asked for before a write or a read begins.
+    #[must_use]
+    pub fn reign(&self) -> u64 {
+        self.reign.load(Ordering::Acquire)
+    }
+
+    /// L2 has acknowledged `record`, which began under the primary `reign`.
+    pub fn remember(&self, key: &[u8], mut record: Record, reign: u64) {
+        let now_ms = clock::coarse_ms();
+        let mut book = lock(&self.book);
+        self.drop_again(key, record.clock);
+        let mut gone = Vec::new();
+        if let Some(before) = book.take(key) {
+            if before.record.clock > record.clock {
+                book.put(before);
+                return;
+            }
+            // What lay there before the first of them is what another primary may have.
+            if before.record.known != Known::Nothing {
+                record.known = before.record.known;
+            }
+            gone.push(before);
+        }
+        if reign == self.reign() {
+            book.put(Written { key: Arc::from(key), record, at_ms: now_ms });
+            book.forget_old(now_ms - self.extent.age_ms, &mut gone);
+            while book.bytes > self.extent.max_bytes || book.written.len() as u64 > self.extent.max_entries {
+                let Some(oldest) = book.take_oldest() else { break };
+                gone.push(oldest);
+                count(&self.forgotten);
+            }
+        } else {
+            // The primary has changed under it: nobody knows which of them has it.
+            self.owe_again(key, record);
+        }
+        self.count(&book);
+        drop(book);
+        // Values are wiped when they go, which takes its time.
+        drop(gone);
+    }
+
+    /// A newer write of `key` is owed: what was acknowledged before does not matter any more.
+    pub fn overtake(&self, key: &[u8]) {
+        let mut book = lock(&self.book);
+        self.drop_again(key, u64::MAX);
+        let gone = book.take(key);
+        self.count(&book);
+        drop(book);
+        drop(gone);
+    }
+
+    /// Somebody else has changed `key` since: what they did is not to be undone.
+    pub fn changed(&self, key: &[u8]) {
+        if self.entries.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut book = lock(&self.book);
+        let gone = book.take(key);
+        self.count(&book);
+        drop(book);
+        drop(gone);
+    }
+
+    /// Everything was changed at once: by somebody who wanted it so, or because the server becomes a replica.
+    pub fn all_changed(&self) {
+        let mut book = lock(&self.book);
+        book.flushed = Some((book.last_number, clock::coarse_ms()));
+    }
+
+    /// There is no link any more; with `is_demoted` because its server is a replica now.
+    pub fn has_parted(&self, is_demoted: bool) {
+        let now_ms = clock::coarse_ms();
+        let mut book = lock(&self.book);
+        book.parted_ms.get_or_insert(now_ms);
+        if is_demoted && book.flushed.is_some_and(|(_, at_ms)| now_ms - at_ms < EXPLAINED_MS) {
+            book.flushed = None;
+        }
+    }
+
+    /// There is a link again. What may be missing there is owed when this returns.
+    pub fn has_met(&self, succession: &Succession) {
+        let mut book = lock(&self.book);
+        let parted_ms = book.parted_ms.take();
+        let is_sure = match succession {
+            Succession::Same => return,
+            Succession::Another => true,
+            Succession::Unknown(_) => false,
+        };
+        let mut gone = Vec::new();
+        book.forget_old(parted_ms.unwrap_or_else(clock::coarse_ms) - self.extent.age_ms, &mut gone);
+        let Book { written, flushed, last_number, .. } = std::mem::take(&mut *book);
+        book.last_number = last_number;
+        let flushed = flushed.map_or(0, |(number, _)| number);
+        for (number, Written { key, record, .. }) in written {
+            if number > flushed {
+                self.owe_again(&key, record);
+            }
+        }
+        self.is_sure.store(is_sure, Ordering::Release);
+        self.changes.fetch_add(u64::from(is_sure), Ordering::Relaxed);
+        self.reign.fetch_add(1, Ordering::AcqRel);
+        self.count(&book);
+        drop(book);
+        drop(gone);
+    }
+
+    /// Forgets what is old enough.
+    pub fn sweep(&self) {
+        let mut gone = Vec::new();
+        let mut book = lock(&self.book);
+        if book.parted_ms.is_none() {
+            book.forget_old(clock::coarse_ms() - self.extent.age_ms, &mut gone);
+            self.count(&book);
+        }
+        drop(book);
+        drop(gone);
+    }
+
+    /// What is to be made again.
+    #[must_use]
+    pub fn again(&self) -> &Journal {
+        &self.again
+    }
+
+    /// Why it is.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause::Again { is_sure: self.is_sure.load(Ordering::Acquire) }
+    }
+
+    /// What is remembered, and what became of it.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let book = lock(&self.book);
+        let remembered = Owed { entries: book.written.len() as u64, bytes: book.bytes };
+        drop(book);
+        Figures {
+            remembered,
+            again: self.again.owed(Attempt::at_once()).unwrap_or_default(),
+            changes: self.changes.load(Ordering::Relaxed),
+            forgotten: self.forgotten.load(Ordering::Relaxed),
+        }
+    }
+
+    fn count(&self, book: &Book) {
+        self.entries.store(book.written.len() as u64, Ordering::Release);
+    }
+
+    fn owe_again(&self, key: &[u8], record: Record) {
+        let is_newer = |there: &Numbered| there.record.clock > record.clock;
+        if self.again.find(key, Attempt::at_once()).ok().flatten().is_some_and(|there| is_newer(&there)) {
+            return;
+        }
+        if self.again.owe(key, record, Attempt::at_once()).is_err() {
+            count(&self.forgotten);
+        }
+    }
+
+    /// A write of `key` at hybrid time `clock` makes needless what is older, and itself.
+    fn drop_again(&self, key: &[u8], clock: u64) {
+        if self.again.is_empty(Attempt::at_once()).unwrap_or(true) {
+            return;
+        }
+        if let Ok(Some(there)) = self.again.find(key, Attempt::at_once())
+            && there.record.clock <= clock
+        {
+            let _ = self.again.settle(key, there.sequence, Attempt::at_once());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A link that stands, for the calls that use it.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use tokio::task::AbortHandle;
+
+use super::connect::Connected;
+use super::feed::Feed;
+use super::heartbeat::Pulse;
+use super::server::Server;
+use crate::config::Redis;
+
+#[derive(Clone)]
+pub(super) struct Up {
+    pub connection: MultiplexedConnection,
+    pub redis: Arc<Redis>,
+    pub clock_lead_ms: i64,
+    pub pulse: Pulse,
+    /// Whether the server told its changes when the link was made.
+    pub feed: Feed,
+    /// Which attempt made it.
+    pub attempt: u64,
+    _driver: Arc<Driver>,
+}
+
+/// Closes the socket when the last call that uses it has gone.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Up {
+    /// What `attempt` at `redis` has made, and where it leads.
+    pub fn new(connected: Connected, redis: Arc<Redis>, attempt: u64) -> (Up, Server) {
+        let up = Up {
+            connection: connected.connection,
+            redis,
+            clock_lead_ms: connected.clock_lead_ms,
+            pulse: connected.pulse,
+            feed: connected.feed,
+            attempt,
+            _driver: Arc::new(Driver(connected.driver)),
+        };
+        (up, connected.server)
+    }
+}
