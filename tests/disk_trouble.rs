@@ -56,7 +56,7 @@ fn a_journal_on_a_full_disk_refuses_by_name_and_keeps_what_it_has() {
     let path = folder.path().join("owed.db");
     let document = server.document(brief(json!({"resilience": {"journal_path": path}})));
     let cache = open(&document);
-    assert_eq!(set(&cache, "before"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "before") == "TC_OK");
     server.kill();
     let mut kept = Vec::new();
     let mut refused = Vec::new();
