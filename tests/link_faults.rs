@@ -258,7 +258,7 @@ fn a_byte_that_is_flipped_under_tls_costs_the_link_and_nothing_else() {
         let proxy = Proxy::before(port);
         let url = proxy.url().replace("redis://", "rediss://");
         let cache = open(&url, json!({"l2": {"ca_file": trusted}, "resilience": {"deadline_ms": 3_000}}));
-        assert_eq!(set(&cache, "k", b"before"), "TC_OK");
+        wait_until("it is connected", || set(&cache, "k", b"before") == "TC_OK");
         flip(&proxy, at);
         let answer = set(&cache, "k", b"after");
         if answer == "TC_OK" {

@@ -84,7 +84,7 @@ fn a_password_file_that_becomes_a_pipe_and_a_file_again_is_read_again() {
         "resilience": {"deadline_ms": 2_000, "max_attempts": 1},
     });
     let (cache, other) = (server.open(members), server.open_without_l1());
-    assert_eq!(set(&cache), "TC_OK");
+    wait_until("it is connected", || set(&cache) == "TC_OK");
     pipe(&file);
     server.ask::<i64>("CLIENT KILL USER app");
     wait_until("the pipe is met", || set(&cache) == "TC_DEGRADED");

@@ -61,7 +61,7 @@ fn a_server_without_room_is_owed_what_it_does_not_take_and_is_not_pressed() {
     let Some(server) = Server::start() else { return };
     let cache = open(&server, json!({}));
     let heard = Heard::of(&cache);
-    assert_eq!(set(&cache, "early", &value("early")), "TC_OK");
+    wait_until("it is connected", || set(&cache, "early", &value("early")) == "TC_OK");
     assert_eq!(set(&cache, "signed out", &value("signed out")), "TC_OK");
     let used = figure(&server, "memory", "used_memory");
     server.ask::<()>(&format!("CONFIG SET maxmemory {}", used + 300_000));
@@ -171,7 +171,7 @@ fn lasts_and_ends(server: &Server, cache: &Cache, what: &str, statuses: &[&str],
 fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
     let Some(server) = Server::start() else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    assert_eq!(set(&cache, "k", b"1"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
     server.ask::<()>("CLIENT PAUSE 8000 ALL");
     let until_it_ends = || drop(server.ask::<String>("PING"));
     // A greeting is paused as well.
@@ -182,7 +182,7 @@ fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
 fn a_server_that_is_kept_by_a_script_is_left_alone_until_the_script_is_killed() {
     let Some(server) = Server::with(&["--busy-reply-threshold", "20"]) else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    assert_eq!(set(&cache, "k", b"1"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
     thread::scope(|scope| {
         let runaway = scope.spawn(|| {
             let mut script = cmd("EVAL");
@@ -202,7 +202,7 @@ fn a_server_that_takes_no_more_clients_is_left_alone_until_there_is_room() {
     let Some(server) = Server::start() else { return };
     let mut own = server.connection().expect("a connection");
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    assert_eq!(set(&cache, "k", b"1"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
     let mut allow = |clients: u32| {
         cmd("CONFIG").arg("SET").arg("maxclients").arg(clients).query::<()>(&mut own).expect("set");
     };
@@ -231,7 +231,7 @@ fn a_server_that_loads_its_data_is_left_alone_until_it_has_loaded() {
     let options = [&slowly[..], &["--enable-debug-command", "yes"]].concat();
     let Some(mut server) = Server::with(&options) else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    assert_eq!(set(&cache, "k", b"1"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
     server.ask::<()>("DEBUG POPULATE 20000 filler 100");
     server.ask::<()>("SAVE");
     server.launch();
@@ -310,7 +310,7 @@ fn a_password_or_a_right_that_changes_while_the_circuit_is_open_is_found_by_the_
     server.ask::<()>("ACL SETUSER app on >first ~p:* +@all");
     let l2 = json!({"username": "app", "password_file": file});
     let cache = open(&server, json!({"l1": {"enabled": false}, "l2": l2}));
-    assert_eq!(set(&cache, "k", b"1"), "TC_OK");
+    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
     server.ask::<()>("ACL SETUSER app resetpass >second");
     server.ask::<i64>("CLIENT KILL USER app");
     let statuses = ["TC_L2_DENIED", "TC_L2_UNREACHABLE"];
