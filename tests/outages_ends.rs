@@ -65,12 +65,14 @@ fn what_is_owed_to_a_server_that_nobody_has_seen_yet_is_served_here_and_reaches_
     }
 }
 
+type Inflict = fn(&Proxy);
+
 /// Whatever keeps L2 from answering: it says nothing, it is as slow as can be, it is cut at every word.
 #[test]
 fn a_cache_that_is_closed_in_an_outage_is_closed_in_time_and_says_how_much_is_owed() {
     let Some(server) = Server::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let faults: [(&str, fn(&Proxy)); 4] = [
+    let faults: [(&str, Inflict); 4] = [
         ("silent", Proxy::fall_silent),
         ("slow", |proxy| proxy.delay(Duration::from_secs(5))),
         ("thin", |proxy| proxy.throttle(100)),

@@ -17,6 +17,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use program::ROOT;
@@ -65,22 +67,32 @@ fn complaint(mut host: Command, point: &str, folder: &Path) -> Option<String> {
     (planted == 0).then(|| format!("{point}: it is never reached"))
 }
 
-fn everywhere(host: impl Fn(&Path, &str) -> Command) {
+fn everywhere(host: impl Fn(&Path, &str) -> Command + Sync) {
     if !cfg!(debug_assertions) {
         println!("skipped: a release has no points");
         return;
     }
     let server = Server::start();
-    let mut complaints = Vec::new();
-    for point in POINTS {
-        let folder = tempfile::tempdir().expect("a folder");
-        let document = match (&server, OF_REDIS.contains(&point)) {
-            (_, false) => document(folder.path()),
-            (Some(server), true) => server.document(members()),
-            (None, true) => continue,
-        };
-        complaints.extend(complaint(host(folder.path(), &document), point, folder.path()));
-    }
+    let (left, complaints) = (Mutex::new(POINTS.into_iter()), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let Some(point) = left.lock().expect("nobody panics here").next() else { break };
+            let folder = tempfile::tempdir().expect("a folder");
+            let document = match (&server, OF_REDIS.contains(&point)) {
+                (_, false) => document(folder.path()),
+                (Some(server), true) => server.document(members()),
+                (None, true) => continue,
+            };
+            let complaint = complaint(host(folder.path(), &document), point, folder.path());
+            complaints.lock().expect("nobody panics here").extend(complaint);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(work);
+        }
+    });
+    let complaints = complaints.into_inner().expect("nobody panics here");
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 

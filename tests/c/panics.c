@@ -76,16 +76,16 @@ void run(void) {
   while (may(tc_open(TC_ABI_VERSION, chosen, TC_NTS, &cache)) == TC_PANIC) continue;
   bool is_file = strstr(chosen, "\"sqlite\"") != NULL;
   IS(TC_OK, tc_on_retry(cache, decide, NULL, NULL));
-  for_a_while(cache, 700);
+  for_a_while(cache, 300);
   if (is_file) {
     UNTIL(set(cache, "alice", "token") == TC_OK);
     l2_goes_away();
     /* Nobody writes it again: it is brought there. */
     UNTIL(may(set(cache, "owed", "token")) == TC_DEGRADED);
-    for_a_while(cache, 700);
+    for_a_while(cache, 300);
     l2_comes_back();
   }
-  for_a_while(cache, 700);
+  for_a_while(cache, 300);
   UNTIL(is_level(cache));
   UNTIL(tc_flush(cache, 1000) == TC_OK);
   if (is_file) IS(TC_OK, get(cache, "owed"));

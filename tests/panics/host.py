@@ -83,16 +83,16 @@ def main() -> None:
     while cache is None:
         cache = may(tokencache.open, DOCUMENT)
     cache.on_retry(lambda failure: None)
-    for_a_while(cache, 0.7)
+    for_a_while(cache, 0.3)
     if json.loads(DOCUMENT)["l2"]["kind"] == "sqlite":
         until(lambda: is_level(cache))
         (FOLDER / "store").rename(FOLDER / "away")
         # Nobody writes it again: it is brought there.
         for _ in range(4):
             may(cache.set, "owed", b"token")
-        for_a_while(cache, 0.7)
+        for_a_while(cache, 0.3)
         (FOLDER / "away").rename(FOLDER / "store")
-    for_a_while(cache, 0.7)
+    for_a_while(cache, 0.3)
     until(lambda: is_level(cache))
     for _ in range(3):
         assert is_level(cache)

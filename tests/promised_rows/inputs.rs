@@ -103,6 +103,7 @@ pub const ROWS: &[Row] = &[
         "bad_inputs: 34",
         "bindings/python/tests/test_processes.py: test_a_forked_child_goes_on_using_the_handle",
         "fork: a_child_works_on_whatever_was_in_flight",
+        "fork: forks_under_load_on_redis_with_a_journal_file",
     ]),
     (35, "a child that exits", &[
         "bad_inputs: 35",
@@ -112,13 +113,20 @@ pub const ROWS: &[Row] = &[
     (36, "preloaded, then four workers", &[
         "fork: children_may_exit_fork_again_serve_and_come_from_a_callback",
         "tests/c/fork_family.c: workers_serve",
+        "bindings/python/tests/test_fork_servers.py: test_preloaded_workers_serve",
+        "bindings/python/tests/test_fork_servers.py: test_gunicorn_with_a_preloaded_application_serves",
         "bindings/python/tests/test_fork.py: test_a_pool_uses_the_cache_that_its_parent_opened",
     ]),
-    (37, "unloaded while open", &["bad_inputs: 37"]),
+    (37, "unloaded while open", &[
+        "bad_inputs: 37",
+        "bindings/python/tests/test_unload.py: test_what_is_unloaded_while_it_works_can_be_loaded_and_used_again",
+    ]),
     (38, "1,000 threads come and go", &["bad_inputs: 38"]),
     (39, "a storm of signals", &[
         "bad_inputs: 39",
         "system_calls: threads_of_the_library_block_every_signal",
+        "signals: a_storm_of_alarms_disturbs_nothing",
+        "signals: a_server_that_dies_in_the_middle_of_a_write_does_not_take_the_host_down",
     ]),
     (40, "a panic at each named point", &[
         "panics: a_panic_at_each_named_point_is_a_status_and_costs_no_later_call_in_c",
@@ -129,5 +137,11 @@ pub const ROWS: &[Row] = &[
     (42, "no more files", &["bad_inputs: 42"]),
     (43, "two copies of the library", &["bad_inputs: 43"]),
     (44, "a stack of 64 KiB", &["bad_inputs: 44"]),
-    (45, "opened 10,000 times", &["bad_inputs: 45"]),
+    (45, "opened 10,000 times", &[
+        "bad_inputs: 45",
+        "open_close: on_sqlite",
+        "open_close: on_sqlite_with_a_journal_file",
+        "open_close: on_redis",
+        "open_close: on_redis_with_a_journal_file",
+    ]),
 ];

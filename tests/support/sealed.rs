@@ -34,10 +34,18 @@ impl Sqlite {
         Sqlite(Shared::new())
     }
 
-    /// Writes `value`, as SQL spells it, into a column of an entry; whether the schema lets anybody do that.
-    pub fn alter(&self, name: &str, column: &str, value: &str) -> bool {
-        let write = format!("UPDATE entries SET {column} = {value} WHERE key = ?1");
-        self.connection().execute(&write, [name.as_bytes()]).is_ok_and(|rows| rows == 1)
+    /// Writes values, as SQL spells them, into columns of entries: name, column, value. Whether the schema lets anybody
+    /// do that, of each.
+    pub fn alter(&self, changes: &[(String, &str, &str)]) -> Vec<bool> {
+        let mut connection = self.connection();
+        let changing = connection.transaction().expect("a transaction");
+        let alter = |(name, column, value): &(String, &str, &str)| {
+            let write = format!("UPDATE entries SET {column} = {value} WHERE key = ?1");
+            changing.execute(&write, [name.as_bytes()]).is_ok_and(|rows| rows == 1)
+        };
+        let taken = changes.iter().map(alter).collect();
+        changing.commit().expect("committed");
+        taken
     }
 
     fn connection(&self) -> Connection {
