@@ -15,11 +15,12 @@ int main(int count, char **arguments) {
   size_t forks = count > 1 ? strtoul(arguments[1], NULL, 10) : 100;
   if (forks < 1 || forks > MOST) return 2;
   bool is_redis = count > 2;
-  char document[600], key[KEY_STRIDE], folder[] = "/tmp/tokencache-child-XXXXXX", command[64];
+  char document[600], l2[300], key[KEY_STRIDE], folder[] = "/tmp/tokencache-child-XXXXXX", command[64];
   static char value[VALUE];
   if (!mkdtemp(folder)) return 2;
-  if (is_redis) snprintf(document, sizeof document, "{\"version\": 1, \"l2\": {\"kind\": \"redis\", \"url\": \"redis://127.0.0.1:%s\"}, \"encryption\": {\"algorithm\": \"none\"}}", arguments[2]);
-  else snprintf(document, sizeof document, "{\"version\": 1, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/tokens.db\"}, \"encryption\": {\"algorithm\": \"none\"}}", folder);
+  if (is_redis) snprintf(l2, sizeof l2, "\"kind\": \"redis\", \"url\": \"redis://127.0.0.1:%s\"", arguments[2]);
+  else snprintf(l2, sizeof l2, "\"kind\": \"sqlite\", \"path\": \"%s/tokens.db\"", folder);
+  snprintf(document, sizeof document, "{\"version\": 1, \"l2\": {%s}, \"encryption\": {\"algorithm\": \"none\"}}", l2);
   subject on = open_document(document);
   write_key(1, key);
   must(set(&on, key, value, sizeof value), "set");
@@ -39,7 +40,8 @@ int main(int count, char **arguments) {
   }
   double longest = 0;
   for (size_t i = 0; i < forks; i++) longest = ms[i] > longest ? ms[i] : longest;
-  report(is_redis ? "redis_child" : "child", median(ms, forks), "median of %zu forks, the longest %.1f ms", forks, longest);
+  report(is_redis ? "redis_child" : "child", median(ms, forks), "median of %zu forks, the longest %.1f ms", forks,
+         longest);
   on.close(on.cache);
   snprintf(command, sizeof command, "rm -r %s", folder);
   return system(command) == 0 ? 0 : 2;

@@ -1,5 +1,5 @@
-/* What a journal file costs while nothing is owed: reads and sets of SQLite without L1, with a journal file and with one in
- * memory, in turns. Usage: journal [ROUNDS] */
+/* What a journal file costs while nothing is owed: reads and sets of SQLite without L1, with a journal file and with one
+ * in memory, in turns. Usage: journal [ROUNDS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -244,6 +244,12 @@ fn one_that_was_deleted_is_made_anew_by_whoever_looks_or_writes() {
         assert!(!is_empty(&one), "they have the same one again");
         settle_all(&one);
     }
+    // Moved away, so that it still has a name.
+    fs::rename(counter(&path), path.with_extension("moved")).unwrap();
+    let third = open(&path);
+    owe(&one, "e", removal());
+    assert!(!is_empty(&third) && !is_empty(&other));
+    settle_all(&one);
     // Replaced by a third that never had the old one: found at the next look.
     fs::remove_file(counter(&path)).unwrap();
     owe(&open(&path), "d", removal());

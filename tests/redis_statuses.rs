@@ -101,6 +101,18 @@ fn a_replica_is_refused_also_where_nobody_may_ask_for_its_primary() {
 }
 
 #[test]
+fn a_replica_that_knows_no_hello_is_refused_where_its_rights_let_it_say_what_it_is() {
+    let Some((_primary, replica)) = pair(&["--rename-command", "HELLO", ""]) else { return };
+    let cache = replica.open(once());
+    assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
+    replica.ask::<()>("ACL SETUSER app on >secret ~p:* +@all -info");
+    let mut members = once();
+    support::cache::merge(&mut members, json!({"l2": {"username": "app", "password": "secret"}}));
+    let cache = replica.open(members);
+    assert_eq!((get(&cache), set(&cache)), ("TC_OK", "TC_DEGRADED"), "nobody knows, until it is written to");
+}
+
+#[test]
 fn a_primary_that_becomes_a_replica_is_left_at_the_next_heartbeat_or_write() {
     let Some((primary, _replica)) = pair(&[]) else { return };
     let other = self::primary().expect("another primary");

@@ -346,6 +346,14 @@ impl Cache {
             }
         }
         journal.close();
+        let again = self.recent.as_ref().map_or(0, |recent| recent.figures().again.entries);
+        if again > 0 {
+            self.log.write(Level::Error, "l2", || {
+                format!(
+                    "{again} writes that L2 had acknowledged were not made again on its new primary in time."
+                )
+            });
+        }
     }
 
     pub(super) fn describe_journal(&self) -> Value {

@@ -17,7 +17,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -74,20 +74,12 @@ impl Counter {
     /// Before a change, under the write lock of the journal: makes sure that the others can be told of it.
     pub fn prepare(&self) -> Result<(), Failure> {
         let mut attached = lock(&self.file);
-        // By its own state alone, because this stands before every write: a file that was removed or replaced has no
-        // name any more.
-        let is_whole = attached.as_ref().is_some_and(|attached| {
-            attached.is_mapped
-                && attached.file.metadata().is_ok_and(|about| about.nlink() > 0 && is_whole(&about))
-        });
-        if !is_whole && let Err(blind) = self.ensure(&mut attached, Repair::Replace) {
-            if blind.is_mute {
-                return Err(blind.failure);
-            }
-            if let Some(Attached { file, .. }) = &*attached {
-                file.write_all_at(&[0; 8], COUNT_AT)
-                    .map_err(|error| self.failed("cannot be written", &error))?;
-            }
+        let Err(blind) = self.ensure(&mut attached, Repair::Replace) else { return Ok(()) };
+        if blind.is_mute {
+            return Err(blind.failure);
+        }
+        if let Some(Attached { file, .. }) = &*attached {
+            file.write_all_at(&[0; 8], COUNT_AT).map_err(|error| self.failed("cannot be written", &error))?;
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ use crate::stats::count;
 /// How soon a primary that becomes a replica, and begins anew, is known to be one.
 const EXPLAINED_MS: i64 = 3000;
 
+/// How far the clock of a server may be ahead of ours.
+const CLOCKS_APART_MS: i64 = 1000;
+
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
@@ -80,6 +83,10 @@ pub struct Figures {
 }
 
 impl Book {
+    fn find(&self, key: &[u8]) -> Option<&Written> {
+        self.written.get(self.numbers.get(key)?)
+    }
+
     fn take(&mut self, key: &[u8]) -> Option<Written> {
         let number = self.numbers.remove(key)?;
         let written = self.written.remove(&number)?;
@@ -109,6 +116,16 @@ impl Book {
 }
 
 impl Written {
+    /// By what is known here of renewals, which is nothing.
+    fn has_ended(&self, now_ms: i64) -> bool {
+        let ends_at_ms = self
+            .record
+            .change
+            .value()
+            .map_or(0, |(_, lifetime)| lifetime.ends_at_ms(self.record.written_at_ms));
+        ends_at_ms != 0 && ends_at_ms <= now_ms
+    }
+
     fn cost_bytes(&self) -> u64 {
         self.record.cost_bytes(self.key.len())
     }
@@ -181,12 +198,16 @@ impl Recent {
         drop(gone);
     }
 
-    /// Somebody else has changed `key` since: what they did is not to be undone.
+    /// Somebody else has changed `key` since: what they did is not to be undone. Or it has ended there, which makes no
+    /// difference to what it was set over.
     pub fn changed(&self, key: &[u8]) {
         if self.entries.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut book = lock(&self.book);
+        if book.find(key).is_some_and(|written| written.has_ended(clock::unix_ms() + CLOCKS_APART_MS)) {
+            return;
+        }
         let gone = book.take(key);
         self.count(&book);
         drop(book);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Due;
 use super::record::{Change, Record};
-use super::verdict::{Because, Verdict, is_old, verdict, verdict_again};
+use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
+use crate::clock;
 use crate::defect;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
@@ -94,11 +95,21 @@ enum End {
 impl Due {
     fn as_write<'a>(&'a self, cause: Cause, key: &'a [u8], seen: &'a Seen) -> Write<'a> {
         let Record { change, clock, written_at_ms, .. } = &self.record;
-        let value = change.value();
-        // What is owed could not be renewed by anybody, so that its window begins now.
-        let end = || value.map(|(_, lifetime)| lifetime.ends_at_ms(*written_at_ms)).filter(|end| *end != 0);
-        let ends_at_ms = if cause == Cause::Owed { None } else { end() };
-        Write { key, seen, value, clock: *clock, written_at_ms: *written_at_ms, ends_at_ms }
+        let mut write = Write {
+            key,
+            seen,
+            value: change.value(),
+            clock: *clock,
+            written_at_ms: *written_at_ms,
+            ends_at_ms: None,
+        };
+        // What is owed could not be renewed by anybody, so that its window begins now; what is made again goes on.
+        if cause != Cause::Owed {
+            write.value = write.value.filter(|_| !has_slid_out(&self.record, clock::unix_ms()));
+            let end = write.value.map(|(_, lifetime)| lifetime.ends_at_ms(*written_at_ms));
+            write.ends_at_ms = end.filter(|end| *end != 0);
+        }
+        write
     }
 }
 

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use super::record::{Change, Known, Record, believable, is_ahead};
-use crate::entry::Lifetime;
 use crate::l2::replay::Present;
 
 /// How long L2 remembers a removal. Beyond it, nothing there may mean that a later write was removed again.
@@ -89,7 +88,7 @@ pub fn verdict_again(record: &Record, present: Present, now_ms: i64, is_sure: bo
         {
             Verdict::Keep
         }
-        (Change::Set { lifetime, .. }, _) if has_slid_out(*lifetime, record.written_at_ms, now_ms) => {
+        (Change::Set { .. }, Present::Nothing) if has_slid_out(record, now_ms) => {
             Verdict::Lose(Because::Ended)
         }
         (Change::Set { .. }, Present::Nothing) if !is_sure => Verdict::Lose(Because::Gone),
@@ -97,9 +96,12 @@ pub fn verdict_again(record: &Record, present: Present, now_ms: i64, is_sure: bo
     }
 }
 
-/// Renewals are not known here; what they would have kept alive is lost, and not brought back to life.
-fn has_slid_out(lifetime: Lifetime, written_at_ms: i64, now_ms: i64) -> bool {
-    lifetime.sliding_ms != 0 && lifetime.ends_at_ms(written_at_ms) <= now_ms
+/// Whether the window of a set is over. Renewals are not known here; what they have kept alive is not brought back, and
+/// what it was set over goes.
+pub(super) fn has_slid_out(record: &Record, now_ms: i64) -> bool {
+    record.change.value().is_some_and(|(_, lifetime)| {
+        lifetime.sliding_ms != 0 && lifetime.ends_at_ms(record.written_at_ms) <= now_ms
+    })
 }
 
 /// Whether it has been owed for longer than L2 remembers.
@@ -110,7 +112,7 @@ pub(super) fn is_old(record: &Record, now_ms: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Secret;
+    use crate::entry::{Lifetime, Secret};
 
     const NOW_MS: i64 = 1_800_000_000_000;
     const NOW: u64 = (NOW_MS as u64) << 16;
@@ -214,7 +216,7 @@ mod tests {
             (&removal, tombstone(NOW - 1), [REMOVED; 2]),
             (&removal, Present::Nothing, [WRITE; 2]),
             (&slides(60_000), Present::Nothing, [ended; 2]),
-            (&slides(60_000), ours(NOW - HOUR), [ended; 2]),
+            (&slides(60_000), ours(NOW - HOUR), [WRITE; 2]),
             (&slides(60_000), ours(NOW - MINUTE), [Verdict::Keep; 2]),
             (&slides(60_001), Present::Nothing, [WRITE, gone]),
         ];

@@ -1,5 +1,5 @@
-/* Forks while eight threads of the parent set, get and remove: the second argument says on what. Nothing acknowledged is
- * lost, the parent goes on as if nothing had happened, and each child is served by its first call. */
+/* Forks, as many as the second argument says, while eight threads of the parent set, get and remove. Nothing acknowledged
+ * is lost, the parent goes on as if nothing had happened, and each child is served by its first call. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -33,7 +33,7 @@ static int64_t now_us(void) {
   return time.tv_sec * (int64_t)1000000 + time.tv_nsec / 1000;
 }
 
-static void name(char (*key)[32], int thread, int number) { snprintf(*key, sizeof *key, "thread %d, %d", thread, number); }
+static void name(char (*key)[32], int thread, int at) { snprintf(*key, sizeof *key, "thread %d, %d", thread, at); }
 
 static void keep(tc_status status) {
   if (status == TC_DEGRADED && getenv("TOKENCACHE_TEST_JOURNAL")) return;
@@ -113,7 +113,8 @@ static tc_cache *open_chosen(void) {
   char document[2048], journal[600] = "", l2[700];
   tc_cache *opened = NULL;
   const char *url = getenv("TOKENCACHE_TEST_REDIS");
-  if (getenv("TOKENCACHE_TEST_JOURNAL")) snprintf(journal, sizeof journal, ", \"journal_path\": \"%s/owed.db\"", folder);
+  if (getenv("TOKENCACHE_TEST_JOURNAL"))
+    snprintf(journal, sizeof journal, ", \"journal_path\": \"%s/owed.db\"", folder);
   if (url) snprintf(l2, sizeof l2, "\"kind\": \"redis\", \"url\": \"%s\"", url);
   else snprintf(l2, sizeof l2, "\"kind\": \"sqlite\", \"path\": \"%s/tokens.db\"", folder);
   snprintf(document, sizeof document,

@@ -1,5 +1,5 @@
-/* A fork while L2 is away and something is owed to it: in memory ("memory") it is the parent's alone, in a file ("file")
- * everybody's who shares it. */
+/* A fork while L2 is away and something is owed to it: in memory ("memory") it is the parent's alone, in a file
+ * ("file") everybody's who shares it. */
 #include <unistd.h>
 
 #include "fork.h"
@@ -50,7 +50,8 @@ void run(void) {
   char members[600], key[32];
   bool is_shared = strcmp(chosen, "file") == 0;
   give_up_after(300);
-  snprintf(members, sizeof members, ", \"resilience\": {\"close_ms\": 100, \"circuit_failures\": 0, \"max_attempts\": 1%s%s%s}",
+  snprintf(members, sizeof members,
+           ", \"resilience\": {\"close_ms\": 100, \"circuit_failures\": 0, \"max_attempts\": 1%s%s%s}",
            is_shared ? ", \"journal_path\": \"" : "", is_shared ? folder : "", is_shared ? "/owed.db\"" : "");
   cache = open_sqlite(members);
   IS(TC_OK, set(cache, "removed", "before"));

@@ -1,5 +1,5 @@
-/* Opened and closed, as often as the second argument says, with and without use: threads, descriptors and resident memory
- * stay where they are. TOKENCACHE_TEST_SCENE says what L2 and the journal are. */
+/* Opened and closed, as often as the second argument says, with and without use: threads, descriptors and resident
+ * memory stay where they are. TOKENCACHE_TEST_SCENE says where the journal is, TOKENCACHE_TEST_REDIS where L2 is. */
 #include <malloc.h>
 
 #include "check.h"

@@ -1,6 +1,6 @@
-/* A host that does nothing about signals, before a Redis: the second argument is the document, TOKENCACHE_TEST_SCENE says
- * what happens. "dies": the server, again and again in the middle of what is written to it, until there is a file "over".
- * "storm": a thousand alarms a second, and children that end. */
+/* A host that does nothing about signals, before a Redis: the second argument is the document, TOKENCACHE_TEST_SCENE
+ * says what happens. "dies": the server, again and again in the middle of what is written to it, until there is a file
+ * "over". "storm": a thousand alarms a second, and news of children. */
 #include <signal.h>
 #include <sys/time.h>
 #include <unistd.h>

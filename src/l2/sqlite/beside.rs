@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::l2::Class;
 
@@ -17,11 +18,12 @@ pub struct Beside {
     path: PathBuf,
 }
 
-/// Which file it is, whatever its name.
+/// Which file it is, whatever its name. A new file may get the number of one that is gone, and was made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
     inode: u64,
+    made: Option<SystemTime>,
 }
 
 /// What to do where another file is in its place.
@@ -108,7 +110,7 @@ impl Identity {
     /// Of the file that `about` is about.
     #[must_use]
     pub fn of(about: &fs::Metadata) -> Identity {
-        Identity { device: about.dev(), inode: about.ino() }
+        Identity { device: about.dev(), inode: about.ino(), made: about.created().ok() }
     }
 }
 
