@@ -144,6 +144,12 @@ fn what_a_server_evicts_is_a_miss_and_never_an_error() {
     }
 }
 
+/// Has somebody else store `k`, so that nothing but L2 ever answers for it.
+fn stock(server: &Server, cache: &Cache) {
+    server.run::<()>(cmd("HSET").arg(support::stored(b"k")).arg("data").arg("1"));
+    wait_until("it is connected", || get(cache, "k") == Ok(Some(b"1".to_vec())));
+}
+
 /// Has `cache` meet the trouble of its server: calls fail with one of `statuses`, then nobody waits, and what is written
 /// is owed; after `ends` it is used again, and has everything.
 fn lasts_and_ends(server: &Server, cache: &Cache, what: &str, statuses: &[&str], ends: impl FnOnce()) {
@@ -171,7 +177,7 @@ fn lasts_and_ends(server: &Server, cache: &Cache, what: &str, statuses: &[&str],
 fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
     let Some(server) = Server::start() else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
+    stock(&server, &cache);
     server.ask::<()>("CLIENT PAUSE 8000 ALL");
     let until_it_ends = || drop(server.ask::<String>("PING"));
     // A greeting is paused as well.
@@ -182,7 +188,7 @@ fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
 fn a_server_that_is_kept_by_a_script_is_left_alone_until_the_script_is_killed() {
     let Some(server) = Server::with(&["--busy-reply-threshold", "20"]) else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
+    stock(&server, &cache);
     thread::scope(|scope| {
         let runaway = scope.spawn(|| {
             let mut script = cmd("EVAL");
@@ -202,7 +208,7 @@ fn a_server_that_takes_no_more_clients_is_left_alone_until_there_is_room() {
     let Some(server) = Server::start() else { return };
     let mut own = server.connection().expect("a connection");
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
+    stock(&server, &cache);
     let mut allow = |clients: u32| {
         cmd("CONFIG").arg("SET").arg("maxclients").arg(clients).query::<()>(&mut own).expect("set");
     };
@@ -231,7 +237,7 @@ fn a_server_that_loads_its_data_is_left_alone_until_it_has_loaded() {
     let options = [&slowly[..], &["--enable-debug-command", "yes"]].concat();
     let Some(mut server) = Server::with(&options) else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
-    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
+    stock(&server, &cache);
     server.ask::<()>("DEBUG POPULATE 20000 filler 100");
     server.ask::<()>("SAVE");
     server.launch();
@@ -310,7 +316,7 @@ fn a_password_or_a_right_that_changes_while_the_circuit_is_open_is_found_by_the_
     server.ask::<()>("ACL SETUSER app on >first ~p:* +@all");
     let l2 = json!({"username": "app", "password_file": file});
     let cache = open(&server, json!({"l1": {"enabled": false}, "l2": l2}));
-    wait_until("it is connected", || set(&cache, "k", b"1") == "TC_OK");
+    stock(&server, &cache);
     server.ask::<()>("ACL SETUSER app resetpass >second");
     server.ask::<i64>("CLIENT KILL USER app");
     let statuses = ["TC_L2_DENIED", "TC_L2_UNREACHABLE"];
