@@ -9,6 +9,8 @@ pub fn run(bytes: &[u8]) {
             let again = Config::parse(bytes).expect("the same document");
             config.check_change(&again).expect("nothing has changed");
         }
-        Err(error) => assert!(error.message.ends_with(['.', '?', '!', ')']), "no sentence: {}", error.message),
+        Err(error) => {
+            assert!(error.message.ends_with(['.', '?', '!', ')']), "no sentence: {}", error.message)
+        }
     }
 }

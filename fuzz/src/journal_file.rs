@@ -94,16 +94,14 @@ fn damage(input: &mut Unstructured<'_>, path: &Path) -> Result<()> {
     let (entries, sum, last): (Cell, Cell, Cell) = input.arbitrary()?;
     let state = [entries, sum, last].map(Value::from);
     // What its own constraints refuse stays away.
-    let _ = connection.execute(
-        "UPDATE journal SET entries = ?1, bytes = ?2, last_sequence = ?3",
-        params_from_iter(state),
-    );
+    let _ = connection
+        .execute("UPDATE journal SET entries = ?1, bytes = ?2, last_sequence = ?3", params_from_iter(state));
     for _ in 0..input.int_in_range(0..=6)? {
         let row: Row = input.arbitrary()?;
         let Row { key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value } = row;
-        let cells =
-            [key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value].map(Value::from);
-        let sql = "INSERT OR REPLACE INTO owed (key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value)
+        let cells = [key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value].map(Value::from);
+        let sql =
+            "INSERT OR REPLACE INTO owed (key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let _ = connection.execute(sql, params_from_iter(cells));
     }
@@ -118,7 +116,7 @@ fn use_it(path: &Path) {
     if journal.owe(b"c", record(Some(b"kept")), soon()).is_ok() {
         if let Ok(found) = journal.find(b"c", soon()) {
             let found = found.expect("what was taken is there");
-            assert_eq!(found.record.value().map(|(bytes, _)| bytes), Some(&b"kept"[..]));
+            assert_eq!(found.record.change.value().map(|(bytes, _)| bytes), Some(&b"kept"[..]));
         }
     }
     if let Ok(Some(turn)) = journal.claim_replay() {
