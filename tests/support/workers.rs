@@ -198,7 +198,9 @@ impl Crew {
         let orders = Orders { keys: self.keys, operations: 0, operations_per_second: 0 };
         self.spawn(Language::C, document, orders, "final");
         self.wait();
-        let mut logs: Vec<_> = self.workers.iter().map(|worker| Log::File(worker.log())).collect();
+        // One that was killed before it had begun has none.
+        let logs = self.workers.iter().map(Worker::log).filter(|log| log.exists());
+        let mut logs: Vec<_> = logs.map(Log::File).collect();
         if !self.losses_ns.is_empty() {
             logs.push(self.losses());
         }
