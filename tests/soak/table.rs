@@ -6,6 +6,7 @@ use super::usage::Usage;
 use super::walk::Outcome;
 
 type Row = (String, Vec<String>);
+type Held = (&'static str, fn(&Usage) -> u64);
 
 /// A line for each figure, a column for each walk.
 pub fn print(outcomes: &[Outcome]) {
@@ -30,7 +31,7 @@ pub fn print(outcomes: &[Outcome]) {
         row(&format!("  {kind}"), &|it| it.faults.get(kind).map_or("-".to_owned(), u64::to_string));
     }
     for (which, (language, ..)) in outcomes[0].elders.iter().enumerate() {
-        let held: [(&str, fn(&Usage) -> u64); 3] = [
+        let held: [Held; 3] = [
             ("resident KB", |usage| usage.resident_kb),
             ("descriptors", |usage| usage.descriptors),
             ("threads", |usage| usage.threads),

@@ -14,6 +14,9 @@ use crate::workers::{Crew, Language, Orders};
 /// What can happen, by its name; all is well again when it returns.
 pub type Fault<V> = (&'static str, fn(&mut V, &mut Crew));
 
+/// The same of workers.
+type OfWorkers<V> = (&'static str, fn(&mut Walk<V>));
+
 /// A second tier that can be hurt.
 pub trait Victim: Sized + 'static {
     const NAME: &str;
@@ -99,7 +102,7 @@ impl<V: Victim> Walk<V> {
 
     /// Something happens to the second tier or to a worker.
     fn strike(&mut self) {
-        let of_workers: [(&str, fn(&mut Walk<V>)); 2] =
+        let of_workers: [OfWorkers<V>; 2] =
             [("worker killed", Walk::kill_one), ("worker stopped", Walk::stop_one)];
         let which = fastrand::usize(..V::FAULTS.len() + of_workers.len());
         let name = match V::FAULTS.get(which) {
