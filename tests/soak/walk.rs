@@ -9,7 +9,7 @@ use tokencache::cache::Cache;
 use super::usage::Usage;
 use crate::history::{Report, Rules, check};
 use crate::support::GENEROUS;
-use crate::workers::{Crew, Language, Orders};
+use crate::workers::{Crew, Language, Orders, now_ns};
 
 /// What can happen, by its name; all is well again when it returns.
 pub type Fault<V> = (&'static str, fn(&mut V, &mut Crew));
@@ -50,6 +50,8 @@ struct Walk<V> {
     elders: Vec<usize>,
     mortals: Vec<usize>,
     faults: BTreeMap<&'static str, u64>,
+    /// Which, from when to when.
+    struck: Vec<(&'static str, i64, i64)>,
 }
 
 /// A time of up to `ms`.
@@ -59,8 +61,9 @@ pub fn up_to_ms(ms: u64) -> Duration {
 
 /// Hurts `victim` for as long as it `lasts`, and holds the histories of its workers against the rules.
 pub fn walk<V: Victim>(victim: V, lasts: Duration) -> Outcome {
-    let (document, crew, faults) = (victim.document(), Crew::new(), BTreeMap::new());
-    let mut walk = Walk { victim, document, crew, elders: Vec::new(), mortals: Vec::new(), faults };
+    let (document, crew) = (victim.document(), Crew::new());
+    let (elders, mortals, faults, struck) = <_>::default();
+    let mut walk = Walk { victim, document, crew, elders, mortals, faults, struck };
     for which in 0..LANGUAGES.len() {
         let (elder, mortal) = (walk.start(which), walk.start(which));
         walk.elders.push(elder);
@@ -76,6 +79,16 @@ pub fn walk<V: Victim>(victim: V, lasts: Duration) -> Outcome {
     let rules = Rules { bound_ms: V::BOUND.as_millis() as u64, ..Rules::default() };
     let history = walk.crew.finish(&walk.document);
     let report = check(&history.logs, &rules);
+    if !report.violated.is_empty() {
+        println!(
+            "{}: the logs are in {}; what was done to it, in seconds:",
+            V::NAME,
+            history.keep().display()
+        );
+        for (name, begin_ns, end_ns) in walk.struck {
+            println!("  {:.3} to {:.3}: {name}", begin_ns as f64 / 1e9, end_ns as f64 / 1e9);
+        }
+    }
     let elders = LANGUAGES.iter().zip(first.into_iter().zip(last));
     let elders = elders.map(|((language, ..), (first, last))| (*language, first, last)).collect();
     Outcome { name: V::NAME, report, faults: walk.faults, elders }
@@ -105,6 +118,7 @@ impl<V: Victim> Walk<V> {
         let of_workers: [OfWorkers<V>; 2] =
             [("worker killed", Walk::kill_one), ("worker stopped", Walk::stop_one)];
         let which = fastrand::usize(..V::FAULTS.len() + of_workers.len());
+        let begin_ns = now_ns();
         let name = match V::FAULTS.get(which) {
             Some((name, strike)) => {
                 strike(&mut self.victim, &mut self.crew);
@@ -116,6 +130,7 @@ impl<V: Victim> Walk<V> {
                 name
             }
         };
+        self.struck.push((name, begin_ns, now_ns()));
         *self.faults.entry(name).or_default() += 1;
     }
 

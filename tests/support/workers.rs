@@ -224,9 +224,12 @@ pub struct History {
 }
 
 impl History {
-    /// Where the logs are, for a look at them.
-    pub fn folder(&self) -> &Path {
-        self.crew.folder.path()
+    /// Leaves the logs where they are, for a look at them.
+    pub fn keep(self) -> PathBuf {
+        let folder = self.crew.folder.path().to_owned();
+        // Nobody of the crew runs any more; but for its folder there is nothing to be dropped.
+        std::mem::forget(self);
+        folder
     }
 }
 
@@ -239,7 +242,7 @@ fn python() -> Command {
 }
 
 /// As the workers take it.
-fn now_ns() -> i64 {
+pub fn now_ns() -> i64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
