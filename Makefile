@@ -3,9 +3,11 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance bench build install lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench build install lint bless clean
 
 PREFIX ?= /usr/local
+MINUTES ?= 10
+SECONDS ?= 60
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
 help: ## this list
@@ -25,6 +27,23 @@ acceptance: ## the long lines: millions of operations, whole; with the figures
 	@tools/prepare valgrind strace redis-server openssl gdb cmake pkg-config libhiredis-dev
 	@tests/run --long
 	@benches/run
+
+soak: build ## random faults over both L2s for MINUTES (10), histories checked, what is held sampled; one table
+	@tools/prepare redis-server
+	@TOKENCACHE_LIBRARY=$(abspath $(RELEASE))/libtokencache.so TOKENCACHE_SOAK_MINUTES=$(MINUTES) \
+		$(CARGO) test --locked --test soak -- --nocapture
+
+fuzz: ## each fuzz target for SECONDS (60), under AddressSanitizer; one table
+	@tools/prepare
+	@tools/fuzz --seconds $(SECONDS)
+
+asan: ## the C and Rust suites under AddressSanitizer, leaks included
+	@tools/prepare redis-server
+	@tools/sanitize address
+
+tsan: ## the concurrent suites under ThreadSanitizer
+	@tools/prepare redis-server
+	@tools/sanitize thread
 
 bench: ## speed and memory beside the bars of the design, in one table
 	@tools/prepare valgrind strace redis-server libhiredis-dev

@@ -157,3 +157,16 @@ fn an_l2_that_forgets_may_answer_nothing() {
     let rules = Rules { l2_forgets: true, ..Rules::default() };
     assert_eq!(found_by(&rules, [one, two]), []);
 }
+
+#[test]
+fn what_l2_lost_may_be_gone_and_what_was_owed_to_it_may_come() {
+    let (mut one, mut two, mut end) = cast();
+    one.set(KEY, (10, 20));
+    let owed = one.set_with(OTHER, (12, 22), DEGRADED, Limits::default());
+    two.loss(KEY, (30, 40));
+    two.loss(OTHER, (30, 40));
+    one.read_nothing(KEY, (35, 45));
+    one.read(OTHER, (50, 60), owed);
+    end.read_nothing(KEY, (900, 910));
+    passes([one, two, end]);
+}

@@ -253,3 +253,17 @@ fn an_owed_write_that_wins_against_one_that_came_later_is_found() {
     end.read(KEY, (900, 910), owed);
     finds(Rule::NotThereInTheEnd, [one, two, end]);
 }
+
+#[test]
+fn what_was_set_after_a_loss_and_is_gone_is_found() {
+    let (mut one, mut two, mut end) = cast();
+    two.loss(KEY, (10, 20));
+    one.set(KEY, (30, 40));
+    two.read_nothing(KEY, (50, 60));
+    finds(Rule::Vanished, [one, two]);
+    let (mut one, mut two, _) = cast();
+    two.loss(KEY, (10, 20));
+    one.set(KEY, (30, 40));
+    end.read_nothing(KEY, (900, 910));
+    finds(Rule::NotThereInTheEnd, [one, two, end]);
+}

@@ -55,6 +55,7 @@ impl Script {
             Kind::Set => "set",
             Kind::Swap => "swap",
             Kind::Remove => "remove",
+            Kind::Loss => "loss",
         };
         let base = base.map_or("- -".to_owned(), |base| format!("{} {}", base.writer, base.sequence));
         let (sequence, begin_ns) = (tag.sequence, ns(begin_ms));
@@ -92,6 +93,12 @@ impl Script {
     pub fn remove(&mut self, key: u32, span: Span, status: i8) -> Tag {
         let tag = self.begin(Kind::Remove, key, span.0, Limits::default(), None);
         self.end(tag, span.1, status)
+    }
+
+    /// L2 loses what it has.
+    pub fn loss(&mut self, key: u32, span: Span) {
+        let tag = self.begin(Kind::Loss, key, span.0, Limits::default(), None);
+        self.end(tag, span.1, OK);
     }
 
     pub fn read(&mut self, key: u32, span: Span, seen: Tag) {

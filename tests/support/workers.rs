@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
 use crate::history::Log;
@@ -16,6 +20,8 @@ use crate::program::{ROOT, compile};
 
 /// How long to wait for what must happen.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// Of an operation in a log: few lines are longer, none is much shorter.
+const LINE_LEN: u64 = 60;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Language {
@@ -40,6 +46,8 @@ pub struct Crew {
     seed: u32,
     keys: u32,
     workers: Vec<Worker>,
+    /// When L2 lost all that it had.
+    losses_ns: Vec<(i64, i64)>,
 }
 
 struct Worker {
@@ -75,7 +83,7 @@ impl Crew {
         let program = compile(&["history.c"], folder.path());
         let seed = fastrand::u32(..);
         println!("seed {seed}");
-        Crew { folder, program, seed, keys: 0, workers: Vec::new() }
+        Crew { folder, program, seed, keys: 0, workers: Vec::new(), losses_ns: Vec::new() }
     }
 
     /// Starts a worker whose cache is opened with `document`; its number.
@@ -107,8 +115,6 @@ impl Crew {
 
     /// Waits until every worker that still runs has done some `operations` more.
     pub fn wait_for_operations(&mut self, operations: u64) {
-        // Few lines are longer, none is much shorter.
-        const LINE_LEN: u64 = 60;
         for worker in &mut self.workers {
             worker.log_len = worker.log_len();
         }
@@ -125,6 +131,43 @@ impl Crew {
         let mut child = self.workers[number].child.take().expect("one that runs");
         child.kill().expect("killed");
         child.wait().expect("its end");
+    }
+
+    /// Has one stand still, or go on.
+    pub fn signal(&self, number: usize, signal: Signal) {
+        signal::kill(self.pid(number), signal).expect("the signal is sent");
+    }
+
+    /// Of one that runs.
+    pub fn pid(&self, number: usize) -> Pid {
+        let child = self.workers[number].child.as_ref().expect("one that runs");
+        Pid::from_raw(child.id().try_into().expect("a process id"))
+    }
+
+    /// How many operations have been done, or a few more.
+    pub fn operations_about(&self) -> u64 {
+        self.workers.iter().map(Worker::log_len).sum::<u64>() / LINE_LEN
+    }
+
+    /// Has L2 lose all that it has, by `work`, and notes it.
+    pub fn lose_all(&mut self, work: impl FnOnce()) {
+        let begin_ns = now_ns();
+        work();
+        self.losses_ns.push((begin_ns, now_ns()));
+    }
+
+    /// The losses, as the log of one more who writes.
+    fn losses(&self) -> Log {
+        let mut text = format!("worker {}\n", self.workers.len());
+        for (loss, (begin_ns, end_ns)) in self.losses_ns.iter().enumerate() {
+            for key in 0..self.keys {
+                let sequence = loss * self.keys as usize + key as usize;
+                let _ = writeln!(text, "b {sequence} loss {key} {begin_ns} 0 0 0 - -");
+                let _ = writeln!(text, "e {sequence} {end_ns} 0 0");
+            }
+        }
+        text += "q 0\n";
+        Log::Text(text)
     }
 
     /// Waits until each has done what it was asked for.
@@ -155,7 +198,12 @@ impl Crew {
         let orders = Orders { keys: self.keys, operations: 0, operations_per_second: 0 };
         self.spawn(Language::C, document, orders, "final");
         self.wait();
-        let logs = self.workers.iter().map(|worker| Log::File(worker.log())).collect();
+        // One that was killed before it had begun has none.
+        let logs = self.workers.iter().map(Worker::log).filter(|log| log.exists());
+        let mut logs: Vec<_> = logs.map(Log::File).collect();
+        if !self.losses_ns.is_empty() {
+            logs.push(self.losses());
+        }
         History { logs, crew: self }
     }
 }
@@ -176,9 +224,12 @@ pub struct History {
 }
 
 impl History {
-    /// Where the logs are, for a look at them.
-    pub fn folder(&self) -> &Path {
-        self.crew.folder.path()
+    /// Leaves the logs where they are, for a look at them.
+    pub fn keep(self) -> PathBuf {
+        let folder = self.crew.folder.path().to_owned();
+        // Nobody of the crew runs any more; but for its folder there is nothing to be dropped.
+        std::mem::forget(self);
+        folder
     }
 }
 
@@ -188,6 +239,12 @@ fn python() -> Command {
     python.env("PYTHONPATH", Path::new(ROOT).join("bindings/python/src"));
     python.env("PYTHONDONTWRITEBYTECODE", "1").env("TOKENCACHE_LIBRARY", library());
     python
+}
+
+/// As the workers take it.
+pub fn now_ns() -> i64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

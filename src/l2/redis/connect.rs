@@ -31,6 +31,8 @@ use crate::l2::{Class, Failure};
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 * 1024;
+/// Of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
 /// Requests that wait to be written: beyond it callers wait, each until its own deadline.
 const WAITING_REQUESTS: usize = 4096;
 
@@ -180,11 +182,31 @@ where
     Ok(Some(Connected { connection, driver, clock_lead_ms, pulse, feed, server }))
 }
 
+/// The Unix time in an answer to `TIME`.
 fn server_ms(time: &Value) -> Option<i64> {
     let Value::Array(parts) = time else { return None };
     let number = |part: &Value| match part {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<i64>().ok(),
         _ => None,
     };
-    Some(number(parts.first()?)? * 1000 + number(parts.get(1)?)? / 1000)
+    let (seconds, micros) = (number(parts.first()?)?, number(parts.get(1)?)?);
+    // What is sent may be anything; a time beyond the year 9999 is none.
+    (0..=LAST_SECOND).contains(&seconds).then(|| seconds * 1000 + micros.clamp(0, 999_999) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_cannot_be_is_none() {
+        let time = |seconds: &str| {
+            let part = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+            server_ms(&Value::Array(vec![part(seconds), part("250999")]))
+        };
+        assert_eq!(time("1787306520"), Some(1_787_306_520_250));
+        for impossible in ["9223372036854775807", "253402300800", "-1", "soon"] {
+            assert_eq!(time(impossible), None);
+        }
+    }
 }

@@ -83,7 +83,8 @@ pub(super) fn read(fields: Value, pttl: &Value, clock_lead_ms: i64) -> Result<Op
     let now_ms = clock::unix_ms();
     let absolute = absolute("absexp", &absexp)?;
     let window = window("sldexp", &sldexp)?;
-    let is_over = matches!(absolute, Some(at_ms) if at_ms <= now_ms + clock_lead_ms) || window == Some(0);
+    let is_over =
+        matches!(absolute, Some(at_ms) if at_ms <= now_ms.saturating_add(clock_lead_ms)) || window == Some(0);
     if is_over || *pttl_ms == -2 {
         return Ok(None);
     }

@@ -62,6 +62,20 @@ struct Set<'a> {
     fields: Fields,
 }
 
+/// What a hash with these fields is read as, for the fuzz target of that name.
+///
+/// # Errors
+/// As the read of an entry.
+#[cfg(feature = "fuzz")]
+pub fn found(
+    fields: [Option<Vec<u8>>; 4],
+    pttl_ms: i64,
+    clock_lead_ms: i64,
+) -> std::result::Result<Option<Stored>, Failure> {
+    let fields = fields.map(|field| field.map_or(Value::Nil, Value::BulkString));
+    layout::read(Value::Array(fields.into()), &Value::Int(pttl_ms), clock_lead_ms)
+}
+
 impl RedisStore {
     /// A store in `redis`, to which a link is made when it is needed. What others change there is told to `witness`.
     ///

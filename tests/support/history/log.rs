@@ -8,7 +8,7 @@
 //! q NS                                                                                        an orderly end
 //! ```
 //!
-//! Kinds are `set`, `swap` and `remove`; times are CLOCK_MONOTONIC, which all processes of a machine share; `-` stands
+//! Kinds are `set`, `swap`, `remove` and `loss`, by which L2 itself lost what it had; times are CLOCK_MONOTONIC, which all processes of a machine share; `-` stands
 //! for what there is not, `?` for a value that is none of ours.
 
 use std::fs::File;
@@ -34,6 +34,8 @@ pub enum Kind {
     Set,
     Swap,
     Remove,
+    /// L2 lost what it had; who owes it something may bring that yet.
+    Loss,
 }
 
 /// What a read was answered with.
@@ -125,6 +127,7 @@ fn parse(line: &[u8]) -> Option<Event> {
                 b"set" => Kind::Set,
                 b"swap" => Kind::Swap,
                 b"remove" => Kind::Remove,
+                b"loss" => Kind::Loss,
                 _ => return None,
             },
             key: words.number()?,

@@ -161,6 +161,7 @@ impl Writes {
             Kind::Set => "set",
             Kind::Swap => "compare-and-swap",
             Kind::Remove => "remove",
+            Kind::Loss => "loss",
         }
         .to_owned();
         let _ = write!(text, " {worker}/{}", id - self.workers[worker].0);
@@ -202,6 +203,10 @@ impl Key {
                 keys.resize_with(write.key as usize + 1, Key::default);
             }
             let key = &mut keys[write.key as usize];
+            if write.kind == Kind::Loss {
+                key.absences.note(write.begin_ns, write.settled_ns(), id);
+                continue;
+            }
             let is_remove = write.kind == Kind::Remove;
             if write.is_acknowledged() {
                 let ladder = if is_remove { &mut key.removes } else { &mut key.sets };
