@@ -86,8 +86,17 @@ impl Counter {
 
     /// Before the commit, after [`Counter::prepare`]: at most `entries` will be owed.
     pub fn tell(&self, entries: u64) {
+        self.say(entries.saturating_add(1));
+    }
+
+    /// Nobody knows until somebody counts.
+    pub fn forget(&self) {
+        self.say(0);
+    }
+
+    fn say(&self, word: u64) {
         if lock(&self.file).as_ref().is_some_and(|attached| attached.is_mapped) {
-            self.words[COUNT].store(entries.saturating_add(1), Ordering::Release);
+            self.words[COUNT].store(word, Ordering::Release);
         }
     }
 

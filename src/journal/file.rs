@@ -70,6 +70,8 @@ impl File {
             let found = rows::state(connection)?;
             let mut state = match &found {
                 Some(state) if state.identity != *identity => {
+                    // What it counts is none of ours.
+                    self.counter.forget();
                     return Ok(Err(self.another(&state.identity, &identity)));
                 }
                 Some(state) => state.clone(),
