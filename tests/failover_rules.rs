@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use journal::{quiet, removal, set as record, time, value};
 use pair::{Pair, SOON, again, again_is_done, found, remembered, set, set_for, swap};
-use redis::cmd;
 use serde_json::json;
 use support::{GENEROUS, Over, Server, stored, wait_until, written};
 use tokencache::cache::{Answer, Cache};
@@ -377,7 +376,7 @@ fn where_nobody_may_know_whether_it_is_another_only_what_is_safe_is_made_again()
     }
     let reader = pair.new.open_without_l1();
     let there = ["replaced", "removed", "revoked", "unknown there"].map(|key| found(&reader, key));
-    assert_eq!(there, ["newer", "", "", ""], "what is not there may have been revoked");
+    assert_eq!(there, ["newer", "", "", ""], "what is not there may have been revoked: {}", again(&cache));
     assert_eq!(again(&cache)["primary_changes"], 0);
     wait_until("the log says so", || {
         lines.0.lock().expect("lines").iter().any(|line| line.contains("+info"))
@@ -491,6 +490,24 @@ fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
         recent.has_met(&unknown());
         assert_eq!(recent.figures().again.entries, expected);
     }
+}
+
+#[test]
+fn a_link_that_was_lost_in_between_leaves_room_for_doubt() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let is_doubted = |key: &str| !recent.is_undoubted(key.as_bytes());
+    recent.remember(b"before", record(b"1"), 0);
+    recent.has_parted(false);
+    recent.has_met(&Succession::Same);
+    recent.remember(b"after", record(b"1"), 0);
+    assert_eq!(recent.figures().again.entries, 0, "it is the same primary");
+    recent.has_met(&Succession::Another);
+    assert_eq!((recent.figures().again.entries, recent.is_sure()), (2, true));
+    assert_eq!([is_doubted("before"), is_doubted("after")], [true, false]);
+    recent.remember(b"later", record(b"1"), recent.reign());
+    recent.has_met(&unknown());
+    assert_eq!(["before", "after", "later"].map(is_doubted), [true, false, true]);
+    assert!(!recent.is_sure());
 }
 
 #[test]
