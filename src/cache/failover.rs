@@ -13,7 +13,7 @@ use super::{Cache, write::Write};
 use crate::coherence::Coherence;
 use crate::entry::Secret;
 use crate::epoch::Epoch;
-use crate::journal::{Cause, Change, Known, Numbered, Pass, Recent, Record, Replay};
+use crate::journal::{Change, Known, Numbered, Pass, Recent, Record, Replay};
 use crate::l2::{Attempt, Expected, Failure, Hearing, Mark, Store, Stored, Succession, Witness};
 use crate::log::{Level, Logger};
 use crate::runtime::lock;
@@ -161,7 +161,7 @@ impl Cache {
         let Some(turn) = recent.again().claim_replay()? else { return Ok(Pass::default()) };
         let passed = replay.run(&turn);
         if recent.again().is_empty(Attempt::at_once())? {
-            self.sum_up(recent, replay.cause == Cause::Again { is_sure: true });
+            self.sum_up(recent, recent.is_sure());
         }
         passed
     }

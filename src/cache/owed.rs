@@ -295,11 +295,15 @@ impl Cache {
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
             decided: &|key| self.bump(self.slot(key)),
+            is_sure: &|_| true,
             written: &|key, record| self.remember_replay(key, record, reign),
             log: &self.log,
         };
         let again = match &self.recent {
-            Some(recent) => self.make_again(recent, &Replay { cause: recent.cause(), ..replay })?,
+            Some(recent) => self.make_again(
+                recent,
+                &Replay { cause: Cause::Again, is_sure: &|key| recent.is_undoubted(key), ..replay },
+            )?,
             None => Pass::default(),
         };
         let Some(turn) = journal.claim_replay()? else { return Ok(again) };

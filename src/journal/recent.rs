@@ -3,12 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::record::{Known, Numbered, Record};
-use super::replay::Cause;
 use super::{Journal, Owed};
 use crate::clock;
 use crate::l2::{Attempt, Succession};
@@ -61,6 +60,11 @@ struct Book {
     parted_ms: Option<i64>,
     /// What had the last number when everything was changed at once, and when.
     flushed: Option<(u64, i64)>,
+    /// What had the last number when the link was lost last, and led to the same server then: what others did in between
+    /// was not told.
+    unheard: u64,
+    /// Of what is to be made again, what somebody may have taken away with intent.
+    doubted: HashSet<Arc<[u8]>>,
 }
 
 struct Written {
@@ -180,7 +184,7 @@ impl Recent {
             }
         } else {
             // The primary has changed under it: nobody knows which of them has it.
-            self.owe_again(key, record);
+            self.owe_again(&mut book, Arc::from(key), record, false);
         }
         self.count(&book);
         drop(book);
@@ -234,19 +238,24 @@ impl Recent {
     pub fn has_met(&self, succession: &Succession) {
         let mut book = lock(&self.book);
         let parted_ms = book.parted_ms.take();
-        let is_sure = match succession {
-            Succession::Same => return,
-            Succession::Another => true,
-            Succession::Unknown(_) => false,
-        };
+        if *succession == Succession::Same {
+            book.unheard = book.last_number;
+            return;
+        }
+        let is_sure = *succession == Succession::Another;
         let mut gone = Vec::new();
         book.forget_old(parted_ms.unwrap_or_else(clock::coarse_ms) - self.extent.age_ms, &mut gone);
-        let Book { written, flushed, last_number, .. } = std::mem::take(&mut *book);
-        book.last_number = last_number;
-        let flushed = flushed.map_or(0, |(number, _)| number);
+        if self.again.is_empty(Attempt::at_once()).unwrap_or(false) {
+            book.doubted.clear();
+        }
+        let flushed = book.flushed.take().map_or(0, |(number, _)| number);
+        let written = std::mem::take(&mut book.written);
+        book.numbers.clear();
+        book.bytes = 0;
         for (number, Written { key, record, .. }) in written {
             if number > flushed {
-                self.owe_again(&key, record);
+                let is_doubted = !is_sure || number <= book.unheard;
+                self.owe_again(&mut book, key, record, is_doubted);
             }
         }
         self.is_sure.store(is_sure, Ordering::Release);
@@ -275,10 +284,16 @@ impl Recent {
         &self.again
     }
 
-    /// Why it is.
+    /// Whether it is, because the primary is another; or it may be.
     #[must_use]
-    pub fn cause(&self) -> Cause {
-        Cause::Again { is_sure: self.is_sure.load(Ordering::Acquire) }
+    pub fn is_sure(&self) -> bool {
+        self.is_sure.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody can have taken `key` away with intent, as far as was heard.
+    #[must_use]
+    pub fn is_undoubted(&self, key: &[u8]) -> bool {
+        !lock(&self.book).doubted.contains(key)
     }
 
     /// What is remembered, and what became of it.
@@ -299,13 +314,18 @@ impl Recent {
         self.entries.store(book.written.len() as u64, Ordering::Release);
     }
 
-    fn owe_again(&self, key: &[u8], record: Record) {
+    fn owe_again(&self, book: &mut Book, key: Arc<[u8]>, record: Record, is_doubted: bool) {
         let is_newer = |there: &Numbered| there.record.clock > record.clock;
-        if self.again.find(key, Attempt::at_once()).ok().flatten().is_some_and(|there| is_newer(&there)) {
+        if self.again.find(&key, Attempt::at_once()).ok().flatten().is_some_and(|there| is_newer(&there)) {
             return;
         }
-        if self.again.owe(key, record, Attempt::at_once()).is_err() {
+        if self.again.owe(&key, record, Attempt::at_once()).is_err() {
             count(&self.forgotten);
+        }
+        if is_doubted {
+            book.doubted.insert(key);
+        } else {
+            book.doubted.remove(&key);
         }
     }
 

@@ -44,10 +44,7 @@ pub enum Cause {
     /// L2 has not taken them.
     Owed,
     /// It had, and its primary has changed since, or may have.
-    Again {
-        /// Whether it is known to have changed.
-        is_sure: bool,
-    },
+    Again,
 }
 
 /// What one pass has done.
@@ -77,6 +74,8 @@ pub struct Replay<'a, T: ?Sized> {
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
     /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
     pub decided: &'a (dyn Fn(&[u8]) + Sync),
+    /// Whether what is to be made again cannot have been taken away with intent.
+    pub is_sure: &'a (dyn Fn(&[u8]) -> bool + Sync),
     /// Told of each write that L2 has now.
     pub written: &'a (dyn Fn(&[u8], &Record) + Sync),
     /// Hears of what was lost.
@@ -169,7 +168,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let now_ms = self.target.now_ms();
             let mut winning = Vec::new();
             for ((due, key), seen) in open.into_iter().zip(seen) {
-                match seen.map(|seen| (self.verdict(&due.record, seen.present, now_ms), seen)) {
+                match seen.map(|seen| (self.verdict(due, seen.present, now_ms), seen)) {
                     Ok((Verdict::Write, seen)) => winning.push((due, key, seen)),
                     Ok((Verdict::Keep, _)) => ends.push((due, End::Kept)),
                     Ok((Verdict::Lose(because), _)) => ends.push((due, End::Lost(because))),
@@ -182,10 +181,10 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         Ok(())
     }
 
-    fn verdict(&self, record: &Record, present: Present, now_ms: i64) -> Verdict {
+    fn verdict(&self, due: &Due, present: Present, now_ms: i64) -> Verdict {
         match self.cause {
-            Cause::Owed => verdict(record, present, now_ms),
-            Cause::Again { is_sure } => verdict_again(record, present, now_ms, is_sure),
+            Cause::Owed => verdict(&due.record, present, now_ms),
+            Cause::Again => verdict_again(&due.record, present, now_ms, (self.is_sure)(&due.key)),
         }
     }
 
@@ -289,7 +288,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 let (key, because) = (self.log.key(&due.key), because.words());
                 match self.cause {
                     Cause::Owed => format!("The owed write of {key} was given up: {because}."),
-                    Cause::Again { .. } => format!("{key} is not written again: {because}."),
+                    Cause::Again => format!("{key} is not written again: {because}."),
                 }
             });
         }

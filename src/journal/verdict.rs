@@ -34,7 +34,7 @@ pub enum Because {
     Refused,
     /// Its window is over, as far as is known here.
     Ended,
-    /// It may have been taken away with intent: nobody knows whether the primary is another.
+    /// It may have been taken away with intent: while nobody heard of it, or on a primary that is still the same.
     Gone,
 }
 
@@ -49,7 +49,7 @@ impl Because {
             Because::Old => "it was owed for more than a day, and nothing is there",
             Because::Refused => "L2 has refused it for more than a day",
             Because::Ended => "its sliding window is over",
-            Because::Gone => "nothing is there, and whether the primary has changed is not known",
+            Because::Gone => "nothing is there, and somebody may have taken it away unheard",
         }
     }
 }

@@ -99,9 +99,19 @@ pub fn replay_with<T: Target + ?Sized>(
 ) -> Result<Pass, Failure> {
     let turn = journal.claim_replay().expect("a lock").expect("a turn");
     let patience = Duration::from_secs(60);
-    let written = &|_: &[u8], _: &Record| ();
-    Replay { cause: Cause::Owed, target, key_prefix, patience, is_closing: &|| false, decided, written, log }
-        .run(&turn)
+    let (is_sure, written) = (&|_: &[u8]| true, &|_: &[u8], _: &Record| ());
+    Replay {
+        cause: Cause::Owed,
+        target,
+        key_prefix,
+        patience,
+        is_closing: &|| false,
+        decided,
+        is_sure,
+        written,
+        log,
+    }
+    .run(&turn)
 }
 
 pub fn in_memory() -> Journal {
