@@ -27,6 +27,8 @@ struct Faults {
     bytes_per_second: AtomicU32,
     is_byte_by_byte: AtomicBool,
     accepted: AtomicUsize,
+    /// Pieces that have come and not yet passed.
+    here: AtomicUsize,
 }
 
 /// What it does in one direction.
@@ -51,6 +53,8 @@ struct Link {
     client: TcpStream,
     server: TcpStream,
     is_over: AtomicBool,
+    /// What it is sent stays where it is, whoever goes.
+    is_held: AtomicBool,
 }
 
 impl Link {
@@ -86,7 +90,7 @@ impl Proxy {
                 for end in [&client, &server] {
                     end.set_nodelay(true).expect("a link");
                 }
-                let link = Arc::new(Link { client, server, is_over: false.into() });
+                let link = Arc::new(Link { client, server, is_over: false.into(), is_held: false.into() });
                 links.lock().expect("nobody panics here").push(Arc::downgrade(&link));
                 for passes in [pass_to_server, pass_to_client] {
                     let (link, faults) = (Arc::clone(&link), Arc::clone(&faults));
@@ -152,6 +156,25 @@ impl Proxy {
         self.faults.to_server.is_silent.store(true, SeqCst);
     }
 
+    /// Keeps what the links that there are send from now on. New ones are free.
+    pub fn hold(&self) {
+        for link in self.links.lock().expect("nobody panics here").iter().filter_map(Weak::upgrade) {
+            link.is_held.store(true, SeqCst);
+        }
+    }
+
+    /// Passes on what was held, also of those who have gone.
+    pub fn release(&self) {
+        for link in self.links.lock().expect("nobody panics here").iter().filter_map(Weak::upgrade) {
+            link.is_held.store(false, SeqCst);
+        }
+    }
+
+    /// How many pieces have come and not yet passed.
+    pub fn held(&self) -> usize {
+        self.faults.here.load(SeqCst)
+    }
+
     /// Holds back each piece of what either side says.
     pub fn delay(&self, time: Duration) {
         self.faults.delay_ms.store(time.as_millis().try_into().expect("a small number"), SeqCst);
@@ -207,6 +230,22 @@ impl Drop for Proxy {
     }
 }
 
+/// A piece on its way.
+struct Here<'a>(&'a AtomicUsize);
+
+impl Here<'_> {
+    fn new(count: &AtomicUsize) -> Here<'_> {
+        count.fetch_add(1, SeqCst);
+        Here(count)
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
 fn count(bytes: usize) -> i64 {
     bytes.try_into().expect("a small number")
 }
@@ -224,6 +263,7 @@ fn pass(link: &Link, mut from: &TcpStream, mut to: &TcpStream, faults: &Faults, 
     let mut read = [0; 4096];
     'link: while let Ok(len @ 1..) = from.read(&mut read) {
         for piece in read[..len].chunks_mut(faults.piece_len(len)) {
+            let _here = Here::new(&faults.here);
             if !faults.hold_up(piece.len(), direction, link) {
                 break 'link;
             }
@@ -255,6 +295,9 @@ impl Faults {
     fn hold_up(&self, bytes: usize, direction: &Direction, link: &Link) -> bool {
         let is_over = || link.is_over.load(SeqCst);
         while direction.is_silent.load(SeqCst) && !is_over() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        while link.is_held.load(SeqCst) && !is_over() {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(self.delay_ms.load(SeqCst)));

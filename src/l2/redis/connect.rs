@@ -59,6 +59,8 @@ pub(super) struct Wanted<'a> {
     pub desk: &'a Desk,
     /// The changes of which keys are to be told.
     pub prefix: &'a str,
+    /// Where the link led that was lost, if one was.
+    pub lost: Option<&'a Server>,
 }
 
 /// Connects and greets. `pushes` hears what the server says unasked, and that the link is lost; where the other side
@@ -110,6 +112,8 @@ async fn begin(
 fn harden(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
+    // What a link has not delivered when it is given up is not to arrive later: the kernel would go on trying.
+    socket.set_linger(Some(Duration::ZERO))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
@@ -132,7 +136,7 @@ where
 }
 
 async fn introduce<S>(
-    Wanted { redis, prefix, .. }: Wanted<'_>,
+    Wanted { redis, prefix, lost, .. }: Wanted<'_>,
     papers: &Papers,
     stream: S,
     pulse: Pulse,
@@ -172,6 +176,12 @@ where
         return Err(of_server(&redis.address, refusal));
     }
     let server = server::meet(&redis.address, said)?;
+    if let Some(end) = lost.and_then(|lost| server.end(lost)) {
+        // Not everybody has the right, and it may be gone; but nothing may be asked of this link before that is done.
+        connection.send_packed_command(&end).await.or_else(|error| {
+            error.clone().into_server_errors().map(|_| Value::Nil).ok_or_else(|| failed(error))
+        })?;
+    }
     let feed = match feed::refused(&redis.address, tracked) {
         None if is_told => Feed::Told,
         None => Feed::Unknown(feed::old(&redis.address)),

@@ -137,6 +137,7 @@ impl Link {
         state.phase = Phase::Connecting;
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
         let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
+        let lost = state.lost.clone();
         let is_lost = Arc::new(AtomicBool::new(false));
         let pushes = {
             let link = self.clone();
@@ -155,7 +156,8 @@ impl Link {
         let connecting = self.io.spawn({
             let (shared, redis) = (Arc::clone(&self.shared), Arc::clone(&redis));
             async move {
-                let wanted = Wanted { redis: &redis, desk: &shared.desk, prefix: &shared.prefix };
+                let wanted =
+                    Wanted { redis: &redis, desk: &shared.desk, prefix: &shared.prefix, lost: lost.as_ref() };
                 tokio::time::timeout(CONNECTING, connect(wanted, pushes)).await
             }
         });
@@ -197,7 +199,7 @@ impl Link {
                 self.shared.links.fetch_add(1, Ordering::Relaxed);
                 // Before anybody can read there.
                 self.shared.witness.has_met(&server.follows(state.server.as_ref()));
-                state.server = Some(server);
+                (state.server, state.lost) = (Some(server), None);
                 let (post, letters) = unbounded_channel();
                 self.io.spawn(self.clone().post(up.clone(), letters));
                 self.io.spawn(self.clone().watch(up.clone()));
@@ -249,8 +251,12 @@ impl Link {
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
         state.last = Some(failure.clone());
         self.restore_later(&state);
+        state.lost = state.server.clone();
         let before = std::mem::replace(&mut state.phase, Phase::Down(failure));
         drop(state);
+        if let Phase::Up(up, _) = &before {
+            up.cut();
+        }
         drop(before);
         self.shared.news.notify_all();
     }

@@ -18,6 +18,8 @@ pub(super) struct Server {
     /// Its run id, or why it does not tell it.
     run_id: Result<String, Failure>,
     database: i64,
+    /// Which of its clients the link is.
+    client: Option<i64>,
 }
 
 /// Asks for its role, for which everybody has the right, and for what says more, which takes `+info`.
@@ -56,7 +58,7 @@ pub(super) fn meet(address: &Address, answers: &[Value]) -> Result<Server, Failu
         }
         server => text(server).and_then(|text| self::line(&text, "run_id")).ok_or_else(|| untold(address)),
     };
-    Ok(Server { run_id, database: address.database })
+    Ok(Server { run_id, database: address.database, client: number(hello, "id") })
 }
 
 impl Server {
@@ -66,13 +68,22 @@ impl Server {
             (_, Err(failure)) | (Some(Server { run_id: Err(failure), .. }), _) => {
                 Succession::Unknown(failure.clone())
             }
-            (Some(Server { run_id: Ok(before), database }), Ok(now))
+            (Some(Server { run_id: Ok(before), database, .. }), Ok(now))
                 if before != now || *database != self.database =>
             {
                 Succession::Another
             }
             _ => Succession::Same,
         }
+    }
+
+    /// Ends the link to this server that was `lost`, if it was one: what something on the way still holds of it, as a
+    /// write that was since made again over another link, must not arrive after that.
+    pub fn end(&self, lost: &Server) -> Option<Cmd> {
+        let is_same = self.run_id.as_ref().ok()? == lost.run_id.as_ref().ok()?;
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(lost.client?);
+        is_same.then_some(kill)
     }
 }
 
@@ -110,14 +121,23 @@ fn untold(address: &Address) -> Failure {
     Failure::new(Class::Denied, message)
 }
 
-/// A member of the answer to `HELLO`: a map, in the older protocol a list.
 fn member(hello: &Value, name: &str) -> Option<String> {
+    find(hello, name).and_then(text)
+}
+
+fn number(hello: &Value, name: &str) -> Option<i64> {
+    match find(hello, name)? {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// A member of the answer to `HELLO`: a map, in the older protocol a list.
+fn find<'a>(hello: &'a Value, name: &str) -> Option<&'a Value> {
     let is_it = |key: &Value| text(key).as_deref() == Some(name);
     match hello {
-        Value::Map(pairs) => pairs.iter().find(|(key, _)| is_it(key)).and_then(|(_, value)| text(value)),
-        Value::Array(list) => {
-            list.chunks_exact(2).find(|pair| is_it(&pair[0])).and_then(|pair| text(&pair[1]))
-        }
+        Value::Map(pairs) => pairs.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value),
+        Value::Array(list) => list.chunks_exact(2).find(|pair| is_it(&pair[0])).map(|pair| &pair[1]),
         _ => None,
     }
 }

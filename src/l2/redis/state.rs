@@ -24,6 +24,8 @@ pub(super) struct State {
     pub last: Option<Failure>,
     /// To which the newest link led.
     pub server: Option<Server>,
+    /// The same of one that was lost, and not closed, since when there is none.
+    pub lost: Option<Server>,
 }
 
 pub(super) enum Phase {
@@ -39,7 +41,15 @@ impl State {
     /// Of a link to `redis` that nobody has needed yet.
     pub fn new(redis: Redis) -> State {
         let redis = Arc::new(redis);
-        State { redis, phase: Phase::Idle, attempt: 0, not_before: Instant::now(), last: None, server: None }
+        State {
+            redis,
+            phase: Phase::Idle,
+            attempt: 0,
+            not_before: Instant::now(),
+            last: None,
+            server: None,
+            lost: None,
+        }
     }
 
     /// The link that `attempt` made, if it stands.

@@ -23,7 +23,7 @@ pub(super) struct Up {
     pub feed: Feed,
     /// Which attempt made it.
     pub attempt: u64,
-    _driver: Arc<Driver>,
+    driver: Arc<Driver>,
 }
 
 /// Closes the socket when the last call that uses it has gone.
@@ -45,8 +45,13 @@ impl Up {
             pulse: connected.pulse,
             feed: connected.feed,
             attempt,
-            _driver: Arc::new(Driver(connected.driver)),
+            driver: Arc::new(Driver(connected.driver)),
         };
         (up, connected.server)
+    }
+
+    /// Closes the socket now, whoever uses it: nothing that was sent over it is to be done any more.
+    pub fn cut(&self) {
+        self.driver.0.abort();
     }
 }

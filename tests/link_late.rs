@@ -1,0 +1,95 @@
+//! What a link that was given up had not delivered is not done later: a write that was made again over another link, and
+//! that others have followed with their own, must not come back.
+
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/redis.rs"]
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use proxy::Proxy;
+use serde_json::json;
+use support::cache::statistics;
+use support::{Server, document, wait_until, written};
+use tokencache::cache::{Cache, SetOptions};
+
+fn open(url: &str) -> Arc<Cache> {
+    let members = json!({
+        "l1": {"enabled": false},
+        "coherence": {"heartbeat_ms": 50, "heartbeat_timeout_ms": 100},
+        "resilience": {"deadline_ms": 30_000, "max_attempts": 10, "circuit_failures": 0},
+    });
+    Cache::open(document(url, members).as_bytes()).expect("the cache opens")
+}
+
+fn links(cache: &Cache, what: &str) -> u64 {
+    statistics(cache)["l2"]["store"][format!("links_{what}")].as_u64().expect("a number")
+}
+
+/// Something on the way that takes what is sent and passes it on when its sender has long gone.
+#[test]
+fn a_write_that_something_on_the_way_holds_is_not_done_after_it_was_made_again() {
+    let Some(server) = Server::start() else { return };
+    let (slow, other) = (Proxy::before(server.port()), open(&server.url()));
+    let cache = open(&slow.url());
+    for round in 0..20 {
+        let set =
+            |cache: &Cache, value: &str| written(cache.set(b"key", value.as_bytes(), SetOptions::default()));
+        assert_eq!(set(&cache, "before"), "TC_OK");
+        let lost = links(&cache, "lost");
+        slow.hold();
+        let first = format!("first {round}");
+        let setting = thread::spawn({
+            let (cache, first) = (Arc::clone(&cache), first.clone());
+            move || written(cache.set(b"key", first.as_bytes(), SetOptions::default()))
+        });
+        assert_eq!(setting.join().expect("no panic"), "TC_OK");
+        assert!(links(&cache, "lost") > lost, "the link was not given up");
+        let second = format!("second {round}");
+        assert_eq!(set(&other, &second), "TC_OK");
+        slow.release();
+        // Both ways of the proxy have passed what they held, or have seen that there is nobody.
+        wait_until("the proxy lets go", || slow.held() == 0);
+        for _ in 0..3 {
+            let found = other.get(b"key").expect("an answer").expect("the entry");
+            assert_eq!(String::from_utf8_lossy(found.data()), second);
+        }
+    }
+}
+
+/// The kernel would try for minutes to deliver what is left of a link.
+#[test]
+fn a_link_that_is_given_up_is_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://{}/0", listener.local_addr().expect("an address"));
+    let Some(server) = Server::start() else { return };
+    let cache = open(&url);
+    let asking = thread::spawn(move || cache.get(b"key").map(drop));
+    let (mut client, _) = listener.accept().expect("a link");
+    let mut real = TcpStream::connect(("127.0.0.1", server.port())).expect("a server");
+    real.set_nonblocking(true).expect("a socket");
+    client.set_nonblocking(true).expect("a socket");
+    let mut buffer = [0; 4096];
+    // The greeting is answered, and after it nothing: the link stands, and is silent.
+    let mut is_greeted = false;
+    let ended = loop {
+        match client.read(&mut buffer) {
+            Ok(0) => break None,
+            Ok(len) if !is_greeted => real.write_all(&buffer[..len]).expect("a server"),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+            Err(error) => break Some(error.kind()),
+        }
+        if let Ok(len @ 1..) = real.read(&mut buffer) {
+            is_greeted |= buffer[..len].windows(3).any(|window| window == b"run");
+            client.write_all(&buffer[..len]).expect("a client");
+        }
+    };
+    assert_eq!(ended, Some(ErrorKind::ConnectionReset));
+    drop((listener, client));
+    let _ = asking.join();
+}
