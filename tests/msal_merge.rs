@@ -238,6 +238,47 @@ fn one_refresh_token_is_left_of_two_names() {
     assert_eq!(merged(Some(&base), &bytes(&mine), &bytes(&theirs))["RefreshToken"], mine["RefreshToken"]);
 }
 
+/// Whoever kept the base's may have a newer access token, and knows nothing of the new refresh token.
+#[test]
+fn a_refresh_token_that_was_replaced_gives_way_whatever_the_times_say() {
+    let base = document(Library::Python, &[alice("orders/read", NOW)]);
+    let [mut mine, mut theirs] = [base.clone(), base.clone()];
+    save(&mut mine, Library::Python, &Answer { rotates: false, ..alice("stock/read", NOW + 20) });
+    save(&mut theirs, Library::Python, &alice("mail/send", NOW + 10));
+    for token in [&mut mine, &mut theirs] {
+        let tokens = section(token, "RefreshToken").values_mut();
+        tokens
+            .for_each(|token| drop(token.as_object_mut().expect("a token").remove("last_modification_time")));
+    }
+    let both = merged(Some(&bytes(&base)), &bytes(&mine), &bytes(&theirs));
+    assert_eq!(both["RefreshToken"], theirs["RefreshToken"]);
+    assert_eq!(both["AccessToken"].as_object().expect("a section").len(), 3);
+}
+
+/// MSAL.NET keeps the refresh token of a family under one name, whichever of its clients got it.
+#[test]
+fn a_name_stands_once_in_a_section() {
+    let of = |client: &str, at: i64| {
+        let mut document = document(Library::Python, &[Answer { client, ..alice("orders/read", at) }]);
+        let tokens = section(&mut document, "RefreshToken");
+        let mut token = tokens.values().next().expect("a token").clone();
+        token["family_id"] = "1".into();
+        tokens.clear();
+        tokens.insert("alice.home-login.windows.net-refreshtoken-1--".into(), token);
+        document
+    };
+    let (mine, theirs) = (of("c1", NOW + 5), of("c2", NOW));
+    let one = merged_at(None, (&bytes(&mine), 0), (&bytes(&theirs), 0));
+    assert_eq!(String::from_utf8(one).expect("text").matches("refreshtoken-1--").count(), 1);
+    assert_eq!(merged(None, &bytes(&mine), &bytes(&theirs))["RefreshToken"], mine["RefreshToken"]);
+    // A name that is given twice says what it says last, as every parser of MSAL has it.
+    let twice = b"{\"Ours\":{\"a\":1,\"a\":2},\"Ours\":{\"b\":3,\"\\u0062\":4}}";
+    let both = merged_at(Some(b"{}"), (twice, 0), (b"{\"Theirs\":1}", 0));
+    assert_eq!(String::from_utf8(both).expect("text"), "{\"Theirs\":1,\"Ours\":{\"b\":3,\"\\u0062\":4}}");
+    let both = merged_at(Some(b"{}"), (twice, 0), (b"{\"Ours\":{\"c\":5}}", 0));
+    assert_eq!(String::from_utf8(both).expect("text"), "{\"Ours\":{\"c\":5,\"\\u0062\":4}}");
+}
+
 /// What every sign-in asks for beside is in all of them; MSAL.NET does not ask its cache for it.
 #[test]
 fn scopes_of_every_sign_in_are_no_overlap() {
