@@ -8,13 +8,25 @@ use std::path::{Path, PathBuf};
 const GROUND: [&str; 8] = ["error", "clock", "timestamp", "regular", "log", "stats", "sync", "defect"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
     (
         "cache",
-        &["l1", "crypto", "epoch", "coherence", "journal", "resilience", "l2", "entry", "config", "runtime"],
+        &[
+            "l1",
+            "crypto",
+            "epoch",
+            "coherence",
+            "journal",
+            "resilience",
+            "l2",
+            "msal",
+            "entry",
+            "config",
+            "runtime",
+        ],
     ),
     ("coherence", &["epoch", "l2"]),
     ("journal", &["epoch", "l2", "entry", "config", "runtime"]),
@@ -22,6 +34,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),
     ("crypto", &["entry"]),
+    ("msal", &["entry"]),
     ("epoch", &[]),
     ("config", &[]),
     ("entry", &[]),

@@ -116,7 +116,7 @@ impl Cache {
             Expected::Absent => Known::Absent,
             Expected::Version(version) => Known::Version(version),
         };
-        let record = Record { change, clock, written_at_ms: write.written_at_ms, known };
+        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None };
         recent.remember(write.key, record, reign);
     }
 

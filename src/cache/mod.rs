@@ -5,8 +5,10 @@
 mod background;
 mod failover;
 mod flight;
+mod join;
 mod keys;
 mod lifecycle;
+mod merge;
 mod owed;
 mod peers;
 mod probe;
@@ -39,6 +41,7 @@ use crate::stats::{Operation, Stats};
 pub use background::Told;
 use flight::Flights;
 use keys::Keys;
+pub use merge::Base;
 use owed::Replays;
 use peers::Peers;
 pub use read::InProgress;

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 pub use bounds::Owed;
 pub use ledger::{Due, Sight};
 pub use recent::{Extent, Recent};
-pub use record::{Change, Known, Numbered, Record};
-pub use replay::{Cause, Pass, Progress, Replay};
+pub use record::{Change, Known, Numbered, Onto, Record};
+pub use replay::{Cause, Joined, Pass, Progress, Replay};
 pub use verdict::{Because, Verdict, verdict, verdict_again};
 
 use crate::clock;
@@ -105,8 +105,22 @@ impl Journal {
     /// # Errors
     /// [`Class::Full`] beyond the limits, or what stops the file from being written. Then nothing has changed.
     pub fn owe(&self, key: &[u8], record: Record, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.owe_onto(key, record, Onto::Anything, attempt).map(drop)
+    }
+
+    /// As [`Journal::owe`], while what is owed is still what `onto` says; whether it was.
+    ///
+    /// # Errors
+    /// As for [`Journal::owe`].
+    pub fn owe_onto(
+        &self,
+        key: &[u8],
+        record: Record,
+        onto: Onto,
+        attempt: Attempt<'_>,
+    ) -> Result<bool, Failure> {
         let clock = record::believable(record.clock, clock::unix_ms());
-        self.ledger.owe(key, Record { clock, ..record }, &self.bounds, attempt)
+        self.ledger.owe(key, Record { clock, ..record }, onto, &self.bounds, attempt)
     }
 
     /// What is owed for `key`, as it is due now. A set that has ended is a removal: what lies in L2 is older.
