@@ -7,7 +7,7 @@ import ctypes
 import json
 import weakref
 from types import TracebackType
-from typing import Any, Union
+from typing import Any, NoReturn, Union
 
 from . import _native, buffers, callbacks
 from ._native import ABI_VERSION, Level, Status
@@ -321,8 +321,18 @@ class Cache(AsyncMethods):
     def protect(self, key: Key, data: Union[bytes, bytearray, memoryview]) -> bytes:
         """Seal ``data`` for ``key`` under the active key of the ring, as ``set`` would, and store nothing.
 
+        Args:
+            key: str or bytes.
+            data: Any bytes-like object.
+
+        Returns:
+            The envelope.
+
         Raises:
             InvalidConfig: This cache has no key ring.
+
+        Example:
+            >>> envelope = cache.protect("alice", b"token")
         """
         key, value, pointer = key_bytes(key), value_bytes(data), _ValuePointer()
         check(lib.tc_protect(self._handle, key, len(key), value, len(value), ctypes.byref(pointer)))
@@ -331,8 +341,19 @@ class Cache(AsyncMethods):
     def unprotect(self, key: Key, envelope: Union[bytes, bytearray, memoryview]) -> bytes | None:
         """Open an envelope that was sealed for ``key``, on this machine or another; None when it has ended.
 
+        Args:
+            key: str or bytes.
+            envelope: What ``protect`` returned.
+
+        Returns:
+            What was sealed, or None when it has ended.
+
         Raises:
             SealError: It cannot be opened, and why.
+
+        Example:
+            >>> cache.unprotect("alice", envelope)
+            b'token'
         """
         key, sealed, pointer = key_bytes(key), value_bytes(envelope), _ValuePointer()
         status = check(lib.tc_unprotect(self._handle, key, len(key), sealed, len(sealed), ctypes.byref(pointer)))
@@ -365,8 +386,9 @@ class Cache(AsyncMethods):
 
         Args:
             sink: A function that is given the level, the target and the message, on a thread of the library; or a
-                ``Level``, to hand the records from that level up to the logger ``tokencache`` of ``logging``; or None,
-                to go back to ``logging.to`` in the configuration.
+                ``Level``, to hand the records from that level up to ``logging``, to the loggers ``tokencache.cache``,
+                ``tokencache.journal`` and so on, below ``tokencache``; or None, to go back to ``logging.to`` in the
+                configuration.
             level: The least weight that a function is given.
 
         Raises:
@@ -400,6 +422,12 @@ class Cache(AsyncMethods):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "A Cache is open in this process and cannot be pickled or copied: pass its configuration document and "
+            "open one there. A forked child may use the one it inherits."
+        )
 
     def __repr__(self) -> str:
         return f"<tokencache.Cache {'open' if self._closer.alive else 'closed'}>"

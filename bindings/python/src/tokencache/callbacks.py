@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional, Union
 
 from . import _native
 from ._native import Decision, Level, Operation, Status
+from .entry import Entry, retain
 from .errors import known
 from .times import Duration, timeout_ms
 
@@ -64,7 +65,7 @@ class Retry:
 
 RetryCallback = Callable[[Failure], Union[Retry, Decision, bool, None]]
 LogCallback = Callable[[Level, str, str], None]
-Completion = Callable[[int, Optional[bytes], int, str], None]
+Completion = Callable[[int, Optional[Entry], int, str], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
@@ -88,8 +89,8 @@ def forget(number: int) -> None:
 
 
 def to_logging(level: Level, target: str, message: str) -> None:
-    """The log callback that hands records to the logger ``tokencache``."""
-    logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
+    """The log callback that hands records to the loggers below ``tokencache``: ``tokencache.journal`` and so on."""
+    logger.getChild(target).log(_LOGGING.get(level, logging.DEBUG), "%s", message)
 
 
 def settle() -> None:
@@ -132,8 +133,8 @@ def _on_done(user_data: int, result: Any) -> None:
         if completion is None:
             return
         it = result.contents
-        value = ctypes.string_at(it.value.contents.data, it.value.contents.len) if it.value else None
-        completion(it.status, value, it.version, _text(it.message))
+        entry = Entry(retain(it.value), it.status) if it.value else None
+        completion(it.status, entry, it.version, _text(it.message))
     except BaseException:
         _complain("The completion of an asynchronous call raised.")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ._native import VALUE_RETIRED_KEY, Status, Tier
 from .library import lib
 from .times import from_ms
 
 _release = lib.tc_value_release
+#: One more reference to a value.
+retain = lib.tc_value_retain
 
 
 class _Reference:
@@ -77,6 +79,9 @@ class Entry:
     def release(self) -> None:
         """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards."""
         self.view.release()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("An Entry is memory of this process and cannot be pickled or copied; its `data` can.")
 
     def __len__(self) -> int:
         return len(self.view)
