@@ -108,6 +108,9 @@ class Aio(CacheTest):
                 entry = await self.shared.aget_entry("key")
                 self.assertEqual((entry.version, entry.data, entry.tier), (version, b"value", tier))
                 self.shared.clear()
+            # It is held by nobody else now.
+            await self.shared.aremove("key")
+            self.assertEqual(entry.data, b"value")
             self.assertIsNone(await self.shared.aget_entry("other"))
             with self.assertRaises(tokencache.InvalidArgument):
                 await self.shared.aget_entry("")

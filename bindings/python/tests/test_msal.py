@@ -227,9 +227,17 @@ class Outage(Msal):
         server = redis_server.Server(self.database.parent / "redis")
         self.addCleanup(server.kill)
         l2 = {"kind": "redis", "url": server.url}
-        document = {**shared(self.database, resilience={"deadline_ms": 500, "close_ms": 0}), "l2": l2}
+        document = {
+            **shared(self.database, resilience={"deadline_ms": 500, "close_ms": 0, "circuit_failures": 1}),
+            "l2": l2,
+        }
         cache = self.open(document)
+        known = tokencache.msal.TokenCache(cache, "known")
+        known.add(answer("before"))
         server.kill()
+        known.add(answer("meanwhile"))  # Of this one L2 was asked in vain,
+        known.add(answer("later"))  # and of this one not at all.
+        self.assertEqual(len(list(known.search(AccessToken))), 3)
         user = self.app(tokencache.msal.TokenCache(cache, ALICE))
         with self.assertRaises(tokencache.L2Error):
             user.get_accounts()
@@ -243,7 +251,9 @@ class Outage(Msal):
         self.assertEqual(len(user.get_accounts()), 1)
         server.restart()
         self.assertTrue(cache.flush(60))
-        self.assertEqual(len(self.app(tokencache.msal.TokenCache(self.open(document), ALICE)).get_accounts()), 1)
+        other = self.open(document)
+        self.assertEqual(len(self.app(tokencache.msal.TokenCache(other, ALICE)).get_accounts()), 1)
+        self.assertEqual(len(list(tokencache.msal.TokenCache(other, "known").search(AccessToken))), 3)
 
 
 class Imports(unittest.TestCase):

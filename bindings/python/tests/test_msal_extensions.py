@@ -39,17 +39,23 @@ class Persisted(Msal):
         for seen in (here, there, PersistedTokenCache(self.persistence())):
             self.assertEqual({token["target"] for token in seen.search(AccessToken)}, expected)
 
-    def test_a_save_keeps_what_came_after_the_load(self) -> None:
-        here, there = self.persistence(), self.persistence()
+    def test_what_came_between_its_load_and_its_save_is_kept_and_seen(self) -> None:
+        here, there = self.persistence(), PersistedTokenCache(self.persistence())
         cache = PersistedTokenCache(here)
         cache.add(answer("one"))
-        blob = here.load()
-        PersistedTokenCache(there).add(answer("two"))
-        cache.deserialize(blob)
-        super(PersistedTokenCache, cache).add(answer("three"))
-        here.save(cache.serialize())
+        save, between = here.save, iter([answer("two")])
+
+        def overtaken(content: str) -> None:
+            for event in between:
+                there.add(event)
+            save(content)
+
+        here.save = overtaken  # type: ignore[method-assign]
+        super(PersistedTokenCache, cache).modify(AccessToken, next(cache.search(AccessToken)), {"secret": "newer"})
+        cache.add(answer("three"))
         self.assertEqual(self.targets(), {"one", "two", "three"})
         self.assertEqual({token["target"] for token in cache.search(AccessToken)}, {"one", "two", "three"})
+        self.assertIn("newer", {token["secret"] for token in there.search(AccessToken)})
 
     def test_a_removal_is_one_everywhere(self) -> None:
         here, there = (PersistedTokenCache(self.persistence()) for _ in range(2))
