@@ -227,13 +227,12 @@ class Outage(Msal):
         server = redis_server.Server(self.database.parent / "redis")
         self.addCleanup(server.kill)
         l2 = {"kind": "redis", "url": server.url}
-        document = {
-            **shared(self.database, resilience={"deadline_ms": 500, "close_ms": 0, "circuit_failures": 1}),
-            "l2": l2,
-        }
+        impatient = {"deadline_ms": 500, "close_ms": 0, "circuit_failures": 1}
+        document = {**shared(self.database, resilience=impatient), "l2": l2}
         cache = self.open(document)
         known = tokencache.msal.TokenCache(cache, "known")
         known.add(answer("before"))
+        self.assertEqual(len(list(known.search(AccessToken))), 1)
         server.kill()
         known.add(answer("meanwhile"))  # Of this one L2 was asked in vain,
         known.add(answer("later"))  # and of this one not at all.
