@@ -59,14 +59,27 @@ class Transport:
     def close(self) -> None: ...
 
     def _send(self, url: str, body: Optional[bytes], headers: Any) -> Answer:
-        assert url.startswith(f"https://{HOST}/"), url
-        url = url.replace(f"https://{HOST}", f"http://127.0.0.1:{self._port}", 1)
-        request = urllib.request.Request(url, body, {k: str(v) for k, v in (headers or {}).items()})
+        url, headers = rerouted(self._port, url, headers)
+        request = urllib.request.Request(url, body, headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return Answer(answer.status, answer.read().decode())
         except urllib.error.HTTPError as refused:
             return Answer(refused.code, refused.read().decode())
+
+
+def rerouted(port: int, url: str, headers: Any) -> tuple[str, dict[str, str]]:
+    """The address on loopback for one of a provider, and headers that say which was meant."""
+    scheme, _, host, path = url.split("/", 3)
+    assert scheme == "https:", url
+    named = {name: str(value) for name, value in (headers or {}).items()}
+    return f"http://127.0.0.1:{port}/{path}", {**named, "X-Forwarded-Host": host}
+
+
+def browser(address: str) -> dict[str, str]:
+    """What alice's browser brings back from the provider."""
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlparse(address).query))
+    return {"code": f"alice {asked['nonce']}", "state": asked["state"]}
 
 
 class Answer:
@@ -94,11 +107,16 @@ class Provider:
             protocol_version = "HTTP/1.0"
 
             def do_GET(self) -> None:
-                endpoint = f"{AUTHORITY}/oauth2/v2.0"
+                host = self.headers["X-Forwarded-Host"]
+                authority, endpoint = f"https://{host}/{TENANT}", f"https://{host}/{TENANT}/oauth2/v2.0"
+                if "/discovery/instance" in self.path:
+                    names = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
+                    self._answer(200, {"tenant_discovery_endpoint": authority, "metadata": [names]})
+                    return
                 self._answer(
                     200,
                     {
-                        "issuer": f"{AUTHORITY}/v2.0",
+                        "issuer": f"{authority}/v2.0",
                         "authorization_endpoint": f"{endpoint}/authorize",
                         "token_endpoint": f"{endpoint}/token",
                     },
@@ -131,14 +149,18 @@ class Provider:
             if kind == "client_credentials":
                 self.granted.append((kind, "", scope))
                 return 200, self._tokens("app", scope, number, "")
-            user = asked["code"] if kind == "authorization_code" else asked["refresh_token"].split("/")[0]
+            if kind == "authorization_code":
+                user, _, nonce = asked["code"].partition(" ")
+            else:
+                user, nonce = asked["refresh_token"].split("/")[0], ""
             if kind == "refresh_token" and asked["refresh_token"] != self.refresh_tokens.get(user):
                 return 400, {"error": "invalid_grant", "error_description": "That refresh token has been used."}
             self.granted.append((kind, user, scope))
             self.refresh_tokens[user] = f"{user}/refresh/{number}"
-            return 200, self._tokens(user, scope, number, "mfa" if "c1" in asked.get("claims", "") else "plain")
+            factor = "mfa" if "c1" in asked.get("claims", "") else "plain"
+            return 200, self._tokens(user, scope, number, factor, nonce)
 
-    def _tokens(self, user: str, scope: str, number: int, factor: str) -> dict[str, Any]:
+    def _tokens(self, user: str, scope: str, number: int, factor: str, nonce: str = "") -> dict[str, Any]:
         answer: dict[str, Any] = {
             "token_type": "Bearer",
             "access_token": f"{user}/{scope}/{factor}/{number}",
@@ -148,6 +170,7 @@ class Provider:
         if factor:
             claims = {"sub": user, "oid": user, "preferred_username": f"{user}@contoso.example", "aud": CLIENT}
             claims.update(iss=AUTHORITY, iat=int(time.time()), exp=int(time.time()) + 3600, tid=TENANT)
+            claims.update({"nonce": nonce} if nonce else {})
             answer["id_token"] = ".".join([_encoded({"alg": "none"}), _encoded(claims), "signature"])
             answer["client_info"] = _encoded({"uid": user, "utid": TENANT})
             answer["refresh_token"] = self.refresh_tokens[user]

@@ -194,10 +194,20 @@ class Blobs(Msal):
         for wrong in (b"secret", b'["secret"]', b"\xff\xfe"):
             token_cache._cached.set(ALICE, wrong)
             for use in (lambda: list(token_cache.search(AccessToken)), lambda: token_cache.add(answer("one"))):
-                with self.assertRaisesRegex(ValueError, "no token cache of MSAL") as raised:
+                with self.assertRaisesRegex(ValueError, "This is no token cache of MSAL") as raised:
                     use()
                 self.assertNotIn("secret", repr(vars(raised.exception)) + str(raised.exception))
             self.assertEqual(token_cache._cached.get(ALICE), wrong)
+
+    def test_another_blob_is_merged_in_one_change(self) -> None:
+        here, elsewhere = self.token_cache(), msal.SerializableTokenCache()
+        here.add(answer("here"))
+        elsewhere.add(answer("elsewhere"))
+        elsewhere.add(answer("too"))
+        here.merge(elsewhere.serialize())
+        self.assertEqual(self.targets(), {"here", "elsewhere", "too"})
+        with self.assertRaises(ValueError):
+            here.merge("secret")
 
     def test_a_lifetime_can_be_given(self) -> None:
         cache = self.open_shared()

@@ -51,7 +51,9 @@ def decode(blob: bytes) -> State:
     except ValueError:
         state = None
     if not isinstance(state, dict):
-        raise ValueError("The entry of this key is no token cache of MSAL; give every kind of entry keys of its own.")
+        raise ValueError(
+            "This is no token cache of MSAL. Where it is an entry: give other kinds of entries other keys."
+        )
     return state
 
 

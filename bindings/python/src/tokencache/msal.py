@@ -20,7 +20,7 @@ except ImportError as missing:
 
 from .aio import AsyncMethods
 from .cache import Cache
-from .changes import Change, applied, decode, encode, has_ended
+from .changes import Change, applied, between, decode, encode, has_ended
 from .entry import Entry
 from .errors import L2Error
 from .options import Key
@@ -139,6 +139,26 @@ class Partition(msal.SerializableTokenCache):
                 self._change([change])
             else:
                 self._changes.append(change)
+
+    def merge(self, blob: str) -> None:
+        """Put the items of another blob into this one, as one change.
+
+        For a user who has just signed in with a cache in memory, since ``home_account_id`` is not known before, and for
+        blobs that were kept elsewhere.
+
+        Args:
+            blob: What ``serialize`` of any cache of MSAL returned.
+
+        Raises:
+            L2Error: L2 failed and the write could not be kept for later.
+            SealError: The entry that is there cannot be opened.
+            ValueError: It is no blob of MSAL.
+
+        Example:
+            >>> TokenCache(cache, home_account_id).merge(signing_in.serialize())
+        """
+        with self._changing:
+            self._change(between({}, decode(blob.encode())))
 
     def _renew(self) -> None:
         """Bring what is newest into memory."""
