@@ -43,6 +43,10 @@ class Failure:
         remaining: Seconds until ``resilience.deadline_ms`` ends the call.
         backoff: Seconds until the next attempt, if the callback does not say otherwise.
         message: Why it failed, as a sentence.
+
+    Example:
+        >>> def repair(failure):
+        ...     print(f"attempt {failure.attempt} of {failure.max_attempts}: {failure.message}")
     """
 
     operation: Operation
@@ -58,7 +62,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Retry:
-    """As the answer of a retry callback: try again, after ``delay`` or after the configured backoff."""
+    """As the answer of a retry callback: try again, after ``delay`` or after the configured backoff.
+
+    Attributes:
+        delay: In seconds or as a timedelta.
+
+    Example:
+        >>> cache.on_retry(lambda failure: Retry(0.05))
+    """
 
     delay: Optional[Duration] = None
 

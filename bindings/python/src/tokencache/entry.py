@@ -73,11 +73,22 @@ class Entry:
 
     @property
     def data(self) -> bytes:
-        """A copy of the bytes."""
+        """A copy of the bytes.
+
+        Raises:
+            ValueError: The entry was released.
+
+        Example:
+            >>> claims = json.loads(entry.data)
+        """
         return bytes(self.view)
 
     def release(self) -> None:
-        """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards."""
+        """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards.
+
+        Example:
+            >>> entry.release()
+        """
         self.view.release()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
