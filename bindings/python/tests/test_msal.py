@@ -232,6 +232,21 @@ class Outage(Msal):
         self.assertTrue(token_cache._cached.flush(60))
         self.assertEqual(self.targets(), {"orders.read", "orders.write"})
 
+    def test_what_two_servers_owe_is_merged_when_l2_is_back(self) -> None:
+        quick = {"deadline_ms": 300, "probe_ms": 100}
+        servers = [self.token_cache(resilience=quick) for _ in range(2)]
+        servers[0].add(answer("before"))
+        for server in servers:
+            self.assertEqual(len(list(server.search(AccessToken))), 1)
+        with self.writes_failing():
+            for number, server in enumerate(servers):
+                server.add(answer(f"server{number}"))
+                server.add(answer(f"server{number}.too"))
+                server.remove_at(next(server.search(AccessToken, target=[f"server{number}"])))
+        for server in servers:
+            self.assertTrue(server._cached.flush(60))
+        self.assertEqual(self.targets(), {"before", "server0.too", "server1.too"})
+
     def test_where_nobody_can_be_asked_a_user_is_not_signed_out_and_an_app_goes_on(self) -> None:
         redis_server.require()
         server = redis_server.Server(self.database.parent / "redis")

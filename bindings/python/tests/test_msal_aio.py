@@ -86,20 +86,22 @@ class User(Msal):
         self.run_async(scenario())
         self.assertEqual(self.targets(), {"one"})
 
-    def test_what_l2_does_not_take_is_owed(self) -> None:
-        cache = self.open_shared(resilience={"deadline_ms": 300})
+    def test_what_l2_does_not_take_is_owed_and_merged_when_it_is_back(self) -> None:
+        caches = [self.open_shared(resilience={"deadline_ms": 300}) for _ in range(2)]
 
-        async def scenario() -> None:
+        async def scenario(cache: tokencache.Cache, scope: str) -> None:
             async with cache.user(ALICE) as token_cache:
-                token_cache.add(answer("one"))
+                token_cache.add(answer(scope))
             async with cache.user(ALICE) as token_cache:
                 self.assertEqual(len(list(token_cache.search(AccessToken))), 1)
 
-        cache.set("other", b"value")
+        caches[0].set("other", b"value")
         with self.writes_failing():
-            self.run_async(scenario())
-        self.assertTrue(cache.flush(60))
-        self.assertEqual(self.targets(), {"one"})
+            for cache, scope in zip(caches, ("one", "two")):
+                self.run_async(scenario(cache, scope))
+        for cache in caches:
+            self.assertTrue(cache.flush(60))
+        self.assertEqual(self.targets(), {"one", "two"})
 
     def test_a_closed_cache_is_refused(self) -> None:
         async def scenario() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Union, cast
 
 from . import _native
 from .callbacks import forget, keep, on_done
@@ -19,6 +19,7 @@ from .times import Duration
 from .written import Written
 
 if TYPE_CHECKING:
+    from .cache import Cache
     from .msal import User
 
 _peek = lib.tc_peek
@@ -103,7 +104,7 @@ class AsyncMethods:
         """
         from .msal import User
 
-        return User(self, key, ttl=ttl, sliding=sliding)
+        return User(cast("Cache", self), key, ttl=ttl, sliding=sliding)
 
     async def _ask(self, key: bytes) -> Entry | None:
         _, entry, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))

@@ -94,6 +94,11 @@ class Entry:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("An Entry is memory of this process and cannot be pickled or copied; its `data` can.")
 
+    def _pointer(self) -> Any:
+        """The value for a call of the library. ValueError when it was released."""
+        array: Any = self.view.obj
+        return array.reference._pointer
+
     def __len__(self) -> int:
         return len(self.view)
 

@@ -18,7 +18,6 @@ try:
 except ImportError as missing:
     raise ImportError("tokencache.msal needs MSAL: pip install msal.") from missing
 
-from .aio import AsyncMethods
 from .cache import Cache
 from .changes import Change, applied, between, decode, encode, has_ended
 from .entry import Entry
@@ -59,8 +58,8 @@ class Partition(msal.SerializableTokenCache):
         # Held while a change is made and stored; MSAL's own lock is for the state in memory alone.
         self._changing = threading.RLock()
         self._changes: Optional[list[Change]] = None
-        #: Of the entry that is in memory; 0 for none.
-        self._version = 0
+        #: What is in memory, and whether anything was read at all.
+        self._entry: Optional[Entry] = None
         self._is_known = False
 
     def search(self, credential_type: str, target: Any = None, query: Any = None, **options: Any) -> Any:
@@ -168,24 +167,16 @@ class Partition(msal.SerializableTokenCache):
         """Make changes that belong together."""
         raise NotImplementedError
 
-    def _hold(self, blob: bytes, version: int) -> None:
-        """Have this blob in memory from now on."""
+    def _hold(self, entry: Optional[Entry]) -> None:
+        """Have this entry in memory from now on."""
+        before = None if self._entry is None else self._entry.version
+        if self._is_known and before == (None if entry is None else entry.version):
+            return
+        blob = b"" if entry is None else entry.data
+        decode(blob)
         with self._lock:
             super().deserialize(blob.decode())
-            self._version, self._is_known = version, True
-
-    def _hold_entry(self, entry: Optional[Entry]) -> None:
-        version = 0 if entry is None else entry.version
-        if not self._is_known or version != self._version:
-            blob = b"" if entry is None else entry.data
-            decode(blob)
-            self._hold(blob, version)
-
-    def _known(self) -> bytes:
-        """The blob in memory."""
-        with self._lock:
-            blob: str = self.serialize()
-        return blob.encode()
+            self._entry, self._is_known = entry, True
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A token cache of MSAL over a Cache cannot be pickled or copied; make one for the same key.")
@@ -221,7 +212,7 @@ class TokenCache(Partition):
         self._lifetime: dict[str, Any] = {"ttl": ttl, "sliding": sliding}
 
     def _renew(self) -> None:
-        self._hold_entry(self._cached.get_entry(self._key))
+        self._hold(self._cached.get_entry(self._key))
 
     def _change(self, changes: list[Change]) -> None:
         store(self._cached, self._key, self, changes, **self._lifetime)
@@ -250,7 +241,7 @@ class User:
     """
 
     def __init__(
-        self, cache: AsyncMethods, key: Key, *, ttl: Optional[Duration] = None, sliding: Optional[Duration] = None
+        self, cache: Cache, key: Key, *, ttl: Optional[Duration] = None, sliding: Optional[Duration] = None
     ) -> None:
         self._cached, self._key = cache, key
         self._lifetime: dict[str, Any] = {"ttl": ttl, "sliding": sliding}
@@ -258,7 +249,7 @@ class User:
     async def __aenter__(self) -> Partition:
         self._collected = _Collected()
         try:
-            self._collected._hold_entry(await self._cached.aget_entry(self._key))
+            self._collected._hold(await self._cached.aget_entry(self._key))
         except L2Error as failure:
             self._collected.failure = failure
         return self._collected
@@ -297,4 +288,6 @@ class _Collected(Partition):
 
     def _change(self, changes: list[Change]) -> None:
         self.made += changes
-        self._hold(encode(applied(decode(self._known()), changes)), self._version)
+        with self._lock:
+            state = applied(decode(self.serialize().encode()), changes)
+            super().deserialize(encode(state).decode())

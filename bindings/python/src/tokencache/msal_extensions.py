@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Optional
 
 try:
     from msal_extensions.persistence import BasePersistence, PersistenceNotFound
@@ -17,6 +18,7 @@ except ImportError as missing:
 
 from .cache import Cache
 from .changes import between, decode
+from .entry import Entry
 from .options import Key
 from .storing import store
 
@@ -43,8 +45,9 @@ class Persistence(BasePersistence):  # type: ignore[misc, unused-ignore]
         self._cache, self._key = cache, key
         self._location = os.path.expanduser(location)
         self._lock = threading.Lock()
-        #: What the ``PersistedTokenCache`` has in memory.
+        #: What the ``PersistedTokenCache`` has in memory, and the entry it came from.
         self._base = b""
+        self._entry: Optional[Entry] = None
         #: The version seen last, 0 for none, and since when.
         self._seen, self._since = 0, 0.0
         #: Whether L2 holds the blobs under a seal.
@@ -84,7 +87,7 @@ class Persistence(BasePersistence):  # type: ignore[misc, unused-ignore]
         if entry is None:
             raise self._nothing()
         with self._lock:
-            self._base = entry.data
+            self._entry, self._base = entry, entry.data
             self._see(entry.version)
         return entry.data.decode()
 
@@ -119,14 +122,12 @@ class Persistence(BasePersistence):  # type: ignore[misc, unused-ignore]
         """
         return self._location
 
-    def _known(self) -> bytes:
-        return self._base
-
-    def _hold(self, blob: bytes, version: int) -> None:
+    def _hold(self, entry: Optional[Entry]) -> None:
+        blob = b"" if entry is None else entry.data
         with self._lock:
             # What others have added is news to the `PersistedTokenCache`, and it is to ask for it.
-            self._seen = version if decode(blob) == decode(self._base) else 0
-            self._since = time.time()
+            is_ours = entry is not None and decode(blob) == decode(self._base)
+            self._entry, self._seen, self._since = entry, entry.version if entry and is_ours else 0, time.time()
 
     def _see(self, version: int) -> float:
         if version != self._seen:
