@@ -7,6 +7,7 @@ import unittest
 from typing import Any
 
 import tokencache
+import tokencache.msal
 from msal_support import ALICE, PATIENT, AccessToken, Msal, answer
 
 
@@ -93,15 +94,16 @@ class User(Msal):
             async with cache.user(ALICE) as token_cache:
                 token_cache.add(answer(scope))
             async with cache.user(ALICE) as token_cache:
-                self.assertEqual(len(list(token_cache.search(AccessToken))), 1)
+                self.assertEqual(len(list(token_cache.search(AccessToken))), 2)
 
-        caches[0].set("other", b"value")
+        tokencache.msal.TokenCache(caches[0], ALICE).add(answer("before"))
+        self.assertIsNotNone(caches[1].get(ALICE))
         with self.writes_failing():
             for cache, scope in zip(caches, ("one", "two")):
                 self.run_async(scenario(cache, scope))
         for cache in caches:
             self.assertTrue(cache.flush(60))
-        self.assertEqual(self.targets(), {"one", "two"})
+        self.assertEqual(self.targets(), {"before", "one", "two"})
 
     def test_a_closed_cache_is_refused(self) -> None:
         async def scenario() -> None:

@@ -186,9 +186,9 @@ class TokenCache(Partition):
     """A ``msal.SerializableTokenCache`` that is the newest on every server, and loses no update.
 
     Each look is answered from what L1 holds as long as nobody has changed it. Each change is stored with
-    compare-and-swap; when another server was faster, what that one stored is read and the change made on it again.
-    While L2 is down, L1 answers and changes are owed to L2, as with ``Cache.set``. Any number of threads and MSAL
-    applications may use one.
+    compare-and-swap; when another server was faster, both changes are kept, as by ``Cache.set_merged``. While L2 is
+    down, L1 answers, and changes are owed to L2 and merged when it is back. Any number of threads and MSAL applications
+    may use one.
 
     Args:
         cache: An open cache.
