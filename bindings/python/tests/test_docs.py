@@ -21,11 +21,13 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 class Pages(unittest.TestCase):
     def run_page(self, *arguments: str) -> None:
-        path = Path(__file__).parent
+        self.run_program(str(Path(__file__).with_name("docs_page.py")), *arguments)
+
+    def run_program(self, *command: str) -> str:
         environment = {**os.environ, "PYTHONPATH": f"{_ROOT}/bindings/python/src", "TOKENCACHE_LIBRARY": library.path}
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
-                [sys.executable, str(path / "docs_page.py"), *arguments],
+                [sys.executable, *command],
                 cwd=folder,
                 env=environment,
                 capture_output=True,
@@ -34,6 +36,12 @@ class Pages(unittest.TestCase):
                 check=False,
             )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    @unittest.skipIf(msal_extensions is None, "MSAL and msal-extensions are not installed")
+    def test_the_example_of_msal(self) -> None:
+        said = self.run_program(str(_ROOT / "examples" / "python" / "msal_cache.py"))
+        self.assertIn("the first server knows the tokens for mail.send, orders.read, orders.write", said)
 
     def test_the_section_of_the_readme(self) -> None:
         self.run_page(str(_ROOT / "README.md"), "**Python**")
