@@ -17,14 +17,14 @@ from support import CacheTest, shared
 from tokencache import library
 
 try:
-    import msal  # noqa: F401
+    import msal
 
     import tokencache.msal
     from msal_worker import answer
 except ImportError as missing:
     raise unittest.SkipTest("MSAL is not installed") from missing
 
-__all__ = ["ALICE", "ENVIRONMENT", "PATIENT", "AccessToken", "Msal", "Worker", "answer"]
+__all__ = ["ALICE", "ENVIRONMENT", "PATIENT", "AccessToken", "Msal", "Worker", "answer", "msal"]
 
 _SOURCE = Path(tokencache.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_SOURCE), "TOKENCACHE_LIBRARY": library.path}

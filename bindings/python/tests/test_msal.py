@@ -15,13 +15,11 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-import msal
-
 import redis_server
 import tokencache
-import tokencache.msal
 from identity_provider import CLIENT, TENANT
-from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken, Msal, Worker, answer
+from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken, Msal, Worker, answer, msal
+from sealing import ring, sealing
 from support import shared
 
 
@@ -34,6 +32,21 @@ class Farm(Msal):
         found = there.acquire_token_silent(["orders.read"], account)
         self.assertEqual((found["access_token"], found["token_source"]), ("alice/orders.read/plain/1", "cache"))
         self.assertEqual(len(self.provider.granted), 1)
+
+    def test_what_lies_in_l2_may_be_sealed(self) -> None:
+        sealed = {"encryption": sealing(ring(active=1))}
+        self.signed_in(self.token_cache(**sealed))
+        for suffix in ("", "-wal"):
+            file = Path(f"{self.database}{suffix}")
+            self.assertNotIn(b"alice/refresh", file.read_bytes() if file.exists() else b"")
+        there = self.app(self.token_cache(**sealed))
+        found = there.acquire_token_silent(["orders.read"], there.get_accounts()[0])
+        self.assertEqual(found["token_source"], "cache")
+        other = self.token_cache(encryption=sealing(ring(active=2)))
+        with self.assertRaises(tokencache.SealUnknownKey):
+            self.app(other).get_accounts()
+        with self.assertRaises(tokencache.SealUnknownKey):
+            other.add(answer("one"))
 
     def test_a_blob_is_what_every_member_of_the_family_reads(self) -> None:
         self.signed_in(self.token_cache())

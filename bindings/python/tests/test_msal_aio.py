@@ -7,7 +7,6 @@ import unittest
 from typing import Any
 
 import tokencache
-import tokencache.msal
 from msal_support import ALICE, PATIENT, AccessToken, Msal, answer
 
 

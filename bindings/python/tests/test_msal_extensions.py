@@ -6,6 +6,7 @@ import unittest
 from typing import Any
 
 from msal_support import ALICE, PATIENT, AccessToken, Msal, answer
+from sealing import ring, sealing
 
 try:
     from msal_extensions import PersistedTokenCache
@@ -69,6 +70,7 @@ class Persisted(Msal):
             with self.assertRaises(PersistenceNotFound):
                 ask()
         self.assertFalse(persistence.is_encrypted)
+        self.assertTrue(self.persistence(encryption=sealing(ring(active=1))).is_encrypted)
         self.assertTrue(persistence.get_location().startswith(str(self.database.parent)))
 
     def test_it_stays_quiet_while_nothing_changes(self) -> None:
