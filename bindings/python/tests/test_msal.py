@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
 import random
 import subprocess
@@ -65,7 +64,7 @@ class Farm(Msal):
 
     def test_no_request_sees_the_token_from_before_a_second_factor(self) -> None:
         """Two processes, requests to either of them, and half way a challenge that one of them answers."""
-        count = 10_000 if os.environ.get("TOKENCACHE_TEST_LONG") else 600
+        count = 10_000
         document = shared(self.database, resilience=PATIENT)
         self.signed_in(self.token_cache())
         servers = [Worker(self, document, ALICE, self.provider.port) for _ in range(2)]
