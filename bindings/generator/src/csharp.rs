@@ -149,7 +149,15 @@ fn cs_type(bindings: &Bindings, ty: &Type) -> Result<String, String> {
     Ok(text.to_string())
 }
 
+/// The words of C# among the names of parameters in C.
+const KEYWORDS: [&str; 1] = ["base"];
+
 fn camel(name: &str) -> String {
+    let name = camelled(name);
+    if KEYWORDS.contains(&&name[..]) { format!("@{name}") } else { name }
+}
+
+fn camelled(name: &str) -> String {
     let pascal = api::pascal(name);
     pascal[..1].to_lowercase() + &pascal[1..]
 }
