@@ -21,7 +21,7 @@ pub use counter::{Counter, InProcess};
 pub use ledger::Due;
 pub use record::{Change, Known, Numbered, Onto, Record};
 pub use replay::{Joined, Pass, Progress, Replay};
-pub use verdict::{Because, Verdict, verdict};
+pub use verdict::{Because, Verdict, is_old, verdict};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result as Outcome};

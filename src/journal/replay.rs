@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
-use super::record::{Change, Record};
+use super::record::{Change, Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, is_old, verdict};
 use super::{Journal, Turn};
+use crate::entry::Secret;
 use crate::l2::replay::{Answers, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -222,6 +223,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// Counts, tells, and settles what has been decided.
     fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
+        let mut written = Vec::new();
         let mut failed = None;
         for (due, end) in ends {
             let end = match end {
@@ -232,6 +234,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 Ok(End::Written) => {
                     pass.replayed += 1;
                     count(&journal.progress.replayed);
+                    written.push(due);
                 }
                 Ok(End::Lost(because)) => {
                     pass.superseded += 1;
@@ -257,7 +260,33 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         if !settled.is_empty() {
             journal.ledger.settle(&settled, self.attempt())?;
         }
+        for due in written {
+            self.rebase(journal, due)?;
+        }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// L2 has what `written` was, and a later record of its key that is to be merged has started from that: what is not in
+    /// it any more was removed.
+    fn rebase(&self, journal: &Journal, written: &Due) -> Result<(), Failure> {
+        let (Some(_), Some((bytes, _))) = (&written.record.base, written.record.change.value()) else {
+            return Ok(());
+        };
+        while let Some(Numbered { sequence, record }) = journal.find(&written.key, self.attempt())? {
+            if record.base.is_none() {
+                return Ok(());
+            }
+            let Some(base) = Secret::copy(bytes) else { return Ok(()) };
+            let rebased = Record { base: Some(base), ..record };
+            match journal.owe_onto(&written.key, rebased, Onto::Number(Some(sequence)), self.attempt()) {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                // With the base it has it is merged as well; what was removed in between may come back.
+                Err(failure) if failure.class == Class::Full => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// L2 has refused a record: for itself alone, or `Err` for all.

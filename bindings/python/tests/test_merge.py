@@ -83,6 +83,33 @@ class Merged(CacheTest):
         self.assertTrue(one.flush(60) and other.flush(60))
         self.assertEqual(names(self.open_shared().get_entry("alice")), ["a", "b", "c"])
 
+    def test_two_who_owe_onto_nothing_lose_nothing(self) -> None:
+        quick = {"resilience": {"deadline_ms": 300, "probe_ms": 50}}
+        for attempt in range(5):
+            key, servers = f"key{attempt}", [self.open_shared(**quick) for _ in range(2)]
+            servers[0].set("other", b"value")
+            with self.writes_failing():
+                for name, server in zip("ab", servers):
+                    self.assertTrue(server.set_merged(key, None, document(name)).degraded)
+            for server in servers:
+                self.assertTrue(server.flush(60))
+            self.assertEqual(names(self.open_shared().get_entry(key)), ["a", "b"])
+            for server in servers:
+                server.close()
+
+    def test_what_came_and_went_while_it_was_owed_stays_away(self) -> None:
+        """A replay of what was owed first may be under way, and arrive, while more is owed."""
+        quick = {"resilience": {"deadline_ms": 300, "probe_ms": 50}}
+        for attempt in range(5):
+            key, server = f"key{attempt}", self.open_shared(**quick)
+            server.set_merged(key, None, document("a"))
+            with self.writes_failing():
+                for owed in (("a", "b"), ("a", "b", "c"), ("a", "c")):
+                    self.assertTrue(server.set_merged(key, server.get_entry(key), document(*owed)).degraded)
+            self.assertTrue(server.flush(60))
+            self.assertEqual(names(self.open_shared().get_entry(key)), ["a", "c"])
+            server.close()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -253,9 +253,11 @@ class Outage(Msal):
         with self.writes_failing():
             for number, server in enumerate(servers):
                 server.add(answer(f"server{number}"))
+                server.add(answer(f"server{number}.too"))
+                server.remove_at(next(server.search(AccessToken, target=[f"server{number}"])))
         for server in servers:
             self.assertTrue(server._cached.flush(60))
-        self.assertEqual(self.targets(), {"before", "server0", "server1"})
+        self.assertEqual(self.targets(), {"before", "server0.too", "server1.too"})
 
     def test_where_nobody_can_be_asked_a_user_is_not_signed_out_and_an_app_goes_on(self) -> None:
         redis_server.require()
