@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench build install lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench build install wheel lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -55,6 +55,9 @@ build: ## the library and the command line in target/release
 
 install: build ## library, headers, command line, man page below PREFIX (/usr/local); with DESTDIR for packages
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' tools/install $(RELEASE)
+
+wheel: ## the Python package in target/wheels, with a library for every Linux (x86_64) since glibc 2.28
+	@tools/wheel
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

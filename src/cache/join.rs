@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Due, Joined, Numbered, Onto, Record};
+use crate::journal::{Change, Due, Joined, Numbered, Onto, Record, is_old};
 use crate::l2::{Attempt, Expected, Failure, Stored, Written};
 use crate::msal::{self, Side};
 
@@ -125,7 +125,18 @@ impl Cache {
             let there = found(store, &stored_key, attempt)?;
             let mut lifetime = owed_lifetime;
             let (theirs, expected) = match there {
-                There::Nothing => return Ok(Joined::Plain),
+                There::Nothing if is_old(&due.record, clock::unix_ms()) => return Ok(Joined::Plain),
+                There::Nothing => {
+                    let Record { clock, written_at_ms, .. } = due.record;
+                    let absent = Expected::Absent;
+                    let written =
+                        store.set(&stored_key, bytes, clock, written_at_ms, lifetime, absent, attempt)?;
+                    if matches!(written, Written::Stored(_)) {
+                        return Ok(Joined::Written);
+                    }
+                    // Somebody has come in between, and there is something to merge it with.
+                    continue;
+                }
                 There::Removed(at_ms) => (Err(at_ms), Expected::Absent),
                 There::Value(stored) => {
                     lifetime = later(lifetime, stored.lifetime);

@@ -105,7 +105,8 @@ pub(super) fn has_slid_out(record: &Record, now_ms: i64) -> bool {
 }
 
 /// Whether it has been owed for longer than L2 remembers.
-pub(super) fn is_old(record: &Record, now_ms: i64) -> bool {
+#[must_use]
+pub fn is_old(record: &Record, now_ms: i64) -> bool {
     now_ms.saturating_sub(record.written_at_ms) >= REMEMBERED_MS
 }
 

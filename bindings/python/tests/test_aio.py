@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import unittest
 from typing import Any
 
@@ -81,6 +82,51 @@ class Aio(CacheTest):
             gc.collect()
 
         self.run_async(scenario())
+
+    def test_a_write_that_is_cancelled_is_done_whole_or_not_at_all(self) -> None:
+        whole = {bytes([number]) * 60_000 for number in range(4)}
+
+        async def scenario() -> None:
+            await self.shared.aset("key", bytes([0]) * 60_000)
+            for number in range(60):
+                task = asyncio.ensure_future(self.shared.aset("key", bytes([number % 4]) * 60_000))
+                await asyncio.sleep(number / 40_000)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                self.shared.clear()
+                self.assertIn(await self.shared.aget("key"), whole)
+            # What comes after those that were given up is not held up by them, and the last word is the last one's.
+            version = await self.shared.aset("key", b"last")
+            self.assertEqual((await self.shared.aget_entry("key")).version, version)
+
+        self.run_async(scenario())
+
+    def test_an_entry_carries_its_version_from_either_tier(self) -> None:
+        async def scenario() -> None:
+            version = await self.shared.aset("key", b"value")
+            for tier in (tokencache.Tier.L1, tokencache.Tier.L2):
+                entry = await self.shared.aget_entry("key")
+                self.assertEqual((entry.version, entry.data, entry.tier), (version, b"value", tier))
+                self.shared.clear()
+            # It is held by nobody else now.
+            await self.shared.aremove("key")
+            self.assertEqual(entry.data, b"value")
+            self.assertIsNone(await self.shared.aget_entry("other"))
+            with self.assertRaises(tokencache.InvalidArgument):
+                await self.shared.aget_entry("")
+
+        self.run_async(scenario())
+
+    def test_it_makes_no_thread_for_a_call(self) -> None:
+        async def scenario() -> set[str]:
+            await asyncio.gather(*(self.shared.aset(f"key{number}", b"value") for number in range(200)))
+            self.shared.clear()
+            await asyncio.gather(*(self.shared.aget(f"key{number}") for number in range(200)))
+            return {thread.name for thread in threading.enumerate() if not thread.name.startswith("Dummy")}
+
+        # Those of the library show themselves to Python as dummies, when they come to call back.
+        self.assertEqual(self.run_async(scenario()), {threading.current_thread().name})
+        self.assertLessEqual(threading.active_count(), 12)
 
     def test_a_loop_that_was_closed_is_not_called(self) -> None:
         async def scenario() -> None:

@@ -130,6 +130,10 @@ class LogCallback(CacheTest):
             with self.writes_failing(), self.assertRaises(tokencache.L2Error):
                 cache.set("key", b"value", expected_version=tokencache.ABSENT)
             wait_until(lambda: bool(logs.output))
+        record = logs.records[0]
+        self.assertRegex(record.name, r"^tokencache\.\w+$")
+        self.assertIn(record.levelno, (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG))
+        self.assertTrue(record.getMessage())
 
     def test_a_function_that_raises_does_no_harm(self) -> None:
         cache = self.open_shared(resilience=_RESILIENCE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import unittest
 from datetime import datetime, timedelta, timezone
 
@@ -171,6 +173,25 @@ class TwoTiers(CacheTest):
         another = self.open_shared()
         self.assertEqual(another.get("key"), b"new")
         self.assertIsNone(another.get("gone"))
+
+
+class Copies(CacheTest):
+    def test_pickling_and_copying_are_refused_with_what_to_do_instead(self) -> None:
+        self.cache.set("key", b"value")
+        entry = self.cache.get_entry("key")
+        for what, advice in ((self.cache, "configuration document"), (entry, "its `data` can")):
+            for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+                with self.assertRaisesRegex(TypeError, advice):
+                    attempt(what)
+        self.assertEqual(self.cache.get("key"), b"value")
+
+    def test_what_is_a_plain_value_can_be_pickled(self) -> None:
+        written = self.cache.set("key", b"value")
+        copied = pickle.loads(pickle.dumps(written))
+        self.assertEqual((copied, copied.owed), (written, False))
+        with self.assertRaises(tokencache.Conflict) as raised:
+            self.cache.set("key", b"value", expected_version=tokencache.ABSENT)
+        self.assertEqual(str(pickle.loads(pickle.dumps(raised.exception))), str(raised.exception))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,14 @@ from support import CacheTest
 def document(*names: str) -> bytes:
     def token(name: str) -> dict[str, str]:
         return {
-            "home_account_id": "a.h", "environment": "e", "client_id": "c", "realm": "h", "target": f"{name}/read",
-            "secret": f"made-up-{name}", "cached_at": "1800000000", "expires_on": "4070908800",
+            "home_account_id": "a.h",
+            "environment": "e",
+            "client_id": "c",
+            "realm": "h",
+            "target": f"{name}/read",
+            "secret": f"made-up-{name}",
+            "cached_at": "1800000000",
+            "expires_on": "4070908800",
         }
 
     return json.dumps({"AccessToken": {name: token(name) for name in names}}, indent=4).encode()
@@ -76,6 +82,33 @@ class Merged(CacheTest):
             self.assertTrue(other.set_merged("alice", other_base, document("a", "c")).degraded)
         self.assertTrue(one.flush(60) and other.flush(60))
         self.assertEqual(names(self.open_shared().get_entry("alice")), ["a", "b", "c"])
+
+    def test_two_who_owe_onto_nothing_lose_nothing(self) -> None:
+        quick = {"resilience": {"deadline_ms": 300, "probe_ms": 50}}
+        for attempt in range(5):
+            key, servers = f"key{attempt}", [self.open_shared(**quick) for _ in range(2)]
+            servers[0].set("other", b"value")
+            with self.writes_failing():
+                for name, server in zip("ab", servers):
+                    self.assertTrue(server.set_merged(key, None, document(name)).degraded)
+            for server in servers:
+                self.assertTrue(server.flush(60))
+            self.assertEqual(names(self.open_shared().get_entry(key)), ["a", "b"])
+            for server in servers:
+                server.close()
+
+    def test_what_came_and_went_while_it_was_owed_stays_away(self) -> None:
+        """A replay of what was owed first may be under way, and arrive, while more is owed."""
+        quick = {"resilience": {"deadline_ms": 300, "probe_ms": 50}}
+        for attempt in range(5):
+            key, server = f"key{attempt}", self.open_shared(**quick)
+            server.set_merged(key, None, document("a"))
+            with self.writes_failing():
+                for owed in (("a", "b"), ("a", "b", "c"), ("a", "c")):
+                    self.assertTrue(server.set_merged(key, server.get_entry(key), document(*owed)).degraded)
+            self.assertTrue(server.flush(60))
+            self.assertEqual(names(self.open_shared().get_entry(key)), ["a", "c"])
+            server.close()
 
 
 if __name__ == "__main__":

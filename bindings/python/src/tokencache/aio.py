@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-from typing import Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Union, cast
 
 from . import _native
 from .callbacks import forget, keep, on_done
-from .entry import take
+from .entry import Entry, take
 from .errors import check, error
 from .library import lib
 from .options import Key, key_bytes, set_options, value_bytes
+from .times import Duration
 from .written import Written
+
+if TYPE_CHECKING:
+    from .cache import Cache
+    from .msal import User
 
 _peek = lib.tc_peek
 _get_async = lib.tc_get_async
@@ -50,13 +55,66 @@ class AsyncMethods:
         pointer = ctypes.POINTER(_native.Value)()
         if check(_peek(self._handle, key, len(key), ctypes.byref(pointer))) != _native.Status.NOT_FOUND:
             return take(pointer)
-        _, value, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
-        return value
+        entry = await self._ask(key)
+        return None if entry is None else entry.data
+
+    async def aget_entry(self, key: Key) -> Entry | None:
+        """Read as ``get_entry`` does, without blocking the event loop.
+
+        Args:
+            key: str or bytes.
+
+        Returns:
+            The entry, or None when there is none that lives.
+
+        Raises:
+            L2Error: Nothing was found and L2 could not be asked.
+            SealError: The entry in L2 cannot be opened.
+
+        Example:
+            >>> entry = await cache.aget_entry("alice")
+            >>> await cache.aset("alice", renewed, expected_version=entry.version)
+        """
+        key = key_bytes(key)
+        pointer = ctypes.POINTER(_native.Value)()
+        status = check(_peek(self._handle, key, len(key), ctypes.byref(pointer)))
+        return Entry(pointer, status) if status != _native.Status.NOT_FOUND else await self._ask(key)
+
+    def user(self, key: Key, *, ttl: Duration | None = None, sliding: Duration | None = None) -> User:
+        """MSAL's token cache of one user, or of one app, around an ``async with`` block.
+
+        It is read when the block begins and stored when it ends, without blocking the event loop; in between MSAL
+        works in memory. Needs MSAL.
+
+        Args:
+            key: The partition: ``home_account_id`` of a user, ``tokencache.msal.app_key`` of an app.
+            ttl: How long the entry lives after its last change; as configured when left out.
+            sliding: A window that every look renews.
+
+        Returns:
+            What ``async with`` takes; it gives the ``token_cache`` for an application of MSAL.
+
+        Raises:
+            ImportError: MSAL is not installed.
+
+        Example:
+            >>> async with cache.user(home_account_id) as token_cache:
+            ...     app = msal.ConfidentialClientApplication("app", token_cache=token_cache, ...)
+            ...     result = await asyncio.to_thread(app.acquire_token_silent, scopes, account)
+        """
+        from .msal import User
+
+        return User(cast("Cache", self), key, ttl=ttl, sliding=sliding)
+
+    async def _ask(self, key: bytes) -> Entry | None:
+        _, entry, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
+        return entry
 
     async def aset(self, key: Key, value: Union[bytes, bytearray, memoryview], **options: Any) -> Written:
         """Store as ``set`` does, with the same options, without blocking the event loop.
 
-        A coroutine that is cancelled does not take the write back.
+        A coroutine that is cancelled does not take the write back: it is done whole or not at all, and nobody hears
+        which.
 
         Args:
             key: str or bytes.
@@ -100,18 +158,18 @@ class AsyncMethods:
         return status == _native.Status.OK
 
 
-async def _call(start: Callable[[int], int]) -> tuple[int, bytes | None, int]:
+async def _call(start: Callable[[int], int]) -> tuple[int, Entry | None, int]:
     """Start an asynchronous call and wait for its one completion."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[tuple[int, bytes | None, int]] = loop.create_future()
+    future: asyncio.Future[tuple[int, Entry | None, int]] = loop.create_future()
 
-    def settle(status: int, value: bytes | None, version: int, message: str) -> None:
+    def settle(status: int, entry: Entry | None, version: int, message: str) -> None:
         if future.done():  # Cancelled: nobody waits.
             return
         if status < 0 or status == _native.Status.CONFLICT:
             future.set_exception(error(status, message))
         else:
-            future.set_result((status, value, version))
+            future.set_result((status, entry, version))
 
     def completed(*result: Any) -> None:
         try:

@@ -7,15 +7,15 @@ import ctypes
 import json
 import weakref
 from types import TracebackType
-from typing import Any, Union
+from typing import Any, NoReturn, Union
 
 from . import _native, buffers, callbacks
-from ._native import ABI_VERSION, Level, Status
+from ._native import ABI_VERSION, Status
 from .aio import AsyncMethods
-from .callbacks import LogCallback, RetryCallback
 from .entry import Entry, take
 from .errors import check
 from .library import lib
+from .listening import CallbackMethods
 from .merge import MergeMethods
 from .options import Config, Key, config_bytes, key_bytes, set_options, value_bytes
 from .times import Duration, Instant, _Never, timeout_ms
@@ -45,7 +45,7 @@ def _close_all() -> None:
     callbacks.settle()
 
 
-class Cache(AsyncMethods, MergeMethods):
+class Cache(AsyncMethods, CallbackMethods, MergeMethods):
     """A token cache: memory in front (L1), and behind it a store that processes share (L2).
 
     Every method may be called from any thread. A cache is closed by ``close``, at the end of a ``with`` block, or when
@@ -322,8 +322,18 @@ class Cache(AsyncMethods, MergeMethods):
     def protect(self, key: Key, data: Union[bytes, bytearray, memoryview]) -> bytes:
         """Seal ``data`` for ``key`` under the active key of the ring, as ``set`` would, and store nothing.
 
+        Args:
+            key: str or bytes.
+            data: Any bytes-like object.
+
+        Returns:
+            The envelope.
+
         Raises:
             InvalidConfig: This cache has no key ring.
+
+        Example:
+            >>> envelope = cache.protect("alice", b"token")
         """
         key, value, pointer = key_bytes(key), value_bytes(data), _ValuePointer()
         check(lib.tc_protect(self._handle, key, len(key), value, len(value), ctypes.byref(pointer)))
@@ -332,67 +342,23 @@ class Cache(AsyncMethods, MergeMethods):
     def unprotect(self, key: Key, envelope: Union[bytes, bytearray, memoryview]) -> bytes | None:
         """Open an envelope that was sealed for ``key``, on this machine or another; None when it has ended.
 
+        Args:
+            key: str or bytes.
+            envelope: What ``protect`` returned.
+
+        Returns:
+            What was sealed, or None when it has ended.
+
         Raises:
             SealError: It cannot be opened, and why.
+
+        Example:
+            >>> cache.unprotect("alice", envelope)
+            b'token'
         """
         key, sealed, pointer = key_bytes(key), value_bytes(envelope), _ValuePointer()
         status = check(lib.tc_unprotect(self._handle, key, len(key), sealed, len(sealed), ctypes.byref(pointer)))
         return None if status == Status.NOT_FOUND else take(pointer)
-
-    def on_retry(self, callback: RetryCallback | None) -> None:
-        """Ask the application what to do when an attempt at L2 has failed.
-
-        Args:
-            callback: Is given a ``Failure`` and returns ``Retry(delay)``, ``GIVE_UP``, or None to follow
-                ``resilience`` in the configuration; True and False mean try again and give up. It runs on threads of
-                the library, several at once, and may use this cache, ``configure`` and ``close`` included. When it
-                raises, the exception is logged to the logger ``tokencache`` and the configuration decides. None goes
-                back to the configuration.
-
-        Raises:
-            InvalidHandle: The cache has been closed.
-
-        Example:
-            >>> def repair(failure):
-            ...     if isinstance(failure.status, Status) and failure.status == Status.L2_DENIED:
-            ...         return GIVE_UP
-            ...     return Retry(0.05)
-            >>> cache.on_retry(repair)
-        """
-        self._register(lambda *c: lib.tc_on_retry(self._handle, *c), callbacks.on_retry, _native.RetryFn, callback)
-
-    def on_log(self, sink: LogCallback | Level | None, level: Level = Level.INFO) -> None:
-        """Receive the library's log records.
-
-        Args:
-            sink: A function that is given the level, the target and the message, on a thread of the library; or a
-                ``Level``, to hand the records from that level up to the logger ``tokencache`` of ``logging``; or None,
-                to go back to ``logging.to`` in the configuration.
-            level: The least weight that a function is given.
-
-        Raises:
-            InvalidHandle: The cache has been closed.
-
-        Example:
-            >>> cache.on_log(Level.WARN)
-        """
-        receiver, least = (callbacks.to_logging, sink) if isinstance(sink, Level) else (sink, level)
-        self._register(lambda *c: lib.tc_on_log(self._handle, least, *c), callbacks.on_log, _native.LogFn, receiver)
-
-    @staticmethod
-    def _register(register: Any, function: Any, kind: Any, callback: Any) -> None:
-        """Give the library one of our functions with the number of the callback, or null."""
-        if callback is None:
-            check(register(kind(), None, _native.DestroyFn()))
-            return
-        if not callable(callback):
-            raise TypeError(f"A callback must be callable; {callback!r} is not.")
-        number = callbacks.keep(callback)
-        try:
-            check(register(function, number, callbacks.on_destroy))
-        except BaseException:
-            callbacks.forget(number)
-            raise
 
     def __enter__(self) -> Cache:
         return self
@@ -401,6 +367,12 @@ class Cache(AsyncMethods, MergeMethods):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "A Cache is open in this process and cannot be pickled or copied: pass its configuration document and "
+            "open one there. A forked child may use the one it inherits."
+        )
 
     def __repr__(self) -> str:
         return f"<tokencache.Cache {'open' if self._closer.alive else 'closed'}>"

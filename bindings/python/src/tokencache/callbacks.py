@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional, Union
 
 from . import _native
 from ._native import Decision, Level, Operation, Status
+from .entry import Entry, retain
 from .errors import known
 from .times import Duration, timeout_ms
 
@@ -42,6 +43,10 @@ class Failure:
         remaining: Seconds until ``resilience.deadline_ms`` ends the call.
         backoff: Seconds until the next attempt, if the callback does not say otherwise.
         message: Why it failed, as a sentence.
+
+    Example:
+        >>> def repair(failure):
+        ...     print(f"attempt {failure.attempt} of {failure.max_attempts}: {failure.message}")
     """
 
     operation: Operation
@@ -57,14 +62,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Retry:
-    """As the answer of a retry callback: try again, after ``delay`` or after the configured backoff."""
+    """As the answer of a retry callback: try again, after ``delay`` or after the configured backoff.
+
+    Attributes:
+        delay: In seconds or as a timedelta.
+
+    Example:
+        >>> cache.on_retry(lambda failure: Retry(0.05))
+    """
 
     delay: Optional[Duration] = None
 
 
 RetryCallback = Callable[[Failure], Union[Retry, Decision, bool, None]]
 LogCallback = Callable[[Level, str, str], None]
-Completion = Callable[[int, Optional[bytes], int, str], None]
+Completion = Callable[[int, Optional[Entry], int, str], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
@@ -88,8 +100,8 @@ def forget(number: int) -> None:
 
 
 def to_logging(level: Level, target: str, message: str) -> None:
-    """The log callback that hands records to the logger ``tokencache``."""
-    logger.log(_LOGGING.get(level, logging.DEBUG), "%s: %s", target, message)
+    """The log callback that hands records to the loggers below ``tokencache``: ``tokencache.journal`` and so on."""
+    logger.getChild(target).log(_LOGGING.get(level, logging.DEBUG), "%s", message)
 
 
 def settle() -> None:
@@ -132,8 +144,8 @@ def _on_done(user_data: int, result: Any) -> None:
         if completion is None:
             return
         it = result.contents
-        value = ctypes.string_at(it.value.contents.data, it.value.contents.len) if it.value else None
-        completion(it.status, value, it.version, _text(it.message))
+        entry = Entry(retain(it.value), it.status) if it.value else None
+        completion(it.status, entry, it.version, _text(it.message))
     except BaseException:
         _complain("The completion of an asynchronous call raised.")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ._native import VALUE_RETIRED_KEY, Status, Tier
 from .library import lib
 from .times import from_ms
 
 _release = lib.tc_value_release
+#: One more reference to a value.
+retain = lib.tc_value_retain
 
 
 class _Reference:
@@ -71,16 +73,31 @@ class Entry:
 
     @property
     def data(self) -> bytes:
-        """A copy of the bytes."""
+        """A copy of the bytes.
+
+        Raises:
+            ValueError: The entry was released.
+
+        Example:
+            >>> claims = json.loads(entry.data)
+        """
         return bytes(self.view)
 
     def release(self) -> None:
-        """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards."""
+        """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards.
+
+        Example:
+            >>> entry.release()
+        """
         self.view.release()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("An Entry is memory of this process and cannot be pickled or copied; its `data` can.")
 
     def _pointer(self) -> Any:
         """The value for a call of the library. ValueError when it was released."""
-        return self.view.obj.reference._pointer
+        array: Any = self.view.obj
+        return array.reference._pointer
 
     def __len__(self) -> int:
         return len(self.view)

@@ -16,6 +16,12 @@ class TokencacheError(Exception):
     Attributes:
         status: Why, as the library's number.
         message: Why, as a sentence.
+
+    Example:
+        >>> try:
+        ...     token = cache.get("alice")
+        ... except tokencache.L2Error as error:
+        ...     print(f"503, since {error}")
     """
 
     status: Status | int

@@ -62,9 +62,9 @@ class MergeMethods:
         options = set_options(ttl, expires_at, sliding, None, local_only)
         started_from = None if base is None else base._pointer()
         merged = ctypes.POINTER(_native.Value)()
-        status = check(_set_merged(
-            self._handle, key, len(key), started_from, data, len(data), options, None, ctypes.byref(merged)
-        ))
+        status = check(
+            _set_merged(self._handle, key, len(key), started_from, data, len(data), options, None, ctypes.byref(merged))
+        )
         return Entry(merged, status) if merged else None
 
 

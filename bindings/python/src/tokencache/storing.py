@@ -1,0 +1,67 @@
+"""Brings changes of an MSAL blob into the tiers, onto whatever another server has stored meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Optional, Protocol
+
+from .changes import Change, applied, decode, encode
+from .entry import Entry
+from .errors import Conflict, L2Error
+from .options import ABSENT, Key
+
+if TYPE_CHECKING:
+    from .cache import Cache
+
+#: How often others may come between before the library itself is to merge, or before a caller hears of it.
+_ATTEMPTS = 10
+
+
+class Holder(Protocol):
+    """Who has the blob in memory."""
+
+    _entry: Optional[Entry]
+
+    def _hold(self, entry: Optional[Entry]) -> None:
+        """Have this entry in memory from now on."""
+
+
+def store(cache: Cache, key: Key, holder: Holder, changes: list[Change], **lifetime: Any) -> None:
+    """Store changes, merged with what others make of the entry meanwhile; owed, to be merged later, while L2 is down.
+
+    Raises:
+        Conflict: Others came between for as long as ten calls may take; nothing was written.
+        L2Error: L2 failed and the write could not be kept for later.
+        SealError: The entry that is there cannot be opened.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            base = cache.get_entry(key)
+        except L2Error:
+            base = holder._entry  # What is in memory is what is known.
+        try:
+            holder._hold(cache.set_merged(key, base, _changed(base, changes), **lifetime))
+            return
+        except Conflict:
+            if attempt == _ATTEMPTS:
+                raise
+
+
+async def astore(cache: Cache, key: Key, holder: Holder, changes: list[Change], **lifetime: Any) -> None:
+    """Store as ``store`` does, without blocking the event loop."""
+    for _ in range(_ATTEMPTS):
+        try:
+            base = await cache.aget_entry(key)
+            expected = ABSENT if base is None else base.version
+            await cache.aset(key, _changed(base, changes), expected_version=expected, **lifetime)
+            return
+        except Conflict:
+            continue
+        except L2Error:
+            break
+    # There is no asynchronous merge. A call that waits needs a thread, and only in trouble is there one.
+    await asyncio.get_running_loop().run_in_executor(None, lambda: store(cache, key, holder, changes, **lifetime))
+
+
+def _changed(entry: Optional[Entry], changes: list[Change]) -> bytes:
+    return encode(applied(decode(b"" if entry is None else entry.data), changes))
