@@ -20,6 +20,7 @@
 //! | [`coherence`] | other people's changes, turned into epochs |
 //! | [`epoch`] | "has anybody changed this since I read it?" |
 //! | [`config`] | the JSON document |
+//! | [`msal`] | an MSAL token cache: the changes of two servers become one again |
 //! | [`entry`] | an entry, its layout in memory, until when it lives |
 //! | [`runtime`] | the threads |
 //! | [`error`], [`clock`], [`log`], [`stats`], [`sync`] | what every room may use |
@@ -39,6 +40,7 @@ pub mod journal;
 pub mod l1;
 pub mod l2;
 pub mod log;
+pub mod msal;
 pub mod resilience;
 pub mod runtime;
 pub mod stats;

@@ -30,6 +30,11 @@ fn versions() {
 }
 
 #[test]
+fn merged() {
+    passes("merged");
+}
+
+#[test]
 fn asynchronous() {
     passes("asynchronous");
 }

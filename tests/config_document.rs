@@ -21,6 +21,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ),
     ("/l2", "key_prefix ca_file client_cert_file client_key_file require_at_open allow_plaintext write"),
     ("/expiry", "default_ttl_ms sliding_ms from_value"),
+    ("/msal", "prune_expired"),
     (
         "/encryption",
         "algorithm keyring keyring_file keyring_env unwrap_key_files accept_plaintext strict_files",
@@ -212,6 +213,7 @@ fn version_1_opens_l1_alone() {
     assert_eq!((config.limits.max_key_bytes, config.limits.max_value_bytes), (1024, 1_048_576));
     assert_eq!(config.l2.kind, Kind::None);
     assert_eq!((config.expiry.default_ttl_ms, config.expiry.from_value), (1_209_600_000, FromValue::Msal));
+    assert!(!config.msal.prune_expired);
     assert_eq!((config.resilience.deadline_ms, config.resilience.close_ms), (500, 5000));
     assert_eq!((config.logging.to, config.logging.keys), (LogTo::Stderr, Keys::Hashed));
     assert_eq!(config.logging.level, Level::Warn);
@@ -234,6 +236,7 @@ fn what_the_document_says_is_what_the_configuration_holds() {
         "l2": { "kind": "sqlite", "path": "a.db", "capacity_bytes": 0, "key_prefix": "orders:",
                 "require_at_open": true },
         "expiry": { "default_ttl_ms": -1, "sliding_ms": 2, "from_value": "off" },
+        "msal": { "prune_expired": true },
         "encryption": { "algorithm": "none" },
         "resilience": { "deadline_ms": 3, "max_attempts": 10, "backoff_ms": 0, "max_backoff_ms": 4, "close_ms": 0,
                         "circuit_failures": 7, "circuit_ratio": 0.25, "probe_ms": 50 },
@@ -248,6 +251,7 @@ fn what_the_document_says_is_what_the_configuration_holds() {
     assert_eq!(config.l2.key_prefix, "orders:");
     assert_eq!((config.expiry.default_ttl_ms, config.expiry.sliding_ms), (-1, 2));
     assert_eq!(config.expiry.from_value, FromValue::Off);
+    assert!(config.msal.prune_expired);
     assert_eq!((config.resilience.deadline_ms, config.resilience.max_attempts), (3, 10));
     let backoff = (config.resilience.backoff_ms, config.resilience.max_backoff_ms);
     assert_eq!((backoff, config.resilience.close_ms), ((0, 4), 0));

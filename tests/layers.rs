@@ -8,13 +8,25 @@ use std::path::{Path, PathBuf};
 const GROUND: [&str; 5] = ["error", "clock", "log", "stats", "sync"];
 
 /// Each room, and the rooms below it that it may use.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     // The command line, which is a crate of its own.
     ("bin", &["crypto", "config"]),
     ("ffi", &["cache", "resilience", "runtime", "l2", "entry"]),
     (
         "cache",
-        &["l1", "crypto", "epoch", "coherence", "journal", "resilience", "l2", "entry", "config", "runtime"],
+        &[
+            "l1",
+            "crypto",
+            "epoch",
+            "coherence",
+            "journal",
+            "resilience",
+            "l2",
+            "msal",
+            "entry",
+            "config",
+            "runtime",
+        ],
     ),
     ("coherence", &["epoch", "l2"]),
     ("journal", &["l2", "entry", "config", "runtime"]),
@@ -22,6 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("l2", &["entry", "config", "runtime"]),
     ("l1", &["entry"]),
     ("crypto", &["entry"]),
+    ("msal", &["entry"]),
     ("epoch", &[]),
     ("config", &[]),
     ("entry", &[]),

@@ -111,6 +111,20 @@ class cache {
     return set(key, data, options);
   }
 
+  /// Stores an MSAL token cache that was changed from `base` (null: nothing was there), merged with what others have made
+  /// of it meanwhile; while L2 is away it is owed with its base. Throws `TC_INVALID_ARGUMENT` when the bytes or the base
+  /// are no MSAL token cache, `TC_L2_PROTOCOL` when what lies there is none, `TC_VALUE_TOO_LARGE`, L2's failure.
+  merge_result set_merged(std::string_view key, const value* base, bytes data, const set_options& options = {}) {
+    if (const char* why = detail::refusal(options)) detail::fail(TC_INVALID_ARGUMENT, why);
+    const tc_set_options in_c = detail::in_c(options);
+    const tc_value* merged = nullptr;
+    const tc_status status = detail::check(tc_set_merged(handle_, key.data(), key.size(), base ? base->handle() : nullptr,
+                                                         data.data(), data.size(), &in_c, nullptr, &merged));
+    merge_result answer{status, std::nullopt};
+    if (merged) answer.merged.emplace(merged, status == TC_DEGRADED);
+    return answer;
+  }
+
   /// Removes from both tiers: `TC_OK`, also when there was nothing, or `TC_DEGRADED`. Throws L2's failure.
   tc_status remove(std::string_view key) { return detail::check(try_remove(key)); }
   /// As `remove`; may be a failure, of which `tc_last_error()` says why.

@@ -15,7 +15,7 @@ use super::{Answer, Cache};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Journal, Known, Pass, Record, Replay, Settings};
+use crate::journal::{Change, Journal, Known, Numbered, Onto, Pass, Record, Replay, Settings};
 use crate::l2::{Attempt, Class, Failure, Stored};
 use crate::log::Level;
 use crate::runtime::lock;
@@ -103,16 +103,37 @@ impl Cache {
         failure: Failure,
         started: Instant,
     ) -> std::result::Result<(), Failure> {
+        self.keep_onto(key, record, Onto::Anything, &failure, started).map(drop)
+    }
+
+    /// As [`Cache::keep`], while what is owed is still what `onto` says; whether it was.
+    pub(super) fn keep_onto(
+        &self,
+        key: &[u8],
+        record: Record,
+        onto: Onto,
+        failure: &Failure,
+        started: Instant,
+    ) -> std::result::Result<bool, Failure> {
         let Some(journal) = self.journal.as_ref().filter(|_| is_kept(failure.class)) else {
-            return Err(failure);
+            return Err(Failure::new(failure.class, failure.to_string()));
         };
         let is_closing = || false;
-        let kept = journal.owe(key, record, self.to_journal(started, &is_closing));
-        kept.map_err(|refusal| {
+        let kept = journal.owe_onto(key, record, onto, self.to_journal(started, &is_closing));
+        let kept = kept.map_err(|refusal| {
             Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))
         })?;
-        count(&self.stats.owed_writes);
-        Ok(())
+        if kept {
+            count(&self.stats.owed_writes);
+        }
+        Ok(kept)
+    }
+
+    /// What is owed for `key`.
+    pub(super) fn owed_record(&self, key: &[u8], started: Instant) -> Result<Option<Numbered>> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        let is_closing = || self.signal.is_closing();
+        journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)
     }
 
     fn to_journal<'a>(&self, started: Instant, is_closing: &'a (dyn Fn() -> bool + Sync)) -> Attempt<'a> {
@@ -244,6 +265,7 @@ impl Cache {
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
             decided: &|key| self.bump(self.slot(key)),
+            join: &|due| self.join_owed(due),
             log: &self.log,
         };
         replay.run(&turn)

@@ -13,18 +13,19 @@ use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, Store, Written};
+use crate::msal;
 use crate::stats::{Operation, count};
 
 /// A set, resolved.
-struct Write<'a> {
-    key: &'a [u8],
-    data: &'a [u8],
-    slot: u32,
-    lifetime: Lifetime,
-    written_at_ms: i64,
-    expected: Expected,
-    is_local: bool,
-    started: Instant,
+pub(super) struct Write<'a> {
+    pub key: &'a [u8],
+    pub data: &'a [u8],
+    pub slot: u32,
+    pub lifetime: Lifetime,
+    pub written_at_ms: i64,
+    pub expected: Expected,
+    pub is_local: bool,
+    pub started: Instant,
 }
 
 impl Cache {
@@ -44,12 +45,14 @@ impl Cache {
         let config = self.config.load();
         self.check_key(key, &config)?;
         check_value(data, &config)?;
+        let now_ms = clock::unix_ms();
+        let pruned = pruned(data, &config, now_ms);
+        let data = pruned.as_deref().unwrap_or(data);
         let expected = match options.expected_version {
             0 => Expected::Anything,
             u64::MAX => Expected::Absent,
             version => Expected::Version(version),
         };
-        let now_ms = clock::unix_ms();
         let lifetime = resolve(data, options, &config, now_ms);
         let slot = self.slot(key);
         let is_local = options.is_local || self.store.is_none();
@@ -101,7 +104,7 @@ impl Cache {
     }
 
     /// Stores or, with `removes`, removes in this process alone: comparing and storing under one turn.
-    fn set_here(&self, write: &Write<'_>, removes: bool, config: &Config) -> Result<SetOutcome> {
+    pub(super) fn set_here(&self, write: &Write<'_>, removes: bool, config: &Config) -> Result<SetOutcome> {
         let (key, data) = (write.key, write.data);
         if !removes && !self.l1.admits(key.len(), data.len()) {
             let message = format!(
@@ -193,14 +196,14 @@ impl Cache {
         if write.expected != Expected::Anything {
             return Err(failure.into());
         }
-        let record = Record { change, clock, written_at_ms: write.written_at_ms, known };
+        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         self.replay();
         Ok(())
     }
 
     /// L1 takes what is owed, to be served as what it is.
-    fn hold(&self, write: &Write<'_>, version: u64, config: &Config) {
+    pub(super) fn hold(&self, write: &Write<'_>, version: u64, config: &Config) {
         let turn = self.l1.turn(write.slot);
         let entry = self.entry(write, version, self.unverified_epoch(write.slot), config);
         // Without it the journal itself answers.
@@ -210,7 +213,12 @@ impl Cache {
         drop(turn);
     }
 
-    fn remove_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
+    pub(super) fn remove_through(
+        &self,
+        write: &Write<'_>,
+        store: &dyn Store,
+        config: &Config,
+    ) -> Result<SetOutcome> {
         let call = self.call(Operation::Remove, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
@@ -242,7 +250,7 @@ impl Cache {
     }
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
-    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
+    pub(super) fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
         let started = Instant::now();
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
@@ -258,7 +266,7 @@ impl Cache {
         Ok(())
     }
 
-    fn conflict(&self, write: &Write<'_>) -> SetOutcome {
+    pub(super) fn conflict(&self, write: &Write<'_>) -> SetOutcome {
         count(&self.stats.conflicts);
         // Somebody else wrote, so what we hold may be old.
         self.bump(write.slot);
@@ -266,7 +274,7 @@ impl Cache {
     }
 
     /// Nobody knows whether L2 took it: what L1 has of this key is checked before it is served again.
-    fn distrust(&self, write: &Write<'_>) {
+    pub(super) fn distrust(&self, write: &Write<'_>) {
         let turn = self.l1.turn(write.slot);
         self.bump(write.slot);
         self.l1.remove_shared(write.key);
@@ -278,7 +286,13 @@ impl Cache {
         self.coherence.as_ref().and_then(|coherence| coherence.epochs.advance(slot, epoch))
     }
 
-    fn entry(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<Entry> {
+    pub(super) fn entry(
+        &self,
+        write: &Write<'_>,
+        version: u64,
+        epoch: Epoch,
+        config: &Config,
+    ) -> Result<Entry> {
         let max_ttl_ms = config.l1.max_ttl_ms;
         let entry = Entry::new(Parts {
             key: write.key,
@@ -297,7 +311,7 @@ impl Cache {
     }
 }
 
-fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Lifetime {
+pub(super) fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Lifetime {
     let expiry = &config.expiry;
     let defaults = Defaults { ttl_ms: expiry.default_ttl_ms, sliding_ms: expiry.sliding_ms };
     let is_silent = options.asked.ttl_ms == 0 && options.asked.expires_at_ms == 0;
@@ -307,7 +321,12 @@ fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Li
     Lifetime::resolve(options.asked, defaults, found, now_ms)
 }
 
-fn check_value(data: &[u8], config: &Config) -> Result<()> {
+/// `data` without the access tokens that have ended, where the document says so and there are any.
+pub(super) fn pruned(data: &[u8], config: &Config, now_ms: i64) -> Option<Secret> {
+    if config.msal.prune_expired { msal::prune(data, now_ms) } else { None }
+}
+
+pub(super) fn check_value(data: &[u8], config: &Config) -> Result<()> {
     let limit = config.limits.max_value_bytes;
     if data.len() > limit {
         let len = data.len();

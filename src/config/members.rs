@@ -159,6 +159,9 @@ pub static MEMBERS: &[Member] = &[
          "`msal`: where the caller says nothing and the value is an MSAL cache without refresh tokens, it ends with its \
           last access token"),
 
+    live("/msal/prune_expired", Boolean, Json("false"),
+         "true: access tokens that have ended leave an MSAL cache when it is written; all else in it stays"),
+
     fixed("/encryption/algorithm", words(&["aes-256-gcm", "none"]), Words("required with an L2"),
           "how entries are sealed in L2; `none`: L2 holds them in plain text"),
     live("/encryption/keyring", Shape::Object, Words("one of three, with aes-256-gcm"),

@@ -40,6 +40,8 @@ pub struct Config {
     pub l2: L2,
     /// How long entries live.
     pub expiry: Expiry,
+    /// What is done to MSAL caches.
+    pub msal: Msal,
     /// How they are sealed in L2.
     pub encryption: Encryption,
     /// How it is noticed that changes of L2 are no longer heard of.
@@ -119,6 +121,13 @@ pub struct Expiry {
     pub sliding_ms: i64,
     /// Whether an end is looked for in the value.
     pub from_value: FromValue,
+}
+
+/// What is done to MSAL caches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Msal {
+    /// Whether access tokens that have ended are left out when one is written.
+    pub prune_expired: bool,
 }
 
 /// Where in a value an end is looked for.
@@ -242,6 +251,7 @@ impl Config {
             },
             l2: L2::from_settings(settings),
             expiry: Expiry::from_settings(settings),
+            msal: Msal { prune_expired: settings.boolean("/msal/prune_expired") },
             encryption: Encryption::from_settings(settings),
             coherence: Coherence {
                 heartbeat_ms: settings.number("/coherence/heartbeat_ms"),

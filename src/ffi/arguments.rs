@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use super::types::{TC_LOCAL_ONLY, tc_set_options};
+use super::types::{TC_LOCAL_ONLY, tc_set_options, tc_value};
 use crate::cache::SetOptions;
 use crate::entry::Asked;
 use crate::error::{Error, Kind, Result};
@@ -100,6 +100,24 @@ pub unsafe fn value<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
     }
     // SAFETY: not null, a possible length, and by the caller's contract readable for it.
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The bytes and the version of a value that was handed out; `None` for null.
+///
+/// # Safety
+/// `base` is null, or a value that was handed out and is not yet released for the last time.
+pub unsafe fn base<'a>(base: *const tc_value) -> Result<Option<(&'a [u8], u64)>> {
+    if base.is_null() {
+        return Ok(None);
+    }
+    if !base.is_aligned() {
+        return Err(misaligned("base"));
+    }
+    // SAFETY: not null, aligned, and by the caller's contract a value, which is never written to.
+    let base = unsafe { &*base };
+    // SAFETY: a value points at as many bytes as it says.
+    let data = unsafe { value(base.data, base.len) }?;
+    Ok(Some((data, base.version)))
 }
 
 /// Refuses a place for an output that is not there, or that no such output can be written to.

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::bounds::{Bounds, Owed};
 use super::counter::Counter;
 use super::ledger::{Due, Ledger, Turn};
-use super::record::{Numbered, Record};
+use super::record::{Numbered, Onto, Record};
 use super::rows::{self, State};
 use super::turn::FileTurn;
 use crate::clock;
@@ -87,11 +87,21 @@ impl File {
 }
 
 impl Ledger for File {
-    fn owe(&self, key: &[u8], record: Record, bounds: &Bounds, attempt: Attempt<'_>) -> Result<(), Failure> {
+    fn owe(
+        &self,
+        key: &[u8],
+        record: Record,
+        onto: Onto,
+        bounds: &Bounds,
+        attempt: Attempt<'_>,
+    ) -> Result<bool, Failure> {
         let cost_bytes = record.cost_bytes(key.len());
         self.change(attempt, |connection, state| {
             let now_ms = clock::unix_ms();
             let mut before = rows::outline(connection, key)?;
+            if !onto.is(before.as_ref().map(|before| before.sequence)) {
+                return Ok(Ok(false));
+            }
             let freed = |before: &Option<rows::Outline>| before.as_ref().map(|before| before.cost_bytes);
             let mut owed = bounds.admit(state.owed, cost_bytes, freed(&before));
             if owed.is_err() {
@@ -106,7 +116,7 @@ impl Ledger for File {
             state.last_sequence += 1;
             let (clock, known) = record.following(before.map(|it| (it.clock, it.known)), now_ms);
             rows::put(connection, key, state.last_sequence, clock, known, &record)?;
-            Ok(Ok(()))
+            Ok(Ok(true))
         })
     }
 

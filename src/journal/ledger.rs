@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::bounds::{Bounds, Owed};
-use super::record::{Numbered, Record};
+use super::record::{Numbered, Onto, Record};
 use crate::l2::{Attempt, Failure};
 
 /// What the records of one batch may cost, unless a single one costs more.
@@ -25,7 +25,15 @@ pub(super) type Turn = Box<dyn Send + Sync>;
 
 /// A place for records: the newest of each key.
 pub(super) trait Ledger: Send + Sync {
-    fn owe(&self, key: &[u8], record: Record, bounds: &Bounds, attempt: Attempt<'_>) -> Result<(), Failure>;
+    /// Whether what is owed was what `record` may take the place of, and it has.
+    fn owe(
+        &self,
+        key: &[u8],
+        record: Record,
+        onto: Onto,
+        bounds: &Bounds,
+        attempt: Attempt<'_>,
+    ) -> Result<bool, Failure>;
 
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure>;
 

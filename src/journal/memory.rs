@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::bounds::{Bounds, Owed};
 use super::ledger::{BATCH_BYTES, Due, Ledger, Turn};
-use super::record::{Change, Numbered, Record};
+use super::record::{Change, Numbered, Onto, Record};
 use crate::clock;
 use crate::l2::{Attempt, Failure};
 use crate::runtime::lock;
@@ -38,10 +38,14 @@ impl Ledger for Memory {
         &self,
         key: &[u8],
         mut record: Record,
+        onto: Onto,
         bounds: &Bounds,
         _attempt: Attempt<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut book = lock(&self.book);
+        if !onto.is(book.sequences.get(key).copied()) {
+            return Ok(false);
+        }
         let now_ms = clock::unix_ms();
         let cost_bytes = record.cost_bytes(key.len());
         let owed = match book.admit(key, cost_bytes, bounds) {
@@ -55,7 +59,7 @@ impl Ledger for Memory {
         (record.clock, record.known) = record.following(before, now_ms);
         book.put(key, record, owed);
         self.entries.store(owed.entries, Ordering::Release);
-        Ok(())
+        Ok(true)
     }
 
     fn find(&self, key: &[u8], _attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
@@ -170,6 +174,7 @@ impl Book {
             let before_bytes = record.cost_bytes(key.len());
             let change = std::mem::replace(&mut record.change, Change::Remove);
             record.change = change.due(now_ms);
+            record.base = record.base.take().filter(|_| record.change.value().is_some());
             self.bytes = self.bytes - before_bytes + record.cost_bytes(key.len());
             self.next_end_ms = earlier(self.next_end_ms, end_ms(&record.change));
         }

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 pub use bounds::Owed;
 pub use counter::{Counter, InProcess};
 pub use ledger::Due;
-pub use record::{Change, Known, Numbered, Record};
-pub use replay::{Pass, Progress, Replay};
+pub use record::{Change, Known, Numbered, Onto, Record};
+pub use replay::{Joined, Pass, Progress, Replay};
 pub use verdict::{Because, Verdict, verdict};
 
 use crate::clock;
@@ -104,8 +104,22 @@ impl Journal {
     /// # Errors
     /// [`Class::Full`] beyond the limits, or what stops the file from being written. Then nothing has changed.
     pub fn owe(&self, key: &[u8], record: Record, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.owe_onto(key, record, Onto::Anything, attempt).map(drop)
+    }
+
+    /// As [`Journal::owe`], while what is owed is still what `onto` says; whether it was.
+    ///
+    /// # Errors
+    /// As for [`Journal::owe`].
+    pub fn owe_onto(
+        &self,
+        key: &[u8],
+        record: Record,
+        onto: Onto,
+        attempt: Attempt<'_>,
+    ) -> Result<bool, Failure> {
         let clock = record::believable(record.clock, clock::unix_ms());
-        self.ledger.owe(key, Record { clock, ..record }, &self.bounds, attempt)
+        self.ledger.owe(key, Record { clock, ..record }, onto, &self.bounds, attempt)
     }
 
     /// What is owed for `key`, as it is due now. A set that has ended is a removal: what lies in L2 is older.

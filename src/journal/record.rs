@@ -47,6 +47,27 @@ pub struct Record {
     pub written_at_ms: i64,
     /// What it was made onto.
     pub known: Known,
+    /// The bytes that a set started from, as they would lie in L2, when it is to be merged there; empty where nothing was
+    /// there. `None` for what is written as it is.
+    pub base: Option<Secret>,
+}
+
+/// What a record may take the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// Whatever is owed.
+    Anything,
+    /// What has this number, or nothing at all.
+    Number(Option<u64>),
+}
+
+impl Onto {
+    pub(super) fn is(self, number: Option<u64>) -> bool {
+        match self {
+            Onto::Anything => true,
+            Onto::Number(expected) => expected == number,
+        }
+    }
 }
 
 /// A record, and the number by which it is told from a later one of the same key.
@@ -91,7 +112,8 @@ impl Change {
 impl Record {
     /// What it costs under a key of `key_len` bytes.
     pub(super) fn cost_bytes(&self, key_len: usize) -> u64 {
-        cost_bytes(key_len, self.change.value().map_or(0, |(bytes, _)| bytes.len()))
+        let base_len = self.base.as_ref().map_or(0, |base| base.len());
+        cost_bytes(key_len, self.change.value().map_or(0, |(bytes, _)| bytes.len()) + base_len)
     }
 
     /// What this record says when it takes the place of one with `before`: it is the later write, whatever the clocks
@@ -104,7 +126,9 @@ impl Record {
 
     pub(super) fn copy(&self) -> Result<Record, Failure> {
         let change = self.change.copy().ok_or_else(out_of_memory)?;
-        Ok(Record { change, ..*self })
+        let base = self.base.as_ref().map(|base| Secret::copy(base).ok_or_else(out_of_memory)).transpose()?;
+        let Record { clock, written_at_ms, known, .. } = *self;
+        Ok(Record { change, clock, written_at_ms, known, base })
     }
 }
 

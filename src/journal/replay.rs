@@ -57,8 +57,23 @@ pub struct Replay<'a, T: ?Sized> {
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
     /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
     pub decided: &'a (dyn Fn(&[u8]) + Sync),
+    /// Merges a record that has a base with what lies in L2 by now.
+    pub join: &'a (dyn Fn(&Due) -> Result<Joined, Failure> + Sync),
     /// Hears of what was lost.
     pub log: &'a Logger,
+}
+
+/// What came of a record that is to be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// L2 has both.
+    Written,
+    /// Nothing of it was left by a later removal.
+    Removed,
+    /// Others write the key again and again.
+    Contended,
+    /// There is nothing to merge it with, or it cannot be: it is written as every other.
+    Plain,
 }
 
 enum End {
@@ -109,12 +124,29 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();
             pass.refused += (batch.len() - tried.len()) as u64;
             let mut ends = Ends::new();
+            let tried = self.join_each(tried, &mut ends);
             let decided = self.decide(&tried, &mut ends);
             let is_no_room = |end: &End| matches!(end, End::Refused(failure) if failure.class == Class::Full);
             is_full |= ends.iter().any(|(_, end)| is_no_room(end));
             self.conclude(turn.journal, ends, pass)?;
             decided?;
         }
+    }
+
+    /// Merges what is to be merged, and answers the rest.
+    fn join_each<'d>(&self, tried: Vec<&'d Due>, ends: &mut Ends<'d>) -> Vec<&'d Due> {
+        let mut rest = Vec::with_capacity(tried.len());
+        for due in tried {
+            let is_merged = due.record.base.is_some() && due.record.change.value().is_some();
+            match if is_merged { (self.join)(due) } else { Ok(Joined::Plain) } {
+                Ok(Joined::Plain) => rest.push(due),
+                Ok(Joined::Written) => ends.push((due, End::Written)),
+                Ok(Joined::Removed) => ends.push((due, End::Lost(Because::Removed))),
+                Ok(Joined::Contended) => ends.push((due, End::Contended)),
+                Err(failure) => ends.push((due, End::Refused(failure))),
+            }
+        }
+        rest
     }
 
     /// Looks, and writes what wins. On a failure of L2 as a whole, `ends` has what was done before.

@@ -13,8 +13,10 @@ use crate::l2::sqlite::schema::Schema;
 pub(super) static SCHEMA: Schema = Schema {
     // "TKCj"
     application_id: 0x544B_436A,
-    version: 1,
-    // The value comes last, so that the numbers before it are read without touching its pages.
+    version: 2,
+    // In the first there was nothing to merge.
+    upgrades: &[(1, "ALTER TABLE owed ADD COLUMN base BLOB")],
+    // The values come last, so that the numbers before them are read without touching their pages.
     script: "
         CREATE TABLE journal (
             id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -31,16 +33,18 @@ pub(super) static SCHEMA: Schema = Schema {
             written_at_ms INTEGER NOT NULL,
             expires_at_ms INTEGER NOT NULL, -- 0: no absolute end
             sliding_ms INTEGER NOT NULL,    -- 0: does not slide
-            value BLOB                      -- NULL: a removal
+            value BLOB,                     -- NULL: a removal
+            base BLOB                       -- what it is merged with L2 from; NULL: it is written as it is
         );
         CREATE INDEX owed_by_end ON owed (expires_at_ms) WHERE value IS NOT NULL AND expires_at_ms != 0;",
 };
 
-const FIND: &str = "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value FROM owed
+const FIND: &str =
+    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base FROM owed
      WHERE key = ?1 AND EXISTS (SELECT 1 FROM journal WHERE identity = ?2)";
 
 const BATCH: &str =
-    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, key FROM owed
+    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base, key FROM owed
      WHERE sequence > ?1 AND EXISTS (SELECT 1 FROM journal WHERE identity = ?2) ORDER BY sequence LIMIT ?3";
 
 const ENDED: &str = "value IS NOT NULL AND expires_at_ms != 0 AND expires_at_ms <= ?1";
@@ -91,7 +95,8 @@ pub(super) fn outline(connection: &Connection, key: &[u8]) -> Result<Option<Outl
             cost_bytes: cost_bytes(key.len(), value_len as usize),
         })
     };
-    let sql = "SELECT sequence, clock, known, length(value) FROM owed WHERE key = ?1";
+    let sql =
+        "SELECT sequence, clock, known, length(value) + coalesce(length(base), 0) FROM owed WHERE key = ?1";
     connection.prepare_cached(sql)?.query_row(params![key], read).optional()
 }
 
@@ -111,11 +116,11 @@ pub(super) fn put(
     let (bytes, lifetime) = record.change.value().unzip();
     let lifetime = lifetime.unwrap_or_default();
     let sql = "INSERT INTO owed
-         (sequence, key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         (sequence, key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (key) DO UPDATE SET
              sequence = ?1, clock = ?3, known = ?4, written_at_ms = ?5, expires_at_ms = ?6, sliding_ms = ?7,
-             value = ?8";
+             value = ?8, base = ?9";
     connection.prepare_cached(sql)?.execute(params![
         sequence as i64,
         key,
@@ -124,7 +129,8 @@ pub(super) fn put(
         record.written_at_ms,
         lifetime.expires_at_ms,
         lifetime.sliding_ms,
-        bytes
+        bytes,
+        record.base.as_deref()
     ])?;
     Ok(())
 }
@@ -139,8 +145,10 @@ pub(super) fn batch(connection: &Connection, after: u64, limit: usize, identity:
     let mut room_bytes = BATCH_BYTES;
     let mut batch = Vec::new();
     while let Some(row) = rows.next()? {
-        let key: Vec<u8> = row.get(7)?;
-        let value_len = row.get_ref(6)?.as_blob_or_null()?.map_or(0, <[u8]>::len);
+        let key: Vec<u8> = row.get(8)?;
+        let len =
+            |column| -> Result<usize> { Ok(row.get_ref(column)?.as_blob_or_null()?.map_or(0, <[u8]>::len)) };
+        let value_len = len(6)? + len(7)?;
         let cost_bytes = cost_bytes(key.len(), value_len);
         if cost_bytes > room_bytes && !batch.is_empty() {
             break;
@@ -159,9 +167,11 @@ pub(super) fn delete(connection: &Connection, sequence: u64) -> Result<()> {
 
 /// Makes removals of the sets that have ended at `now_ms`; answers how many bytes that freed.
 pub(super) fn bury_ended(connection: &Connection, now_ms: i64) -> Result<u64> {
-    let sum = format!("SELECT coalesce(sum(length(value)), 0) FROM owed WHERE {ENDED}");
+    let sum =
+        format!("SELECT coalesce(sum(length(value) + coalesce(length(base), 0)), 0) FROM owed WHERE {ENDED}");
     let freed_bytes = connection.prepare_cached(&sum)?.query_row(params![now_ms], |row| number(row, 0))?;
-    let bury = format!("UPDATE owed SET value = NULL, expires_at_ms = 0, sliding_ms = 0 WHERE {ENDED}");
+    let bury =
+        format!("UPDATE owed SET value = NULL, base = NULL, expires_at_ms = 0, sliding_ms = 0 WHERE {ENDED}");
     connection.prepare_cached(&bury)?.execute(params![now_ms])?;
     Ok(freed_bytes)
 }
@@ -180,17 +190,21 @@ fn known(number: i64) -> Known {
 }
 
 fn numbered(row: &Row<'_>) -> Result<Numbered> {
-    let change = match row.get_ref(6)?.as_blob_or_null()? {
+    let change = match secret(row, 6)? {
         Some(bytes) => {
-            let out_of_memory = || {
-                rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
-            };
-            let bytes = Secret::copy(bytes).ok_or_else(out_of_memory)?;
             Change::Set { bytes, lifetime: Lifetime { expires_at_ms: row.get(4)?, sliding_ms: row.get(5)? } }
         }
         None => Change::Remove,
     };
     let clock = row.get::<_, i64>(1)? as u64;
-    let record = Record { change, clock, written_at_ms: row.get(3)?, known: known(row.get(2)?) };
+    let (written_at_ms, known) = (row.get(3)?, known(row.get(2)?));
+    let record = Record { change, clock, written_at_ms, known, base: secret(row, 7)? };
     Ok(Numbered { sequence: number(row, 0)?, record })
+}
+
+fn secret(row: &Row<'_>, column: usize) -> Result<Option<Secret>> {
+    let out_of_memory =
+        || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None);
+    let bytes = row.get_ref(column)?.as_blob_or_null()?;
+    bytes.map(|bytes| Secret::copy(bytes).ok_or_else(out_of_memory)).transpose()
 }

@@ -18,6 +18,32 @@ static void compared(cache& cache) {
   CHECK(!cache.compare_and_swap("alice", "third", second.version));
 }
 
+static std::string document(const std::string& tokens) {
+  std::string text = "{\"AccessToken\":{";
+  for (const char token : tokens) {
+    if (text.back() != '{') text += ',';
+    text += std::string("\"") + token + "\":{\"secret\":\"made-up\",\"cached_at\":\"1\",\"expires_on\":\"4070908800\"}";
+  }
+  return text + "}}";
+}
+
+static void merged(cache& cache) {
+  CHECK(cache.set_merged("msal", nullptr, document("ab")).merged->view() == document("ab"));
+  const auto base = cache.get("msal");
+  const auto alone = cache.set_merged("msal", &*base, document("abc"));
+  CHECK(alone && alone.status == TC_OK && alone.merged->view() == document("abc"));
+  const auto both = cache.set_merged("msal", &*base, document("bd"), {1h});
+  CHECK(both && both.merged->view() == document("bcd"));
+  CHECK(cache.get("msal")->view() == document("bcd") && cache.get("msal")->version() == both.merged->version());
+  tc_status refused = TC_OK;
+  try {
+    cache.set_merged("msal", nullptr, "not a document");
+  } catch (const tokencache::error& error) {
+    refused = error.status();
+  }
+  CHECK(refused == TC_INVALID_ARGUMENT);
+}
+
 static void increment(cache& cache, int times) {
   while (times > 0) {
     const auto count = cache.get("count");
@@ -29,6 +55,7 @@ static void increment(cache& cache, int times) {
 void run() {
   cache one = open_cache(), other = has_l2() ? open_cache() : cache();
   compared(one);
+  merged(one);
   const int times = often(has_l2() ? 100 : 1000);
   one.set("count", "0");
   std::vector<std::thread> threads;

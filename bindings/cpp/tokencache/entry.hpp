@@ -117,6 +117,8 @@ class value {
   std::uint32_t flags() const noexcept { return it_->flags; }
   /// L2 could not be asked whether this is still the newest.
   bool degraded() const noexcept { return degraded_; }
+  /// For the functions of the C header; stays this object's.
+  const tc_value* handle() const noexcept { return it_; }
 
  private:
   const tc_value* it_;
@@ -146,6 +148,15 @@ struct set_result {
   tc_status status;
   /// The version written; 0 when nothing was, or when it had expired already.
   std::uint64_t version;
+  explicit operator bool() const noexcept { return status >= 0 && status != TC_CONFLICT; }
+};
+
+/// What a merged set answered; true when something was stored or is owed.
+struct merge_result {
+  /// `TC_OK`; `TC_CONFLICT`: others came between until the deadline and nothing was written; `TC_DEGRADED`: owed to L2.
+  tc_status status;
+  /// What is stored; nothing after a conflict, and where nothing was left to store.
+  std::optional<value> merged;
   explicit operator bool() const noexcept { return status >= 0 && status != TC_CONFLICT; }
 };
 

@@ -27,6 +27,8 @@ def with_every_function(status: Status, handle: int | None, key: Any = b"alice",
     is_status(status, lib.tc_peek(handle, key, length, ctypes.byref(value)))
     is_status(status, lib.tc_get_into(handle, key, length, buffer, 8, size_at))
     is_status(status, lib.tc_set(handle, key, length, b"token", 5, None, version_at))
+    value_at = ctypes.byref(value)
+    is_status(status, lib.tc_set_merged(handle, key, length, None, b"{}", 2, None, version_at, value_at))
     is_status(status, lib.tc_remove(handle, key, length))
     is_status(status, lib.tc_touch(handle, key, length))
     is_status(status, lib.tc_get_async(handle, key, length, never, None))

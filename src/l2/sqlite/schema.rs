@@ -16,6 +16,8 @@ pub struct Schema {
     pub application_id: i32,
     /// `PRAGMA user_version`.
     pub version: i32,
+    /// What makes this version of an older one, each from the one before.
+    pub upgrades: &'static [(i32, &'static str)],
     /// The statements that make it.
     pub script: &'static str,
 }
@@ -25,6 +27,7 @@ pub static ENTRIES: Schema = Schema {
     // "TKCe"
     application_id: 0x544B_4365,
     version: 1,
+    upgrades: &[],
     // The value comes last, so that the numbers before it are read and changed without touching its pages.
     script: "
         CREATE TABLE entries (
@@ -77,6 +80,11 @@ impl Schema {
                 Err(_) => {}
             }
         }
+        if matches!(found, Found::Version(version) if self.upgrades.iter().any(|(from, _)| *from == version))
+        {
+            let upgraded = transaction::run(connection, "BEGIN IMMEDIATE", || self.upgrade(connection));
+            found = upgraded.map_err(failed)?;
+        }
         self.refuse(&found, path)?;
         let mode = tune(connection).map_err(failed)?;
         if mode != "wal" {
@@ -112,6 +120,18 @@ impl Schema {
         connection.pragma_update(None, "application_id", self.application_id)?;
         connection.pragma_update(None, "user_version", self.version)?;
         Ok(Found::Ours)
+    }
+
+    /// Brings an older database up to this version, unless another process has just done so.
+    fn upgrade(&self, connection: &Connection) -> rusqlite::Result<Found> {
+        let mut found = self.recognise(connection)?;
+        while let Found::Version(version) = found {
+            let Some((_, script)) = self.upgrades.iter().find(|(from, _)| *from == version) else { break };
+            connection.execute_batch(script)?;
+            connection.pragma_update(None, "user_version", version + 1)?;
+            found = self.recognise(connection)?;
+        }
+        Ok(found)
     }
 
     fn refuse(&self, found: &Found, path: &Path) -> Result<(), Failure> {

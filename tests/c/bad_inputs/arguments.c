@@ -19,6 +19,7 @@ static void key_refused_by_every_function(tc_cache *cache, const char *key, size
   IS(TC_INVALID_ARGUMENT, tc_peek(cache, key, length, &value));
   IS(TC_INVALID_ARGUMENT, tc_get_into(cache, key, length, buffer, sizeof buffer, &len));
   IS(TC_INVALID_ARGUMENT, tc_set(cache, key, length, "token", 5, NULL, NULL));
+  IS(TC_INVALID_ARGUMENT, tc_set_merged(cache, key, length, NULL, "{}", 2, NULL, NULL, &value));
   IS(TC_INVALID_ARGUMENT, tc_remove(cache, key, length));
   IS(TC_INVALID_ARGUMENT, tc_touch(cache, key, length));
   IS(TC_INVALID_ARGUMENT, tc_protect(cache, key, length, "token", 5, &value));

@@ -16,6 +16,7 @@ static void refused_by_every_function(tc_cache *cache) {
   IS(TC_INVALID_HANDLE, tc_peek(cache, "alice", 5, &value));
   IS(TC_INVALID_HANDLE, tc_get_into(cache, "alice", 5, buffer, sizeof buffer, &length));
   IS(TC_INVALID_HANDLE, tc_set(cache, "alice", 5, "token", 5, NULL, &version));
+  IS(TC_INVALID_HANDLE, tc_set_merged(cache, "alice", 5, NULL, "{}", 2, NULL, &version, &value));
   IS(TC_INVALID_HANDLE, tc_remove(cache, "alice", 5));
   IS(TC_INVALID_HANDLE, tc_touch(cache, "alice", 5));
   IS(TC_INVALID_HANDLE, tc_clear(cache));

@@ -269,6 +269,25 @@ SIGNATURES = {
     "tc_touch": (c_int32, [c_void_p, c_char_p, c_size_t]),
     # Empties L1 of this process, local-only entries included. L2 is untouched.
     "tc_clear": (c_int32, [c_void_p]),
+    # Stores an MSAL token cache (what `SerializeMsalV3` makes, or `SerializableTokenCache.serialize`) that the caller has
+    # changed, merged with what others have made of it meanwhile. `base` is the value that the change started from, as it
+    # was read from this cache and not yet released; null when nothing was there. It tells what the caller has removed from
+    # what it never saw.
+    #
+    # While what lies there is still `base`, the bytes are stored as they are. Else they are merged, inside
+    # `resilience.deadline_ms`, as often as others come between: of access tokens the newer stays, and of two that share a
+    # scope too; a refresh token that was replaced gives way to the new one; what one side has removed is gone, unless the
+    # other has written it later; what MSAL does not know is kept. While L2 is away it is owed with its base, and merged when
+    # L2 is back: `TC_DEGRADED`.
+    #
+    # `*out_merged` is what is stored, to be released; null, with version 0, where nothing was left to store. `options`,
+    # `out_version` and `out_merged` may be null; `options->expected_version` must be 0. `TC_INVALID_ARGUMENT` when the bytes
+    # or the base are not an MSAL token cache; `TC_L2_PROTOCOL` when what lies there is not; `TC_CONFLICT` when others came
+    # between until the deadline: nothing was written.
+    "tc_set_merged": (
+        c_int32,
+        [c_void_p, c_char_p, c_size_t, POINTER(Value), c_void_p, c_size_t, POINTER(SetOptions), POINTER(c_uint64), POINTER(POINTER(Value))],
+    ),
     # `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
     # library, never inside this call. Two accepted calls are not ordered against each other.
     "tc_get_async": (c_int32, [c_void_p, c_char_p, c_size_t, DoneFn, c_void_p]),

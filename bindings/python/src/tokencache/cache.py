@@ -16,6 +16,7 @@ from .callbacks import LogCallback, RetryCallback
 from .entry import Entry, take
 from .errors import check
 from .library import lib
+from .merge import MergeMethods
 from .options import Config, Key, config_bytes, key_bytes, set_options, value_bytes
 from .times import Duration, Instant, _Never, timeout_ms
 from .written import Written
@@ -44,7 +45,7 @@ def _close_all() -> None:
     callbacks.settle()
 
 
-class Cache(AsyncMethods):
+class Cache(AsyncMethods, MergeMethods):
     """A token cache: memory in front (L1), and behind it a store that processes share (L2).
 
     Every method may be called from any thread. A cache is closed by ``close``, at the end of a ``with`` block, or when

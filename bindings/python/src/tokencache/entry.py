@@ -78,6 +78,10 @@ class Entry:
         """Let go of the bytes. ``view`` and ``data`` raise ValueError afterwards."""
         self.view.release()
 
+    def _pointer(self) -> Any:
+        """The value for a call of the library. ValueError when it was released."""
+        return self.view.obj.reference._pointer
+
     def __len__(self) -> int:
         return len(self.view)
 

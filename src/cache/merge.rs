@@ -1,0 +1,445 @@
+//! A set that is merged with what others have made of the same value meanwhile: compared and swapped, and on a conflict
+//! read, merged and tried again, until the deadline. While L2 is away it is owed with what it started from.
+
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use super::write::{Write, check_value, pruned, resolve};
+use super::{Cache, SetOptions, SetOutcome};
+use crate::clock;
+use crate::config::Config;
+use crate::entry::{Entry, Lifetime, Secret, Tier};
+use crate::error::{Error, Kind, Result};
+use crate::journal::{Change, Due, Joined, Known, Numbered, Onto, Record};
+use crate::l2::replay::Present;
+use crate::l2::{Attempt, Class, Expected, Failure, Store, Stored, Written};
+use crate::msal::{self, Merged, Refusal, Side};
+use crate::stats::Operation;
+
+/// The longest pause before another try, so that those who meet again and again drift apart.
+const MAX_PAUSE_MS: u64 = 16;
+
+/// How often a replay meets another writer of the same key before the record waits for the next.
+const MEETINGS: usize = 8;
+
+/// How long a replay waits for one answer.
+const UNHURRIED: Duration = Duration::from_secs(2);
+
+/// The value that a change started from.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// Its bytes.
+    pub data: &'a [u8],
+    /// The version it had; 0 when that is not known.
+    pub version: u64,
+}
+
+/// A set that is to be merged.
+struct Merge<'a> {
+    key: &'a [u8],
+    slot: u32,
+    base: Option<&'a [u8]>,
+    known: Known,
+    mine: &'a [u8],
+    options: SetOptions,
+    at_ms: i64,
+    is_local: bool,
+    started: Instant,
+}
+
+/// What lies under a key.
+enum There {
+    /// Nothing, and no word of a removal.
+    Nothing,
+    /// Nothing, since this Unix time.
+    Removed(i64),
+    Value(Stored),
+}
+
+/// What is to be written after a look at what is there.
+enum Next {
+    /// This, in the place of that; nothing new to merge with where there is none.
+    Write(Option<Secret>, Expected),
+    /// All of it was removed later.
+    Gone,
+}
+
+impl<'a> Merge<'a> {
+    fn with(&self, theirs: Side<'_>) -> std::result::Result<Option<Merged>, Refusal> {
+        msal::merge(self.base, Side::written(self.mine, self.at_ms), theirs)
+    }
+
+    fn write<'w>(&'w self, data: &'w [u8], expected: Expected, config: &Config) -> Write<'w> {
+        Write {
+            key: self.key,
+            data,
+            slot: self.slot,
+            lifetime: resolve(data, self.options, config, self.at_ms),
+            written_at_ms: self.at_ms,
+            expected,
+            is_local: self.is_local,
+            started: self.started,
+        }
+    }
+}
+
+impl Cache {
+    /// Stores `data`, which was made of `base`, merged with what others have made of it since; both are MSAL caches.
+    /// Answers what is stored, too: nothing, where nothing of it was left.
+    pub fn set_merged(
+        &self,
+        key: &[u8],
+        base: Option<Base<'_>>,
+        data: &[u8],
+        options: SetOptions,
+    ) -> Result<(SetOutcome, Option<Entry>)> {
+        let started = Instant::now();
+        let config = self.config.load();
+        self.check_key(key, &config)?;
+        check_value(data, &config)?;
+        if options.expected_version != 0 {
+            let message = "options.expected_version must be 0 here: what the change started from is base.";
+            return Err(Error::new(Kind::InvalidArgument, message));
+        }
+        msal::check(data).map_err(|refusal| not_msal("The value", "Store it with tc_set", refusal))?;
+        msal::check(base.map_or(b"", |base| base.data))
+            .map_err(|refusal| not_msal("base", "Give null where nothing is known", refusal))?;
+        let merge = Merge {
+            key,
+            slot: self.slot(key),
+            base: base.map(|base| base.data),
+            known: base
+                .filter(|base| base.version != 0)
+                .map_or(Known::Nothing, |base| Known::Version(base.version)),
+            mine: data,
+            options,
+            at_ms: clock::unix_ms(),
+            is_local: options.is_local || self.store.is_none(),
+            started,
+        };
+        let mut expected = match base {
+            None => Some(Expected::Absent),
+            Some(Base { version: 0, .. }) => None,
+            Some(Base { version, .. }) => Some(Expected::Version(version)),
+        };
+        let deadline = started + Duration::from_millis(config.resilience.deadline_ms);
+        let mut merged: Option<Secret> = None;
+        for meeting in 0_u32.. {
+            if let Some(expected) = expected {
+                let data = merged.as_deref().unwrap_or(data);
+                let pruned = pruned(data, &config, merge.at_ms);
+                let data = pruned.as_deref().unwrap_or(data);
+                check_value(data, &config)?;
+                let (outcome, entry) = self.try_merged(&merge, data, expected, &config)?;
+                if outcome != SetOutcome::Conflict {
+                    return Ok((outcome, entry));
+                }
+                pause(meeting, deadline);
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            match self.look_and_merge(&merge, &config)? {
+                Next::Write(found, now) => (merged, expected) = (found, Some(now)),
+                Next::Gone => {
+                    self.l1.remove_shared(key);
+                    return Ok((SetOutcome::Stored(0), None));
+                }
+            }
+        }
+        Ok((SetOutcome::Conflict, None))
+    }
+
+    /// One compare-and-swap of `data`, or what takes its place while L2 is away.
+    fn try_merged(
+        &self,
+        merge: &Merge<'_>,
+        data: &[u8],
+        expected: Expected,
+        config: &Config,
+    ) -> Result<(SetOutcome, Option<Entry>)> {
+        let write = merge.write(data, expected, config);
+        let has_ended = write.lifetime.has_ended(merge.at_ms);
+        let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
+            let outcome = self.set_here(&write, has_ended, config)?;
+            return self.handed_out(outcome, &write, config);
+        };
+        if has_ended {
+            return Ok((self.remove_through(&write, store, config)?, None));
+        }
+        if self.owed_before(merge.key, merge.started).is_some() {
+            let waiting = "The newest write of this key is still owed to L2, and this one with it.";
+            return self.owe_merged(merge, config, Failure::new(Class::Busy, waiting));
+        }
+        match self.swap(&write, store, config)? {
+            Ok(outcome) => self.handed_out(outcome, &write, config),
+            Err(failure) => self.owe_merged(merge, config, failure),
+        }
+    }
+
+    fn swap(
+        &self,
+        write: &Write<'_>,
+        store: &dyn Store,
+        config: &Config,
+    ) -> Result<std::result::Result<SetOutcome, Failure>> {
+        let call = self.call(Operation::Set, write.key, config, write.started);
+        let stored_key = Self::stored_key(write.key, config);
+        let mut epoch = self.epoch(write.slot);
+        let clock = self.versions.next();
+        let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
+        let outcome = call.run(|attempt| {
+            self.take_epoch(write.slot, &mut epoch, store, attempt)?;
+            let Write { written_at_ms, lifetime, expected, .. } = *write;
+            store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt)
+        });
+        match outcome {
+            Ok(Written::Stored(version)) => {
+                self.fill(write, version, epoch, config)?;
+                Ok(Ok(SetOutcome::Stored(version)))
+            }
+            Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
+    /// What a set has stored, to be handed out.
+    fn handed_out(
+        &self,
+        outcome: SetOutcome,
+        write: &Write<'_>,
+        config: &Config,
+    ) -> Result<(SetOutcome, Option<Entry>)> {
+        let (SetOutcome::Stored(version) | SetOutcome::Owed(version)) = outcome else {
+            return Ok((outcome, None));
+        };
+        if version == 0 {
+            return Ok((outcome, None));
+        }
+        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config)?;
+        let is_shared = matches!(outcome, SetOutcome::Stored(_)) && !write.is_local;
+        let tier = if is_shared { Tier::L2 } else { Tier::L1 };
+        let entry = entry.seen_from(tier).ok_or_else(|| Error::out_of_memory(write.data.len()))?;
+        Ok((outcome, Some(entry)))
+    }
+
+    /// What lies there now, merged with the change.
+    fn look_and_merge(&self, merge: &Merge<'_>, config: &Config) -> Result<Next> {
+        let (there, version) = self.there(merge, config)?;
+        let (side, expected) = match &there {
+            There::Nothing => return Ok(Next::Write(None, Expected::Absent)),
+            There::Removed(at_ms) => (Side::removed(*at_ms), Expected::Absent),
+            There::Value(stored) => {
+                (Side::written(&stored.bytes, stored.written_at_ms), Expected::Version(version))
+            }
+        };
+        let merged = merge.with(side).map_err(|refusal| {
+            let message = format!(
+                "What lies under this key is not an MSAL token cache, and nothing can be merged with it: {refusal}. \
+                 Remove it, or store over it with tc_set."
+            );
+            Error::new(Kind::L2Protocol, message)
+        })?;
+        let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
+        let is_gone = matches!(there, There::Removed(_)) && !merged.holds_anything;
+        Ok(if is_gone { Next::Gone } else { Next::Write(Some(merged.bytes), expected) })
+    }
+
+    /// What lies under the key, opened, and its version.
+    fn there(&self, merge: &Merge<'_>, config: &Config) -> Result<(There, u64)> {
+        let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
+            let here = self.l1.get(merge.key);
+            let here = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms()));
+            let Some(here) = here else { return Ok((There::Nothing, 0)) };
+            let bytes = Secret::copy(here.data()).ok_or_else(|| Error::out_of_memory(here.data().len()))?;
+            let version = here.version();
+            let (written_at_ms, lifetime) = (here.written_at_ms(), here.lifetime());
+            let stored = Stored { bytes, version, written_at_ms, lifetime, ends_at_ms: 0 };
+            return Ok((There::Value(stored), version));
+        };
+        let call = self.call(Operation::Get, merge.key, config, merge.started);
+        let stored_key = Self::stored_key(merge.key, config);
+        let found = call.run(|attempt| found(store, &stored_key, attempt)).map_err(Error::from)?;
+        let There::Value(stored) = found else { return Ok((found, 0)) };
+        let version = stored.version;
+        let opened = self.unsealed(merge.key, stored, config)?;
+        // One that cannot be opened, where the document calls that a miss, is written over.
+        let nothing = || Stored {
+            bytes: Secret::from(Vec::new()),
+            version,
+            written_at_ms: 0,
+            lifetime: Lifetime::default(),
+            ends_at_ms: 0,
+        };
+        Ok((There::Value(opened.map_or_else(nothing, |(stored, _)| stored)), version))
+    }
+
+    /// L2 did not take it for the reason of `failure`: it is owed, merged with what is owed already.
+    fn owe_merged(
+        &self,
+        merge: &Merge<'_>,
+        config: &Config,
+        failure: Failure,
+    ) -> Result<(SetOutcome, Option<Entry>)> {
+        let written = merge.write(merge.mine, Expected::Anything, config);
+        self.distrust(&written);
+        loop {
+            let owed = self.owed_record(merge.key, merge.started)?;
+            let onto = Onto::Number(owed.as_ref().map(|owed| owed.sequence));
+            let (merged, base) = match owed {
+                None => (None, Some(self.sealed_base(merge, config)?)),
+                Some(Numbered { record, .. }) => {
+                    let Some((merged, base)) = self.join_record(merge, record, config)? else {
+                        return Ok((SetOutcome::Owed(0), None));
+                    };
+                    (Some(merged), base)
+                }
+            };
+            let data = merged.as_deref().unwrap_or(merge.mine);
+            let pruned = pruned(data, config, merge.at_ms);
+            let data = pruned.as_deref().unwrap_or(data);
+            check_value(data, config)?;
+            let write = merge.write(data, Expected::Anything, config);
+            let clock = self.versions.next();
+            let sealed = self.sealed(merge.key, data, clock, write.lifetime.expires_at_ms, config)?;
+            let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
+            let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
+            let change = Change::Set { bytes, lifetime: write.lifetime };
+            let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base };
+            if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
+                self.replay();
+                self.hold(&write, version, config);
+                return self.handed_out(SetOutcome::Owed(version), &write, config);
+            }
+        }
+    }
+
+    fn sealed_base(&self, merge: &Merge<'_>, config: &Config) -> Result<Secret> {
+        let base = match merge.base {
+            // Nothing is nothing, sealed or not.
+            None | Some(b"") => Cow::Borrowed(&b""[..]),
+            Some(base) => self.sealed(merge.key, base, self.versions.next(), 0, config)?,
+        };
+        Secret::copy(&base).ok_or_else(|| Error::out_of_memory(base.len()))
+    }
+
+    /// The change merged with what is owed, and what that started from; `None` when what is owed has removed all of it.
+    fn join_record(
+        &self,
+        merge: &Merge<'_>,
+        record: Record,
+        config: &Config,
+    ) -> Result<Option<(Secret, Option<Secret>)>> {
+        let Record { change, clock, written_at_ms, base, .. } = record;
+        let held_up = || {
+            let message = "What is owed to L2 under this key is not an MSAL token cache that can be opened; try again \
+                           when tc_flush answers TC_OK.";
+            Error::new(Kind::L2Busy, message)
+        };
+        let (merged, is_removal) = match change {
+            Change::Set { bytes, .. } => {
+                let owed = self.opened_bytes(merge.key, bytes, config).ok_or_else(held_up)?;
+                (merge.with(Side::written(&owed, written_at_ms)), false)
+            }
+            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
+        };
+        let merged = merged.map_err(|_| held_up())?;
+        let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
+        Ok((!is_removal || merged.holds_anything).then_some((merged.bytes, base)))
+    }
+
+    /// Bytes as L2 holds them, opened; `None` when they cannot be.
+    fn opened_bytes(&self, key: &[u8], bytes: Secret, config: &Config) -> Option<Secret> {
+        if bytes.is_empty() {
+            return Some(bytes);
+        }
+        let lifetime = Lifetime::default();
+        let stored = Stored { bytes, version: 0, written_at_ms: 0, lifetime, ends_at_ms: 0 };
+        self.unsealed(key, stored, config).ok().flatten().map(|(stored, _)| stored.bytes)
+    }
+
+    /// Merges what is owed with what lies in L2 by now.
+    pub(super) fn join_owed(&self, due: &Due) -> std::result::Result<Joined, Failure> {
+        let Some(store) = self.store.as_deref() else { return Ok(Joined::Plain) };
+        let config = self.config.load();
+        let stored_key = Self::stored_key(&due.key, &config);
+        let copy = |bytes: &[u8]| self.opened_bytes(&due.key, Secret::copy(bytes)?, &config);
+        let Some((bytes, owed_lifetime)) = due.record.change.value() else { return Ok(Joined::Plain) };
+        let (Some(mine), Some(base)) = (copy(bytes), due.record.base.as_deref().and_then(copy)) else {
+            return Ok(Joined::Plain);
+        };
+        let mine = Side::written(&mine, due.record.written_at_ms);
+        let is_closing = || self.signal.is_closing();
+        for _ in 0..MEETINGS {
+            let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
+            let there = found(store, &stored_key, attempt)?;
+            let mut lifetime = owed_lifetime;
+            let (theirs, expected) = match there {
+                There::Nothing => return Ok(Joined::Plain),
+                There::Removed(at_ms) => (Err(at_ms), Expected::Absent),
+                There::Value(stored) => {
+                    lifetime = later(lifetime, stored.lifetime);
+                    let (version, at_ms) = (stored.version, stored.written_at_ms);
+                    let Some(bytes) = self.opened_bytes(&due.key, stored.bytes, &config) else {
+                        return Ok(Joined::Plain);
+                    };
+                    (Ok((bytes, at_ms)), Expected::Version(version))
+                }
+            };
+            let side = match &theirs {
+                Ok((bytes, at_ms)) => Side::written(bytes, *at_ms),
+                Err(at_ms) => Side::removed(*at_ms),
+            };
+            let Ok(Some(merged)) = msal::merge(Some(&base), mine, side) else { return Ok(Joined::Plain) };
+            if theirs.is_err() && !merged.holds_anything {
+                return Ok(Joined::Removed);
+            }
+            let (clock, now_ms) = (self.versions.next(), clock::unix_ms());
+            let sealed = self.sealed(&due.key, &merged.bytes, clock, lifetime.expires_at_ms, &config);
+            let Ok(sealed) = sealed else { return Ok(Joined::Plain) };
+            let written = store.set(&stored_key, &sealed, clock, now_ms, lifetime, expected, attempt)?;
+            if matches!(written, Written::Stored(_)) {
+                return Ok(Joined::Written);
+            }
+        }
+        Ok(Joined::Contended)
+    }
+}
+
+/// What lies in `store` under `key`, as it lies there.
+fn found(store: &dyn Store, key: &[u8], attempt: Attempt<'_>) -> std::result::Result<There, Failure> {
+    if let Some(stored) = store.get(key, attempt)? {
+        return Ok(There::Value(stored));
+    }
+    // Whoever has written in between is met by the comparison.
+    let seen = store.look(&[key], attempt)?.pop();
+    Ok(match seen.transpose()?.map(|seen| seen.present) {
+        Some(Present::Tombstone { clock }) => There::Removed(unix_ms(clock)),
+        _ => There::Nothing,
+    })
+}
+
+/// The Unix time of a hybrid clock.
+fn unix_ms(clock: u64) -> i64 {
+    (clock >> 16) as i64
+}
+
+/// What both have written lives as long as the longer of them.
+fn later(one: Lifetime, other: Lifetime) -> Lifetime {
+    let ends = [one.expires_at_ms, other.expires_at_ms];
+    let expires_at_ms = if ends.contains(&0) { 0 } else { ends[0].max(ends[1]) };
+    Lifetime { expires_at_ms, ..one }
+}
+
+fn pause(meeting: u32, deadline: Instant) {
+    let most = MAX_PAUSE_MS.min(1 << meeting.min(6));
+    let pause = Duration::from_micros(fastrand::u64(0..most * 1000));
+    std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
+}
+
+fn not_msal(what: &str, way_out: &str, refusal: Refusal) -> Error {
+    let message = format!("{what} is not an MSAL token cache: {refusal}. {way_out}.");
+    Error::new(Kind::InvalidArgument, message)
+}
