@@ -85,7 +85,9 @@ impl Writers {
                 let mut command = Command::new("python3");
                 command.arg(root.join("tests/merge/worker.py")).arg(document);
                 command.arg(writer.to_string()).arg(TOKENS.to_string()).arg(&log);
-                command.env("PYTHONPATH", root.join("bindings/python/src")).env("PYTHONDONTWRITEBYTECODE", "1");
+                command
+                    .env("PYTHONPATH", root.join("bindings/python/src"))
+                    .env("PYTHONDONTWRITEBYTECODE", "1");
                 command.env("TOKENCACHE_LIBRARY", library::library());
                 command
             };
@@ -141,7 +143,10 @@ fn all_are_there(what: &str, writers: &Writers, cache: &Cache) {
         writers.count("degraded")
     );
     for (writer, number) in (0..WRITERS).flat_map(|writer| (0..TOKENS).map(move |number| (writer, number))) {
-        assert!(tokens.contains_key(&format!("w{writer}-{number}")), "token {number} of writer {writer} is lost");
+        assert!(
+            tokens.contains_key(&format!("w{writer}-{number}")),
+            "token {number} of writer {writer} is lost"
+        );
     }
     assert_eq!(tokens.len(), all);
 }
@@ -154,7 +159,9 @@ fn patient(more: Value) -> Value {
 
 /// Deadlines that an outage ends soon.
 fn hasty(more: Value) -> Value {
-    patient(json!({ "resilience": { "deadline_ms": 1000, "probe_ms": 100, "journal_path": more["journal"] } }))
+    let mut members = patient(json!({ "resilience": { "deadline_ms": 1000, "probe_ms": 100 } }));
+    merge(&mut members, more);
+    members
 }
 
 #[test]
@@ -180,7 +187,7 @@ fn eight_writers_of_two_languages_lose_nothing_on_sqlite() {
 fn an_outage_of_redis_loses_nothing() {
     let Some(server) = Server::start() else { return };
     let journal = server.folder().join("owed.db");
-    let document = server.document(hasty(json!({ "journal": journal })));
+    let document = server.document(hasty(json!({ "resilience": { "journal_path": journal } })));
     let mut writers = Writers::start(&document, server.folder());
     writers.through_an_outage(|| server.stop(), || server.go_on());
     writers.wait();

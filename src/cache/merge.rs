@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::write::{Write, check_value, pruned, resolve};
@@ -12,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret, Tier};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Due, Joined, Known, Numbered, Onto, Record};
+use crate::journal::Known;
 use crate::l2::replay::Present;
 use crate::l2::{Attempt, Class, Expected, Failure, Store, Stored, Written};
 use crate::msal::{self, Merged, Refusal, Side};
@@ -20,12 +19,6 @@ use crate::stats::Operation;
 
 /// The longest pause before another try, so that those who meet again and again drift apart.
 const MAX_PAUSE_MS: u64 = 16;
-
-/// How often a replay meets another writer of the same key before the record waits for the next.
-const MEETINGS: usize = 8;
-
-/// How long a replay waits for one answer.
-const UNHURRIED: Duration = Duration::from_secs(2);
 
 /// The value that a change started from.
 #[derive(Clone, Copy, Debug)]
@@ -37,20 +30,20 @@ pub struct Base<'a> {
 }
 
 /// A set that is to be merged.
-struct Merge<'a> {
-    key: &'a [u8],
+pub(super) struct Merge<'a> {
+    pub key: &'a [u8],
     slot: u32,
-    base: Option<&'a [u8]>,
-    known: Known,
-    mine: &'a [u8],
+    pub base: Option<&'a [u8]>,
+    pub known: Known,
+    pub mine: &'a [u8],
     options: SetOptions,
-    at_ms: i64,
+    pub at_ms: i64,
     is_local: bool,
-    started: Instant,
+    pub started: Instant,
 }
 
 /// What lies under a key.
-enum There {
+pub(super) enum There {
     /// Nothing, and no word of a removal.
     Nothing,
     /// Nothing, since this Unix time.
@@ -67,11 +60,11 @@ enum Next {
 }
 
 impl<'a> Merge<'a> {
-    fn with(&self, theirs: Side<'_>) -> std::result::Result<Option<Merged>, Refusal> {
+    pub(super) fn with(&self, theirs: Side<'_>) -> std::result::Result<Option<Merged>, Refusal> {
         msal::merge(self.base, Side::written(self.mine, self.at_ms), theirs)
     }
 
-    fn write<'w>(&'w self, data: &'w [u8], expected: Expected, config: &Config) -> Write<'w> {
+    pub(super) fn write<'w>(&'w self, data: &'w [u8], expected: Expected, config: &Config) -> Write<'w> {
         Write {
             key: self.key,
             data,
@@ -206,7 +199,7 @@ impl Cache {
     }
 
     /// What a set has stored, to be handed out.
-    fn handed_out(
+    pub(super) fn handed_out(
         &self,
         outcome: SetOutcome,
         write: &Write<'_>,
@@ -275,141 +268,14 @@ impl Cache {
         };
         Ok((There::Value(opened.map_or_else(nothing, |(stored, _)| stored)), version))
     }
-
-    /// L2 did not take it for the reason of `failure`: it is owed, merged with what is owed already.
-    fn owe_merged(
-        &self,
-        merge: &Merge<'_>,
-        config: &Config,
-        failure: Failure,
-    ) -> Result<(SetOutcome, Option<Entry>)> {
-        let written = merge.write(merge.mine, Expected::Anything, config);
-        self.distrust(&written);
-        loop {
-            let owed = self.owed_record(merge.key, merge.started)?;
-            let onto = Onto::Number(owed.as_ref().map(|owed| owed.sequence));
-            let (merged, base) = match owed {
-                None => (None, Some(self.sealed_base(merge, config)?)),
-                Some(Numbered { record, .. }) => {
-                    let Some((merged, base)) = self.join_record(merge, record, config)? else {
-                        return Ok((SetOutcome::Owed(0), None));
-                    };
-                    (Some(merged), base)
-                }
-            };
-            let data = merged.as_deref().unwrap_or(merge.mine);
-            let pruned = pruned(data, config, merge.at_ms);
-            let data = pruned.as_deref().unwrap_or(data);
-            check_value(data, config)?;
-            let write = merge.write(data, Expected::Anything, config);
-            let clock = self.versions.next();
-            let sealed = self.sealed(merge.key, data, clock, write.lifetime.expires_at_ms, config)?;
-            let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
-            let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
-            let change = Change::Set { bytes, lifetime: write.lifetime };
-            let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base };
-            if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
-                self.replay();
-                self.hold(&write, version, config);
-                return self.handed_out(SetOutcome::Owed(version), &write, config);
-            }
-        }
-    }
-
-    fn sealed_base(&self, merge: &Merge<'_>, config: &Config) -> Result<Secret> {
-        let base = match merge.base {
-            // Nothing is nothing, sealed or not.
-            None | Some(b"") => Cow::Borrowed(&b""[..]),
-            Some(base) => self.sealed(merge.key, base, self.versions.next(), 0, config)?,
-        };
-        Secret::copy(&base).ok_or_else(|| Error::out_of_memory(base.len()))
-    }
-
-    /// The change merged with what is owed, and what that started from; `None` when what is owed has removed all of it.
-    fn join_record(
-        &self,
-        merge: &Merge<'_>,
-        record: Record,
-        config: &Config,
-    ) -> Result<Option<(Secret, Option<Secret>)>> {
-        let Record { change, clock, written_at_ms, base, .. } = record;
-        let held_up = || {
-            let message = "What is owed to L2 under this key is not an MSAL token cache that can be opened; try again \
-                           when tc_flush answers TC_OK.";
-            Error::new(Kind::L2Busy, message)
-        };
-        let (merged, is_removal) = match change {
-            Change::Set { bytes, .. } => {
-                let owed = self.opened_bytes(merge.key, bytes, config).ok_or_else(held_up)?;
-                (merge.with(Side::written(&owed, written_at_ms)), false)
-            }
-            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
-        };
-        let merged = merged.map_err(|_| held_up())?;
-        let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
-        Ok((!is_removal || merged.holds_anything).then_some((merged.bytes, base)))
-    }
-
-    /// Bytes as L2 holds them, opened; `None` when they cannot be.
-    fn opened_bytes(&self, key: &[u8], bytes: Secret, config: &Config) -> Option<Secret> {
-        if bytes.is_empty() {
-            return Some(bytes);
-        }
-        let lifetime = Lifetime::default();
-        let stored = Stored { bytes, version: 0, written_at_ms: 0, lifetime, ends_at_ms: 0 };
-        self.unsealed(key, stored, config).ok().flatten().map(|(stored, _)| stored.bytes)
-    }
-
-    /// Merges what is owed with what lies in L2 by now.
-    pub(super) fn join_owed(&self, due: &Due) -> std::result::Result<Joined, Failure> {
-        let Some(store) = self.store.as_deref() else { return Ok(Joined::Plain) };
-        let config = self.config.load();
-        let stored_key = Self::stored_key(&due.key, &config);
-        let copy = |bytes: &[u8]| self.opened_bytes(&due.key, Secret::copy(bytes)?, &config);
-        let Some((bytes, owed_lifetime)) = due.record.change.value() else { return Ok(Joined::Plain) };
-        let (Some(mine), Some(base)) = (copy(bytes), due.record.base.as_deref().and_then(copy)) else {
-            return Ok(Joined::Plain);
-        };
-        let mine = Side::written(&mine, due.record.written_at_ms);
-        let is_closing = || self.signal.is_closing();
-        for _ in 0..MEETINGS {
-            let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
-            let there = found(store, &stored_key, attempt)?;
-            let mut lifetime = owed_lifetime;
-            let (theirs, expected) = match there {
-                There::Nothing => return Ok(Joined::Plain),
-                There::Removed(at_ms) => (Err(at_ms), Expected::Absent),
-                There::Value(stored) => {
-                    lifetime = later(lifetime, stored.lifetime);
-                    let (version, at_ms) = (stored.version, stored.written_at_ms);
-                    let Some(bytes) = self.opened_bytes(&due.key, stored.bytes, &config) else {
-                        return Ok(Joined::Plain);
-                    };
-                    (Ok((bytes, at_ms)), Expected::Version(version))
-                }
-            };
-            let side = match &theirs {
-                Ok((bytes, at_ms)) => Side::written(bytes, *at_ms),
-                Err(at_ms) => Side::removed(*at_ms),
-            };
-            let Ok(Some(merged)) = msal::merge(Some(&base), mine, side) else { return Ok(Joined::Plain) };
-            if theirs.is_err() && !merged.holds_anything {
-                return Ok(Joined::Removed);
-            }
-            let (clock, now_ms) = (self.versions.next(), clock::unix_ms());
-            let sealed = self.sealed(&due.key, &merged.bytes, clock, lifetime.expires_at_ms, &config);
-            let Ok(sealed) = sealed else { return Ok(Joined::Plain) };
-            let written = store.set(&stored_key, &sealed, clock, now_ms, lifetime, expected, attempt)?;
-            if matches!(written, Written::Stored(_)) {
-                return Ok(Joined::Written);
-            }
-        }
-        Ok(Joined::Contended)
-    }
 }
 
 /// What lies in `store` under `key`, as it lies there.
-fn found(store: &dyn Store, key: &[u8], attempt: Attempt<'_>) -> std::result::Result<There, Failure> {
+pub(super) fn found(
+    store: &dyn Store,
+    key: &[u8],
+    attempt: Attempt<'_>,
+) -> std::result::Result<There, Failure> {
     if let Some(stored) = store.get(key, attempt)? {
         return Ok(There::Value(stored));
     }
@@ -422,15 +288,8 @@ fn found(store: &dyn Store, key: &[u8], attempt: Attempt<'_>) -> std::result::Re
 }
 
 /// The Unix time of a hybrid clock.
-fn unix_ms(clock: u64) -> i64 {
+pub(super) fn unix_ms(clock: u64) -> i64 {
     (clock >> 16) as i64
-}
-
-/// What both have written lives as long as the longer of them.
-fn later(one: Lifetime, other: Lifetime) -> Lifetime {
-    let ends = [one.expires_at_ms, other.expires_at_ms];
-    let expires_at_ms = if ends.contains(&0) { 0 } else { ends[0].max(ends[1]) };
-    Lifetime { expires_at_ms, ..one }
 }
 
 fn pause(meeting: u32, deadline: Instant) {

@@ -4,6 +4,7 @@
 
 mod background;
 mod flight;
+mod join;
 mod keys;
 mod lifecycle;
 mod merge;
