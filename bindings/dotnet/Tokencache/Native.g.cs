@@ -370,7 +370,7 @@ namespace Tokencache
             IntPtr cache,
             IntPtr key,
             UIntPtr keyLen,
-            IntPtr base,
+            IntPtr @base,
             IntPtr data,
             UIntPtr len,
             IntPtr options,

@@ -149,9 +149,16 @@ fn cs_type(bindings: &Bindings, ty: &Type) -> Result<String, String> {
     Ok(text.to_string())
 }
 
+/// Words of C# that a parameter of ours could be called.
+const KEYWORDS: [&str; 20] = [
+    "as", "base", "bool", "byte", "char", "checked", "const", "default", "event", "fixed", "in", "is",
+    "lock", "long", "new", "object", "out", "params", "ref", "string",
+];
+
 fn camel(name: &str) -> String {
     let pascal = api::pascal(name);
-    pascal[..1].to_lowercase() + &pascal[1..]
+    let camel = pascal[..1].to_lowercase() + &pascal[1..];
+    if KEYWORDS.contains(&camel.as_str()) { format!("@{camel}") } else { camel }
 }
 
 fn summary(doc: &Documentation, indent: usize, out: &mut String) {
