@@ -20,14 +20,17 @@ public sealed class Folder : IDisposable
 
     private string Elsewhere => Path.Combine(_folder.FullName, "away");
 
-    /// <summary>Opens a cache with L2 here, which waits long for a machine that has much to do, and asks however often it fails.</summary>
-    public TokenCache Open(int attempts = 2, int closeMs = 5000) => TokenCache.Open(
+    /// <summary>Opens a cache with L2 here.</summary>
+    public TokenCache Open(int attempts = 2, int closeMs = 5000) => TokenCache.Open(Document(attempts, closeMs));
+
+    /// <summary>L2 here, with much patience for a machine that has much to do, and asked however often it fails.</summary>
+    public string Document(int attempts = 2, int closeMs = 5000) =>
         $$$"""
         {"version": 1, "l2": {"kind": "sqlite", "path": "{{{Path.Combine(Home, "tokens.db")}}}"},
          "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
          "resilience": {"deadline_ms": 60000, "max_attempts": {{{attempts}}}, "close_ms": {{{closeMs}}},
          "circuit_failures": 0}}
-        """);
+        """;
 
     /// <summary>Takes the database away: L2 is unreachable.</summary>
     public void TakeAway() => Directory.Move(Home, Elsewhere);

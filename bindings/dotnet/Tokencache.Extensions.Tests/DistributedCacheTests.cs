@@ -1,0 +1,171 @@
+using System;
+using System.Buffers;
+using System.Threading;
+using System.Threading.Tasks;
+using Microsoft.Extensions.Caching.Distributed;
+using Tokencache.Extensions.Caching;
+using Tokencache.Tests;
+using Xunit;
+using static Tokencache.Tests.Support;
+
+namespace Tokencache.Extensions.Tests;
+
+public class DistributedCacheTests
+{
+    private const int Rounds = 10_000;
+
+    [Fact]
+    public void A_hit_is_copied_once_into_an_array_and_nothing_else_is_allocated()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        TokencacheDistributedCache distributed = new(cache);
+        cache.Set("alice", new byte[7000]);
+        long array = Allocated(() => GC.KeepAlive(new byte[7000]));
+        Assert.Equal(array, Allocated(() => distributed.Get("alice")));
+    }
+
+    [Fact]
+    public void A_hit_into_a_writer_allocates_nothing_and_is_there_when_the_call_returns()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        TokencacheDistributedCache distributed = new(cache);
+        cache.Set("alice", new byte[7000]);
+        ArrayBufferWriter<byte> writer = new(8192);
+        Assert.Equal(0, Allocated(() =>
+        {
+            writer.ResetWrittenCount();
+            Assert.True(distributed.TryGet("alice", writer));
+        }));
+        Assert.Equal(0, Allocated(() =>
+        {
+            writer.ResetWrittenCount();
+            ValueTask<bool> reading = distributed.TryGetAsync("alice", writer);
+            Assert.True(reading.IsCompletedSuccessfully && reading.Result);
+        }));
+        Assert.Equal(7000, writer.WrittenCount);
+        Assert.True(distributed.GetAsync("alice").IsCompletedSuccessfully);
+        Assert.True(distributed.RefreshAsync("alice").IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public async Task What_L1_has_not_is_read_from_L2()
+    {
+        using Folder folder = new();
+        using TokenCache cache = folder.Open();
+        TokencacheDistributedCache distributed = new(cache);
+        await distributed.SetAsync("alice", Bytes("token"), new DistributedCacheEntryOptions());
+        cache.Clear();
+        Assert.Equal(Bytes("token"), await distributed.GetAsync("alice"));
+        cache.Clear();
+        ArrayBufferWriter<byte> writer = new();
+        Assert.True(await distributed.TryGetAsync("alice", writer));
+        Assert.Equal("token"u8, writer.WrittenSpan);
+        Assert.Null(await distributed.GetAsync("nobody"));
+    }
+
+    [Fact]
+    public async Task A_value_in_pieces_is_stored_whole()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        TokencacheDistributedCache distributed = new(cache);
+        Piece first = new(Bytes("to"), null);
+        Piece last = new(Bytes("ken"), first);
+        ReadOnlySequence<byte> pieces = new(first, 0, last, 3);
+        distributed.Set("alice", pieces, new DistributedCacheEntryOptions());
+        Assert.Equal("token", Read(cache, "alice"));
+        await distributed.SetAsync("bob", pieces, new DistributedCacheEntryOptions());
+        Assert.Equal("token", Read(cache, "bob"));
+    }
+
+    [Fact]
+    public void Options_become_the_limits_they_name()
+    {
+        DateTimeOffset end = DateTimeOffset.UtcNow.AddHours(2);
+        TimeSpan hour = TimeSpan.FromHours(1), minute = TimeSpan.FromMinutes(1);
+        Assert.Equal(default, Lifetime.Of(new()));
+        Assert.Equal(new SetOptions { ExpiresAt = end }, Lifetime.Of(new() { AbsoluteExpiration = end }));
+        Assert.Equal(
+            new SetOptions { TimeToLive = hour }, Lifetime.Of(new() { AbsoluteExpirationRelativeToNow = hour }));
+        Assert.Equal(
+            new SetOptions { TimeToLive = Timeout.InfiniteTimeSpan, Sliding = minute },
+            Lifetime.Of(new() { SlidingExpiration = minute }));
+        Assert.Equal(
+            new SetOptions { TimeToLive = hour, ExpiresAt = end, Sliding = minute },
+            Lifetime.Of(new()
+            {
+                AbsoluteExpiration = end, AbsoluteExpirationRelativeToNow = hour, SlidingExpiration = minute,
+            }));
+    }
+
+    [Fact]
+    public async Task A_refresh_begins_the_window_anew()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        TokencacheDistributedCache distributed = new(cache);
+        TimeSpan window = TimeSpan.FromSeconds(3);
+        distributed.Set("kept", Bytes("token"), new() { SlidingExpiration = window });
+        distributed.Set("left", Bytes("token"), new() { SlidingExpiration = window });
+        // For as long as the one that is left alone lives, the other one is renewed; then it must have most of its window.
+        DateTimeOffset left = DateTimeOffset.UtcNow + window, last = default;
+        while (DateTimeOffset.UtcNow < left + TimeSpan.FromMilliseconds(100))
+        {
+            distributed.Refresh("kept");
+            await distributed.RefreshAsync("kept");
+            last = DateTimeOffset.UtcNow;
+            await Task.Delay(10);
+        }
+        byte[]? kept = distributed.Get("kept");
+        // A machine that stood still for the whole window proves nothing.
+        Assert.True(kept is not null || DateTimeOffset.UtcNow - last > window);
+        Assert.Null(distributed.Get("left"));
+        distributed.Refresh("nobody");
+        await distributed.RefreshAsync("nobody");
+    }
+
+    [Fact]
+    public async Task What_was_cancelled_before_is_not_begun()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        TokencacheDistributedCache distributed = new(cache);
+        CancellationToken cancelled = new(canceled: true);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => distributed.GetAsync("alice", cancelled));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => distributed.SetAsync("alice", [1], new(), cancelled));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => distributed.RefreshAsync("alice", cancelled));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => distributed.RemoveAsync("alice", cancelled));
+        Assert.Null(distributed.Get("alice"));
+    }
+
+    /// <summary>The bytes that one call allocates, once all is warm.</summary>
+    private static long Allocated(Action call)
+    {
+        for (int round = 0; round < Rounds; round++)
+        {
+            call();
+        }
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < 20; attempt++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int round = 0; round < 100; round++)
+            {
+                call();
+            }
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        return least;
+    }
+
+    private sealed class Piece : ReadOnlySequenceSegment<byte>
+    {
+        public Piece(byte[] bytes, Piece? before)
+        {
+            Memory = bytes;
+            if (before is not null)
+            {
+                before.Next = this;
+                RunningIndex = before.RunningIndex + before.Memory.Length;
+            }
+        }
+    }
+}
