@@ -318,3 +318,26 @@ fn a_journal_of_the_first_version_is_taken_over() {
     assert_eq!(reader.get(b"plain").expect("a read").expect("an entry").data(), b"kept");
     assert_eq!(scopes(&current(&reader).expect("an entry")), ["orders"]);
 }
+
+/// A merged set that L2 had acknowledged is made again where a new primary has never had it, and the next one is merged
+/// with it there.
+#[test]
+fn what_was_merged_lately_is_on_the_next_primary() {
+    let Some(mut server) = Server::start() else { return };
+    let cache = server.open(json!({"resilience": {"deadline_ms": 60_000}}));
+    let at = now() - 60;
+    put(&cache, None, &document(&["orders"], at));
+    let base = cache.get(KEY).expect("a read").expect("the entry");
+    let (outcome, _) = put(&cache, Some(&base), &document(&["orders", "mail"], at));
+    assert!(matches!(outcome, SetOutcome::Stored(_)));
+    let base = cache.get(KEY).expect("a read").expect("the entry");
+    // It keeps nothing on disk: what comes up is another primary, and empty.
+    server.restart();
+    let changes = || support::cache::statistics(&cache)["l2"]["failover"]["primary_changes"] == 1;
+    wait_until("the restart is noticed", changes);
+    let (outcome, found) = put(&cache, Some(&base), &document(&["orders", "mail", "files"], at));
+    assert!(matches!(outcome, SetOutcome::Stored(_)));
+    assert_eq!(scopes(&found.expect("a document")), ["files", "mail", "orders"]);
+    let reader = server.open(json!({"l1": {"enabled": false}}));
+    assert_eq!(scopes(&current(&reader).expect("a document")), ["files", "mail", "orders"]);
+}

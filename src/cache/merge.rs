@@ -119,6 +119,7 @@ impl Cache {
         };
         let deadline = started + Duration::from_millis(config.resilience.deadline_ms);
         let mut merged: Option<Secret> = None;
+        self.wait_until_made_again(key, deadline)?;
         for meeting in 0_u32.. {
             if let Some(expected) = expected {
                 let data = merged.as_deref().unwrap_or(data);
@@ -143,6 +144,19 @@ impl Cache {
             }
         }
         Ok((SetOutcome::Conflict, None))
+    }
+
+    /// What the change may have begun from is to be on another primary first: missing there, it would look removed.
+    fn wait_until_made_again(&self, key: &[u8], deadline: Instant) -> Result<()> {
+        for meeting in 0.. {
+            let is_due = self.to_be_made_again(key).map_err(Error::from)?.is_some();
+            if !is_due || self.circuit.is_open() || Instant::now() >= deadline {
+                break;
+            }
+            self.replay();
+            pause(meeting, deadline);
+        }
+        Ok(())
     }
 
     /// One compare-and-swap of `data`, or what takes its place while L2 is away.
@@ -181,7 +195,7 @@ impl Cache {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let clock = self.versions.next();
+        let (clock, reign) = (self.versions.next(), self.reign());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run(|attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
@@ -190,6 +204,7 @@ impl Cache {
         });
         match outcome {
             Ok(Written::Stored(version)) => {
+                self.remember(write, Some(sealed), clock, reign);
                 self.fill(write, version, epoch, config)?;
                 Ok(Ok(SetOutcome::Stored(version)))
             }
