@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench build install wheel lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench build install wheel dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -12,7 +12,7 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
 help: ## this list
 	@printf 'Tokencache: the token cache that every service can share.\n\n'
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: ## a narrated tour: two languages, one cache, an outage, the MFA night, figures measured as you watch
 	@tools/prepare
@@ -58,6 +58,9 @@ install: build ## library, headers, command line, man page below PREFIX (/usr/lo
 
 wheel: ## the Python package in target/wheels, with a library for every Linux (x86_64) since glibc 2.28
 	@tools/wheel
+
+dotnet-pack: build ## the NuGet packages in target/dotnet/packages; NATIVE= names another library to pack
+	@tools/dotnet-pack $(or $(NATIVE),$(RELEASE)/libtokencache.so)
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -105,7 +105,7 @@ impl Cache {
             store,
             circuit: Circuit::default(),
             journal,
-            replays: owed::Replays::default(),
+            replays: Default::default(),
             recent,
             is_probing: false.into(),
             keys,

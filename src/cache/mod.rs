@@ -13,6 +13,7 @@ mod owed;
 mod peers;
 mod probe;
 mod read;
+mod replays;
 mod seal;
 mod statistics;
 mod write;
@@ -42,9 +43,9 @@ pub use background::Told;
 use flight::Flights;
 use keys::Keys;
 pub use merge::Base;
-use owed::Replays;
 use peers::Peers;
 pub use read::InProgress;
+use replays::Replays;
 use seal::Counters;
 
 /// An open cache.

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
-use super::record::{Change, Record};
+use super::record::{Change, Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
 use crate::clock;
 use crate::defect;
+use crate::entry::Secret;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -270,7 +271,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
         let (mut written, mut kept, mut lost) = (0, 0, Vec::new());
-        let mut failed = None;
+        let (mut arrived, mut failed) = (Vec::new(), None);
         for (due, end) in ends {
             let end = match end {
                 End::Refused(failure) => self.weigh(journal, due, failure),
@@ -279,6 +280,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             match end {
                 Ok(End::Written) => {
                     written += 1;
+                    arrived.push(due);
                     (self.written)(&due.key, &due.record);
                 }
                 Ok(End::Kept) => {
@@ -324,7 +326,33 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 }
             });
         }
+        for due in arrived {
+            self.rebase(journal, due)?;
+        }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// L2 has what `written` was, and a later record of its key that is to be merged has started from that: what is not in
+    /// it any more was removed.
+    fn rebase(&self, journal: &Journal, written: &Due) -> Result<(), Failure> {
+        let (Some(_), Some((bytes, _))) = (&written.record.base, written.record.change.value()) else {
+            return Ok(());
+        };
+        while let Some(Numbered { sequence, record }) = journal.find(&written.key, self.attempt())? {
+            if record.base.is_none() {
+                return Ok(());
+            }
+            let Some(base) = Secret::copy(bytes) else { return Ok(()) };
+            let rebased = Record { base: Some(base), ..record };
+            match journal.owe_onto(&written.key, rebased, Onto::Number(Some(sequence)), self.attempt()) {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                // With the base it has it is merged as well; what was removed in between may come back.
+                Err(failure) if failure.class == Class::Full => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// L2 has refused a record: for itself alone, or `Err` for all.
