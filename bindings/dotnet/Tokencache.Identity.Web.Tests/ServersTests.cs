@@ -1,0 +1,123 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Net.Http;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Threading;
+using System.Threading.Tasks;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging;
+using OrdersApi;
+using Tokencache.Testing;
+using Tokencache.Tests;
+using Xunit;
+
+namespace Tokencache.Identity.Web.Tests;
+
+/// <summary>
+/// Two servers with Microsoft.Identity.Web behind a dispatcher without affinity, and an identity provider over HTTP.
+/// Half way every user passes a second factor, on whichever server the request meets.
+/// </summary>
+public sealed class ServersTests : IDisposable
+{
+    private const int Users = 20;
+    private static readonly int s_requests = Environment.GetEnvironmentVariable("TOKENCACHE_TEST_LONG") == "1" ? 10_000 : 1_000;
+
+    private readonly Folder _folder = new();
+
+    [Fact]
+    public Task Nobody_sees_the_token_from_before_over_a_database() => Run(
+        ("l2:kind", "sqlite"), ("l2:path", System.IO.Path.Combine(_folder.Home, "tokens.db")));
+
+    [RedisFact]
+    public async Task Nobody_sees_the_token_from_before_over_redis()
+    {
+        using RedisServer redis = new();
+        await Run(("l2:kind", "redis"), ("l2:url", $"redis://{redis.Address}/0"), ("l2:key_prefix", "orders:"));
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static async Task Run(params (string Name, string Value)[] l2)
+    {
+        await using IdentityProvider provider = await IdentityProvider.StartAsync();
+        await using WebApplication one = OrdersService.Build("server 1", provider.Address, it => Configure(it, l2));
+        await using WebApplication two = OrdersService.Build("server 2", provider.Address, it => Configure(it, l2));
+        await one.StartAsync();
+        await two.StartAsync();
+        await using Dispatcher dispatcher = await Dispatcher.StartAsync(new Uri(one.Urls.Single()), new Uri(two.Urls.Single()));
+        using HttpClient client = new() { BaseAddress = dispatcher.Address, Timeout = TimeSpan.FromMinutes(5) };
+        int stale = 0, asked = 0, fromL1 = 0;
+        HashSet<string> servers = [];
+        await Parallel.ForAsync(0, Users, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (user, _) =>
+        {
+            string name = $"user {user}", signedIn = provider.SignIn(name);
+            int mine = s_requests / Users;
+            string? valid = null;
+            for (int request = 0; request < mine; request++)
+            {
+                bool isFactor = request == mine / 2;
+                Answer answer = await Ask(client, signedIn, isFactor ? HttpMethod.Post : HttpMethod.Get, isFactor ? "/orders/approve" : "/orders");
+                Interlocked.Increment(ref asked);
+                if (isFactor || valid is null)
+                {
+                    valid = answer.Token;
+                }
+                if (answer.Token != valid || answer.Mfa != (request >= mine / 2))
+                {
+                    Interlocked.Increment(ref stale);
+                }
+                if (answer.From == "L1Cache")
+                {
+                    Interlocked.Increment(ref fromL1);
+                }
+                lock (servers)
+                {
+                    servers.Add(answer.Server);
+                }
+            }
+        });
+        Assert.Equal(s_requests, asked);
+        Assert.Equal(["server 1", "server 2"], servers.Order());
+        Assert.Equal(0, stale);
+        // One token before the second factor and one after it; the other server found both in L2.
+        Assert.All(Enumerable.Range(0, Users), user => Assert.Equal(2, provider.Issued[$"obo user {user}"]));
+        Assert.InRange(fromL1, s_requests / 2, s_requests);
+        HttpResponseMessage health = await client.GetAsync(new Uri("/health", UriKind.Relative));
+        Assert.Equal("Healthy", await health.Content.ReadAsStringAsync());
+    }
+
+    private static void Configure(WebApplicationBuilder builder, (string Name, string Value)[] l2)
+    {
+        builder.Logging.ClearProviders();
+        Dictionary<string, string?> settings = new()
+        {
+            ["AzureAd:Instance"] = "https://login.microsoftonline.com/",
+            ["AzureAd:TenantId"] = IdentityProvider.TenantId,
+            ["AzureAd:ClientId"] = IdentityProvider.ClientId,
+            ["AzureAd:ClientCredentials:0:SourceType"] = "ClientSecret",
+            ["AzureAd:ClientCredentials:0:ClientSecret"] = "made up",
+            ["Tokencache:version"] = "1",
+            ["Tokencache:encryption:algorithm"] = "none",
+            ["Tokencache:resilience:deadline_ms"] = "60000",
+            ["Tokencache:resilience:circuit_failures"] = "0",
+            ["Tokencache:coherence:heartbeat_timeout_ms"] = "60000",
+        };
+        foreach ((string name, string value) in l2)
+        {
+            settings["Tokencache:" + name] = value;
+        }
+        builder.Configuration.AddInMemoryCollection(settings);
+    }
+
+    private static async Task<Answer> Ask(HttpClient client, string token, HttpMethod method, string path)
+    {
+        using HttpRequestMessage request = new(method, path);
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        using HttpResponseMessage response = await client.SendAsync(request);
+        Assert.True(response.IsSuccessStatusCode, $"{response.StatusCode}: {response.Headers.WwwAuthenticate}{await response.Content.ReadAsStringAsync()}");
+        return (await response.Content.ReadFromJsonAsync<Answer>())!;
+    }
+}
