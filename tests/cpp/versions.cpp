@@ -18,7 +18,7 @@ static void compared(cache& cache) {
   CHECK(!cache.compare_and_swap("alice", "third", second.version));
 }
 
-static std::string document(const std::string& tokens) {
+static std::string msal_cache(const std::string& tokens) {
   std::string text = "{\"AccessToken\":{";
   for (const char token : tokens) {
     if (text.back() != '{') text += ',';
@@ -28,13 +28,13 @@ static std::string document(const std::string& tokens) {
 }
 
 static void merged(cache& cache) {
-  CHECK(cache.set_merged("msal", nullptr, document("ab")).merged->view() == document("ab"));
+  CHECK(cache.set_merged("msal", nullptr, msal_cache("ab")).merged->view() == msal_cache("ab"));
   const auto base = cache.get("msal");
-  const auto alone = cache.set_merged("msal", &*base, document("abc"));
-  CHECK(alone && alone.status == TC_OK && alone.merged->view() == document("abc"));
-  const auto both = cache.set_merged("msal", &*base, document("bd"), {1h});
-  CHECK(both && both.merged->view() == document("bcd"));
-  CHECK(cache.get("msal")->view() == document("bcd") && cache.get("msal")->version() == both.merged->version());
+  const auto alone = cache.set_merged("msal", &*base, msal_cache("abc"));
+  CHECK(alone && alone.status == TC_OK && alone.merged->view() == msal_cache("abc"));
+  const auto both = cache.set_merged("msal", &*base, msal_cache("bd"), {1h});
+  CHECK(both && both.merged->view() == msal_cache("bcd"));
+  CHECK(cache.get("msal")->view() == msal_cache("bcd") && cache.get("msal")->version() == both.merged->version());
   tc_status refused = TC_OK;
   try {
     cache.set_merged("msal", nullptr, "not a document");

@@ -149,16 +149,17 @@ fn cs_type(bindings: &Bindings, ty: &Type) -> Result<String, String> {
     Ok(text.to_string())
 }
 
-/// Words of C# that a parameter of ours could be called.
-const KEYWORDS: [&str; 20] = [
-    "as", "base", "bool", "byte", "char", "checked", "const", "default", "event", "fixed", "in", "is",
-    "lock", "long", "new", "object", "out", "params", "ref", "string",
-];
+/// The words of C# among the names of parameters in C.
+const KEYWORDS: [&str; 1] = ["base"];
 
 fn camel(name: &str) -> String {
+    let name = camelled(name);
+    if KEYWORDS.contains(&&name[..]) { format!("@{name}") } else { name }
+}
+
+fn camelled(name: &str) -> String {
     let pascal = api::pascal(name);
-    let camel = pascal[..1].to_lowercase() + &pascal[1..];
-    if KEYWORDS.contains(&camel.as_str()) { format!("@{camel}") } else { camel }
+    pascal[..1].to_lowercase() + &pascal[1..]
 }
 
 fn summary(doc: &Documentation, indent: usize, out: &mut String) {
