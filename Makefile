@@ -3,14 +3,14 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance bench build install lint bless clean
+.PHONY: help demo test acceptance bench build install dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
 help: ## this list
 	@printf 'Tokencache: the token cache that every service can share.\n\n'
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: ## a narrated tour: two languages, one cache, an outage, the MFA night, figures measured as you watch
 	@tools/prepare
@@ -36,6 +36,9 @@ build: ## the library and the command line in target/release
 
 install: build ## library, headers, command line, man page below PREFIX (/usr/local); with DESTDIR for packages
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' tools/install $(RELEASE)
+
+dotnet-pack: build ## the NuGet packages in target/dotnet/packages; NATIVE= names another library to pack
+	@tools/dotnet-pack $(or $(NATIVE),$(RELEASE)/libtokencache.so)
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -55,7 +55,9 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task The_entry_is_under_the_suggested_key_and_ends_when_MSAL_suggests()
     {
-        using TokenCache cache = _folder.Open();
+        // The library would find the same end in the blob.
+        using TokenCache cache = TokenCache.Open(
+            _folder.Document().Replace("{\"version\"", "{\"expiry\": {\"from_value\": \"off\"}, \"version\"", StringComparison.Ordinal));
         await Acquire(Application(cache), "orders");
         using TokenValue? blob = cache.Get(Key);
         TimeSpan left = blob!.ExpiresAt!.Value - DateTimeOffset.UtcNow;

@@ -27,16 +27,34 @@ public class SetupTests
     [Fact]
     public void What_it_gets_is_ours()
     {
-        WebApplicationBuilder builder = WebApplication.CreateBuilder();
-        builder.Configuration["AzureAd:Instance"] = "https://login.microsoftonline.com/";
-        builder.Configuration["AzureAd:ClientId"] = "c0ffee00-0000-4000-8000-0000000000c1";
-        builder.Configuration["AzureAd:TenantId"] = "7e000000-0000-4000-8000-000000000001";
-        builder.Configuration["Tokencache:version"] = "1";
+        WebApplicationBuilder builder = Builder();
         Setups.Ours(builder);
         using IDisposable app = (IDisposable)builder.Build();
         IServiceProvider services = ((WebApplication)app).Services;
         Assert.IsType<TokencacheTokenCacheProvider>(services.GetRequiredService<IMsalTokenCacheProvider>());
         Assert.IsType<TokencacheDistributedCache>(services.GetRequiredService<IDistributedCache>());
+    }
+
+    [Fact]
+    public void A_distributed_cache_for_other_things_stays_what_it_was()
+    {
+        WebApplicationBuilder builder = Builder();
+        builder.Services.AddDistributedMemoryCache();
+        Setups.Ours(builder);
+        using IDisposable app = (IDisposable)builder.Build();
+        IServiceProvider services = ((WebApplication)app).Services;
+        Assert.IsType<TokencacheTokenCacheProvider>(services.GetRequiredService<IMsalTokenCacheProvider>());
+        Assert.IsType<MemoryDistributedCache>(services.GetRequiredService<IDistributedCache>());
+    }
+
+    private static WebApplicationBuilder Builder()
+    {
+        WebApplicationBuilder builder = WebApplication.CreateBuilder();
+        builder.Configuration["AzureAd:Instance"] = "https://login.microsoftonline.com/";
+        builder.Configuration["AzureAd:ClientId"] = "c0ffee00-0000-4000-8000-0000000000c1";
+        builder.Configuration["AzureAd:TenantId"] = "7e000000-0000-4000-8000-000000000001";
+        builder.Configuration["Tokencache:version"] = "1";
+        return builder;
     }
 
     private static string[] Body(string method, [CallerFilePath] string here = "")

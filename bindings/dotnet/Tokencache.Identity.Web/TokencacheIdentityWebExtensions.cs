@@ -1,4 +1,6 @@
 using System;
+using System.Linq;
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -19,7 +21,8 @@ public static class TokencacheIdentityWebExtensions
 {
     /// <summary>
     /// In place of <c>AddDistributedTokenCaches()</c> and of the distributed cache behind it: opens a cache as the section
-    /// says, and has MSAL keep its tokens there.
+    /// says, and has MSAL keep its tokens there. A distributed cache that the application has added before, for its
+    /// sessions perhaps, stays what it was.
     /// </summary>
     /// <param name="builder">What <c>EnableTokenAcquisitionToCallDownstreamApi</c> returned.</param>
     /// <param name="section">The library's configuration document, such as the section <c>Tokencache</c>.</param>
@@ -39,7 +42,14 @@ public static class TokencacheIdentityWebExtensions
         Action<TokencacheOptions>? configure = null)
     {
         Require.NotNull(builder, nameof(builder));
+        ServiceDescriptor? other = builder.Services.LastOrDefault(it => it.ServiceType == typeof(IDistributedCache));
         builder.Services.AddTokencache(section, configure).AddTokencacheTokenCaches();
+        if (other is not null)
+        {
+            // The last one is what a service is given.
+            builder.Services.Remove(other);
+            builder.Services.Add(other);
+        }
         return builder;
     }
 

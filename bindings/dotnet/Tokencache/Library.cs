@@ -20,9 +20,15 @@ internal static class Library
 {
     private const string Variable = "TOKENCACHE_LIBRARY";
 
-    private const string NotFound =
+    private const string Missing =
         "The library tokencache (libtokencache.so, libtokencache.so.1) was found neither beside the program nor in " +
         "the system's library path; install it, or set " + Variable + " to its path.";
+
+    private static string NotFound =>
+        RuntimeInformation.IsOSPlatform(OSPlatform.Linux) && RuntimeInformation.ProcessArchitecture == Architecture.X64
+            ? Missing
+            : Missing + " The package Tokencache.Native has it for Linux on x86-64 alone, and this is " +
+                $"{RuntimeInformation.OSDescription} on {RuntimeInformation.ProcessArchitecture}: build it from source here.";
 
 #if NET
     /// <summary>Runs once, before the first call, since every call needs a cache and opening one asks for this.</summary>
