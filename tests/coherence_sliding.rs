@@ -110,7 +110,7 @@ fn a_window_is_outlived_by_use_and_not_by_rest() {
     let since = commands.since(&before);
     println!("{reads} reads in three windows: {since:?}");
     assert!(since["pexpire"] <= 2 * 4 * 4 && !since.contains_key("hset") && !since.contains_key("evalsha"));
-    assert!(since["hmget"] <= 2 * since["pexpire"], "a touch looks itself, and costs the other one a read");
+    assert!(since["hmget"] <= 3 * since["pexpire"], "a touch looks itself, and costs each of both a read");
     assert!(other.peek(b"k").is_none_or(|entry| entry.is_same(&first)), "it was replaced");
     assert!(server.pttl(b"p:k") > 0);
     wait_until("it is gone", || server.pttl(b"p:k") == -2);

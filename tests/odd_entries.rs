@@ -14,8 +14,10 @@ use fastrand::Rng;
 use redis::{cmd, pipe};
 use sealed::{Sqlite, everywhere, name};
 use serde_json::json;
-use support::{Server, status, stored, written};
+use support::{Server, status, stored, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
+use tokencache::entry::Entry;
+use tokencache::error::Error;
 
 const MANY: usize = 1_000;
 /// The last tick of the year 9999.
@@ -187,7 +189,17 @@ fn a_value_longer_than_is_allowed_here_is_too_large_wherever_it_was_found() {
                 (1 << 20, "TC_VALUE_TOO_LARGE"),
             ] {
                 sealed::set(&large, "k", &vec![b'x'; len]);
-                let found = small.get(b"k");
+                // A reader that asks before Redis has told it may get the value from before.
+                let is_here = |found: &Result<Option<Entry>, Error>| match found {
+                    Ok(Some(entry)) => entry.data().len() == len,
+                    Ok(None) => false,
+                    Err(error) => error.message.contains(&format!("{len} bytes")),
+                };
+                let mut found = small.get(b"k");
+                wait_until("the change is heard of", || {
+                    found = small.get(b"k");
+                    is_here(&found)
+                });
                 if let Err(error) = &found {
                     for words in [&format!("{len} bytes"), "limits.max_value_bytes allows 1000"] {
                         assert!(error.message.contains(words), "{error}");

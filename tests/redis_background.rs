@@ -8,7 +8,7 @@ use tokencache::cache::SetOptions;
 
 #[path = "support/redis.rs"]
 mod support;
-use support::{GENEROUS, Server};
+use support::{GENEROUS, Server, wait_until};
 
 #[test]
 fn closing_ends_a_read_in_the_background_that_a_silent_server_does_not_answer() {
@@ -30,9 +30,10 @@ fn closing_ends_a_read_in_the_background_that_a_silent_server_does_not_answer() 
 #[test]
 fn another_server_is_not_answered_for_by_what_l1_has_of_the_one_before() {
     let (Some(here), Some(there)) = (Server::start(), Server::start()) else { return };
-    let cache = here.open(json!({}));
-    cache.set(b"k", b"here", SetOptions::default()).expect("stored");
-    assert!(cache.peek(b"k").is_some());
+    let (cache, another) = (here.open(json!({})), here.open(json!({})));
+    // What this one writes it takes with it.
+    another.set(b"k", b"here", SetOptions::default()).expect("stored");
+    wait_until("it is in L1", || cache.get(b"k").expect("a read").is_some() && cache.peek(b"k").is_some());
     cache.configure(there.document(json!({})).as_bytes()).expect("configured");
     assert!(cache.peek(b"k").is_none());
     assert!(cache.get(b"k").expect("a read").is_none());

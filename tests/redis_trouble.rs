@@ -183,7 +183,7 @@ fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
     server.ask::<()>("CLIENT PAUSE 8000 ALL");
     let until_it_ends = || drop(server.ask::<String>("PING"));
     // A greeting is paused as well.
-    lasts_and_ends(&server, &cache, "paused", &["TC_L2_TIMEOUT"], until_it_ends);
+    lasts_and_ends(&server, &cache, "paused", &["TC_L2_TIMEOUT", "TC_L2_UNREACHABLE"], until_it_ends);
 }
 
 #[test]

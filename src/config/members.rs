@@ -242,6 +242,7 @@ mod tests {
             "l1",
             "l2",
             "expiry",
+            "msal",
             "encryption",
             "coherence",
             "resilience",

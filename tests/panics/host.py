@@ -95,7 +95,8 @@ def main() -> None:
     for_a_while(cache, 0.3)
     until(lambda: is_level(cache))
     for _ in range(3):
-        assert is_level(cache)
+        # The last of them may hit a link that was idle.
+        until(lambda: is_level(cache))
         cache.remove("alice")
         assert cache.get("alice") is None
     assert cache.close()
