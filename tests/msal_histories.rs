@@ -10,7 +10,10 @@ use proptest::test_runner::Config;
 use serde_json::{Value, json};
 use tokencache::msal::{Side, merge};
 
-const HISTORIES: u32 = 10_000;
+/// How many; all of them in the long form.
+fn histories() -> u32 {
+    if std::env::var_os("TOKENCACHE_TEST_LONG").is_some() { 10_000 } else { 1_500 }
+}
 
 const ACCOUNTS: [&str; 2] = ["alice.home", "bob.home"];
 const CLIENTS: [&str; 2] = ["c1", "c2"];
@@ -230,7 +233,7 @@ fn checked(base: &[u8], mine: &[u8], theirs: &[u8], (mine_ms, theirs_ms): (i64, 
 }
 
 proptest! {
-    #![proptest_config(Config { cases: HISTORIES, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: histories(), failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn a_history_ends_as_if_everything_had_happened_in_turn(
