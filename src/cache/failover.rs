@@ -188,7 +188,15 @@ impl Cache {
         if let Some(recent) = &self.recent
             && let Ok(record) = record.copy()
         {
+            let clock = record.clock;
             recent.remember(key, record, reign);
+            // What is owed by now is newer, and may be brought to L2 by another process: this one must not come back here.
+            let owed = self.journal.as_ref().map(|journal| journal.find(key, Attempt::at_once()));
+            let is_newest = owed
+                .is_none_or(|owed| owed.is_ok_and(|owed| owed.is_none_or(|owed| owed.record.clock <= clock)));
+            if !is_newest {
+                recent.forget(key, clock);
+            }
         }
     }
 

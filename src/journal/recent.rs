@@ -192,6 +192,17 @@ impl Recent {
         drop(gone);
     }
 
+    /// What was written to `key` until the hybrid time `clock` does not matter any more.
+    pub fn forget(&self, key: &[u8], clock: u64) {
+        let mut book = lock(&self.book);
+        self.drop_again(key, clock.saturating_add(1));
+        let is_old = book.find(key).is_some_and(|written| written.record.clock <= clock);
+        let gone = if is_old { book.take(key) } else { None };
+        self.count(&book);
+        drop(book);
+        drop(gone);
+    }
+
     /// A newer write of `key` is owed: what was acknowledged before does not matter any more.
     pub fn overtake(&self, key: &[u8]) {
         let mut book = lock(&self.book);
