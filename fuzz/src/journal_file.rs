@@ -137,7 +137,7 @@ fn use_it(path: &Path) {
 
 fn open(path: &Path) -> tokencache::error::Result<Journal> {
     let settings = Settings { path: Some(path.into()), max_bytes: 1 << 20, max_entries: 100 };
-    Journal::open(&settings, IDENTITY, None, soon())
+    Journal::open(&settings, IDENTITY, soon())
 }
 
 fn record(value: Option<&[u8]>) -> Record {
@@ -145,7 +145,7 @@ fn record(value: Option<&[u8]>) -> Record {
         bytes: Secret::copy(value).expect("memory"),
         lifetime: Lifetime::default(),
     });
-    Record { change, clock: 1 << 16, written_at_ms: 1, known: Known::Nothing }
+    Record { change, clock: 1 << 16, written_at_ms: 1, known: Known::Nothing, base: None }
 }
 
 fn soon() -> Attempt<'static> {
