@@ -32,7 +32,7 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
-        let reign = self.reign();
+        let term = self.term();
         match self.owed(&key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
@@ -47,7 +47,7 @@ impl Cache {
         let told = Box::new(move |landed| told(me.hand_out(&asked, landed)));
         match self.flights.board(&key, epoch, told) {
             Some(landing) => {
-                Read { cache: Arc::clone(self), key, slot, epoch, reign, started, landing }.begin();
+                Read { cache: Arc::clone(self), key, slot, epoch, term, started, landing }.begin();
             }
             None => count(&self.stats.shared_reads),
         }
@@ -98,7 +98,7 @@ struct Read {
     slot: u32,
     epoch: Epoch,
     /// Under which it was asked whether the key is owed.
-    reign: u64,
+    term: u64,
     started: Instant,
     landing: Landing,
 }
@@ -119,7 +119,7 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
-        let found = found.filter(|_| self.reign == self.cache.reign());
+        let found = found.filter(|_| self.term == self.cache.term());
         // This may be the thread of the link: what may read a file goes on elsewhere.
         if let Some((_, Ok(stored))) = &found
             && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))

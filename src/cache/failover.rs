@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -19,21 +20,21 @@ use crate::log::{Level, Logger};
 use crate::runtime::lock;
 
 /// Hears what happens to an L2 that can fail over: for L1, and for what was written lately.
-pub(super) struct Ears {
+pub(super) struct FailoverWitness {
     coherence: Arc<Coherence>,
     recent: Arc<Recent>,
     log: Arc<Logger>,
     has_warned: AtomicBool,
 }
 
-impl Ears {
+impl FailoverWitness {
     pub fn of(coherence: &Arc<Coherence>, recent: &Arc<Recent>, log: &Arc<Logger>) -> Arc<dyn Witness> {
         let (coherence, recent, log) = (Arc::clone(coherence), Arc::clone(recent), Arc::clone(log));
-        Arc::new(Ears { coherence, recent, log, has_warned: false.into() })
+        Arc::new(FailoverWitness { coherence, recent, log, has_warned: false.into() })
     }
 }
 
-impl Witness for Ears {
+impl Witness for FailoverWitness {
     fn changed(&self, key: &[u8]) {
         self.coherence.changed(key);
         if let Some(key) = self.coherence.own_key(key) {
@@ -91,13 +92,13 @@ impl Witness for Ears {
 
 impl Cache {
     /// Which primary it is, to be asked for before a write or a read begins.
-    pub(super) fn reign(&self) -> u64 {
-        self.recent.as_ref().map_or(0, |recent| recent.reign())
+    pub(super) fn term(&self) -> u64 {
+        self.recent.as_ref().map_or(0, |recent| recent.term())
     }
 
-    /// L2 has acknowledged a write that began under the primary `reign`: of `sealed`, or with none a removal. L1 still
+    /// L2 has acknowledged a write that began in the term `term`: of `sealed`, or with none a removal. L1 still
     /// has what it was made onto.
-    pub(super) fn remember(&self, write: &Write<'_>, sealed: Option<Cow<'_, [u8]>>, clock: u64, reign: u64) {
+    pub(super) fn remember(&self, write: &Write<'_>, sealed: Option<Cow<'_, [u8]>>, clock: u64, term: u64) {
         let Some(recent) = &self.recent else { return };
         let change = match sealed {
             None => Change::Remove,
@@ -117,7 +118,17 @@ impl Cache {
             Expected::Version(version) => Known::Version(version),
         };
         let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None };
-        recent.remember(write.key, record, reign);
+        self.remember_record(recent, write.key, record, term);
+    }
+
+    /// Something newer may be owed by now, and brought to L2 by another process: then this must not come back here.
+    fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, term: u64) {
+        let clock = record.clock;
+        recent.remember(key, record, term);
+        let owed = self.owed_record(key, Instant::now());
+        if !owed.is_ok_and(|owed| owed.is_none_or(|owed| owed.record.clock <= clock)) {
+            recent.forget(key, clock);
+        }
     }
 
     /// What is to be made again of `key`.
@@ -136,14 +147,14 @@ impl Cache {
         attempt: Attempt<'_>,
     ) -> Result<Option<Stored>, Failure> {
         loop {
-            let reign = self.reign();
+            let term = self.term();
             self.take_epoch(slot, epoch, store, attempt)?;
             if let Some(found) = self.to_be_made_again(key)? {
                 *epoch = self.unverified_epoch(slot);
                 return Ok(self.as_stored(found));
             }
             let found = store.get(stored_key, attempt)?;
-            if self.reign() == reign {
+            if self.term() == term {
                 return Ok(found);
             }
         }
@@ -183,20 +194,12 @@ impl Cache {
         });
     }
 
-    /// L2 has `record` of `key` now, by a replay that began under the primary `reign`.
-    pub(super) fn remember_replay(&self, key: &[u8], record: &Record, reign: u64) {
+    /// L2 has `record` of `key` now, by a replay that began in the term `term`.
+    pub(super) fn remember_replay(&self, key: &[u8], record: &Record, term: u64) {
         if let Some(recent) = &self.recent
             && let Ok(record) = record.copy()
         {
-            let clock = record.clock;
-            recent.remember(key, record, reign);
-            // What is owed by now is newer, and may be brought to L2 by another process: this one must not come back here.
-            let owed = self.journal.as_ref().map(|journal| journal.find(key, Attempt::at_once()));
-            let is_newest = owed
-                .is_none_or(|owed| owed.is_ok_and(|owed| owed.is_none_or(|owed| owed.record.clock <= clock)));
-            if !is_newest {
-                recent.forget(key, clock);
-            }
+            self.remember_record(recent, key, record, term);
         }
     }
 

@@ -4,9 +4,10 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::merge::{Merge, There, found, unix_ms};
+use super::owed::UNHURRIED;
 use super::write::{check_value, pruned};
 use super::{Cache, SetOutcome};
 use crate::clock;
@@ -19,9 +20,6 @@ use crate::msal::{self, Side};
 
 /// How often a replay meets another writer of the same key before the record waits for the next.
 const MEETINGS: usize = 8;
-
-/// How long a replay waits for one answer.
-const UNHURRIED: Duration = Duration::from_secs(2);
 
 impl Cache {
     /// L2 did not take it for the reason of `failure`: it is owed, merged with what is owed already.

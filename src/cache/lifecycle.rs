@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::failover::Ears;
+use super::failover::FailoverWitness;
 use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
@@ -308,8 +308,8 @@ fn second_tier(
         }
         config::Kind::Redis(redis) => {
             let coherence = Arc::new(Coherence::told(prefix_len, log)?);
-            let witness =
-                recent.map_or_else(|| witness(&coherence), |recent| Ears::of(&coherence, recent, log));
+            let witness = recent
+                .map_or_else(|| witness(&coherence), |recent| FailoverWitness::of(&coherence, recent, log));
             let store = RedisStore::new((**redis).clone(), config, witness, runtime)?;
             Some((coherence, Box::new(store)))
         }

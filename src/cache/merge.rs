@@ -13,7 +13,7 @@ use crate::entry::{Entry, Lifetime, Secret, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::journal::Known;
 use crate::l2::replay::Present;
-use crate::l2::{Attempt, Class, Expected, Failure, Store, Stored, Written};
+use crate::l2::{Attempt, Class, Expected, Failure, Store, Stored};
 use crate::msal::{self, Merged, Refusal, Side};
 use crate::stats::Operation;
 
@@ -180,36 +180,9 @@ impl Cache {
             let waiting = "The newest write of this key is still owed to L2, and this one with it.";
             return self.owe_merged(merge, config, Failure::new(Class::Busy, waiting));
         }
-        match self.swap(&write, store, config)? {
+        match self.put_through(&write, None, store, config)? {
             Ok(outcome) => self.handed_out(outcome, &write, config),
-            Err(failure) => self.owe_merged(merge, config, failure),
-        }
-    }
-
-    fn swap(
-        &self,
-        write: &Write<'_>,
-        store: &dyn Store,
-        config: &Config,
-    ) -> Result<std::result::Result<SetOutcome, Failure>> {
-        let call = self.call(Operation::Set, write.key, config, write.started);
-        let stored_key = Self::stored_key(write.key, config);
-        let mut epoch = self.epoch(write.slot);
-        let (clock, reign) = (self.versions.next(), self.reign());
-        let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
-        let outcome = call.run(|attempt| {
-            self.take_epoch(write.slot, &mut epoch, store, attempt)?;
-            let Write { written_at_ms, lifetime, expected, .. } = *write;
-            store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt)
-        });
-        match outcome {
-            Ok(Written::Stored(version)) => {
-                self.remember(write, Some(sealed), clock, reign);
-                self.fill(write, version, epoch, config)?;
-                Ok(Ok(SetOutcome::Stored(version)))
-            }
-            Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
-            Err(failure) => Ok(Err(failure)),
+            Err(untaken) => self.owe_merged(merge, config, untaken.failure),
         }
     }
 

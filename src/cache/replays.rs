@@ -113,7 +113,7 @@ impl Cache {
 
     fn replay_all(&self) -> std::result::Result<Pass, Failure> {
         let (Some(journal), Some(store)) = (&self.journal, &self.store) else { return Ok(Pass::default()) };
-        let (config, reign) = (self.config.load(), self.reign());
+        let (config, term) = (self.config.load(), self.term());
         let replay = Replay {
             cause: Cause::Owed,
             target: store.as_ref(),
@@ -122,7 +122,7 @@ impl Cache {
             is_closing: &|| self.signal.is_closing(),
             decided: &|key| self.bump(self.slot(key)),
             is_sure: &|_| true,
-            written: &|key, record| self.remember_replay(key, record, reign),
+            written: &|key, record| self.remember_replay(key, record, term),
             join: &|due| self.join_owed(due),
             log: &self.log,
         };

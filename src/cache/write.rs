@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Cache, SetOptions, SetOutcome};
@@ -26,6 +27,13 @@ pub(super) struct Write<'a> {
     pub expected: Expected,
     pub is_local: bool,
     pub started: Instant,
+}
+
+/// A set that L2 did not take.
+pub(super) struct Untaken<'w> {
+    pub failure: Failure,
+    sealed: Cow<'w, [u8]>,
+    clock: u64,
 }
 
 impl Cache {
@@ -140,11 +148,31 @@ impl Cache {
     }
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
+        let owed_before = self.look_at_owed(write)?;
+        let Untaken { failure, sealed, clock } = match self.put_through(write, owed_before, store, config)? {
+            Ok(outcome) => return Ok(outcome),
+            Err(untaken) => untaken,
+        };
+        let version = store.version_of(&sealed, clock);
+        let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
+        let change = Change::Set { bytes, lifetime: write.lifetime };
+        self.keep_or_fail(write, change, clock, owed_before, failure)?;
+        self.hold(write, version, config);
+        Ok(SetOutcome::Owed(version))
+    }
+
+    /// Stores in L2, and then in L1; `owed_before` is settled by it. What L2 did not take comes back.
+    pub(super) fn put_through<'w>(
+        &self,
+        write: &Write<'w>,
+        owed_before: Option<u64>,
+        store: &dyn Store,
+        config: &Config,
+    ) -> Result<std::result::Result<SetOutcome, Untaken<'w>>> {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let owed_before = self.look_at_owed(write)?;
-        let (clock, reign) = (self.versions.next(), self.reign());
+        let (clock, term) = (self.versions.next(), self.term());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
@@ -154,19 +182,12 @@ impl Cache {
         match outcome {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
-                self.remember(write, Some(sealed), clock, reign);
+                self.remember(write, Some(sealed), clock, term);
                 self.fill(write, version, epoch, config)?;
-                Ok(SetOutcome::Stored(version))
+                Ok(Ok(SetOutcome::Stored(version)))
             }
-            Ok(Written::Conflict) => Ok(self.conflict(write)),
-            Err(failure) => {
-                let version = store.version_of(&sealed, clock);
-                let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
-                let change = Change::Set { bytes, lifetime: write.lifetime };
-                self.keep_or_fail(write, change, clock, owed_before, failure)?;
-                self.hold(write, version, config);
-                Ok(SetOutcome::Owed(version))
-            }
+            Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
+            Err(failure) => Ok(Err(Untaken { failure, sealed, clock })),
         }
     }
 
@@ -224,14 +245,14 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let (clock, reign) = (self.versions.next(), self.reign());
+        let (clock, term) = (self.versions.next(), self.term());
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             store.remove(&stored_key, clock, write.expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(_)) => {
                 self.settle(write.key, owed_before, write.started);
-                self.remember(write, None, clock, reign);
+                self.remember(write, None, clock, term);
                 let turn = self.l1.turn(write.slot);
                 let _ = self.advance(write.slot, epoch);
                 self.l1.remove(write.key);
@@ -252,7 +273,7 @@ impl Cache {
     }
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
-    pub(super) fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
+    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
         let started = Instant::now();
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
@@ -268,7 +289,7 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn conflict(&self, write: &Write<'_>) -> SetOutcome {
+    fn conflict(&self, write: &Write<'_>) -> SetOutcome {
         count(&self.stats.conflicts);
         // Somebody else wrote, so what we hold may be old.
         self.bump(write.slot);

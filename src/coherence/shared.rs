@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::epoch::{EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
-use crate::l2::sqlite::beside::{self, Beside, Identity, Repair, has_links};
+use crate::l2::sqlite::sidecar::{self, Identity, Repair, Sidecar, has_links};
 use crate::l2::{Class, Failure, Mark};
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -30,7 +30,7 @@ const TRIES: usize = 4;
 
 /// The file beside one database.
 pub(super) struct Shared {
-    beside: Beside,
+    sidecar: Sidecar,
     state: Mutex<State>,
 }
 
@@ -50,27 +50,27 @@ struct Attached {
 
 impl Shared {
     pub fn new(database: PathBuf) -> Shared {
-        Shared { beside: Beside::new(database, "-epochs"), state: Mutex::default() }
+        Shared { sidecar: Sidecar::new(database, "-epochs"), state: Mutex::default() }
     }
 
     /// Whether the counters are those of the file that stands beside the database now; if not, they are made so.
     pub fn look(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
-        let database = Identity::at(self.beside.database()).ok();
+        let database = Identity::at(self.sidecar.database()).ok();
         let known = state.database;
         if known.is_some() && database.is_some() && known != database {
             epochs.bump_all();
         }
         state.database = database.or(known);
         self.ensure(&mut state, epochs, Repair::Leave)?;
-        state.verdict(self.beside.path())
+        state.verdict(self.sidecar.path())
     }
 
     /// As [`Shared::look`], under the write lock of the database.
     pub fn settle(&self, epochs: &EpochTable) -> Result<(), Failure> {
         let mut state = self.state();
         self.repair(&mut state, epochs)?;
-        state.verdict(self.beside.path())
+        state.verdict(self.sidecar.path())
     }
 
     /// Under the write lock of the database: a write to `slot` is about to be committed. Answers also whether what this
@@ -82,7 +82,7 @@ impl Shared {
             self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
-        Ok((mark, state.verdict(self.beside.path())))
+        Ok((mark, state.verdict(self.sidecar.path())))
     }
 
     /// The write of `mark` is committed, or will not be.
@@ -108,7 +108,7 @@ impl Shared {
 
     fn ensure(&self, state: &mut State, epochs: &EpochTable, repair: Repair) -> Result<(), Failure> {
         if let Some(attached) = &state.file {
-            let is_in_place = self.beside.is(attached.identity);
+            let is_in_place = self.sidecar.is(attached.identity);
             let is_whole = attached.file.metadata().is_ok_and(|file| is_long_enough(&file, attached.extent));
             if is_in_place && is_whole {
                 return Ok(());
@@ -131,7 +131,7 @@ impl Shared {
 
     fn find(&self, repair: Repair) -> Result<Attached, Failure> {
         for _ in 0..TRIES {
-            match self.beside.open() {
+            match self.sidecar.open() {
                 Ok(file) => match attached(file) {
                     Ok(Some(attached)) => return Ok(attached),
                     Ok(None) if repair == Repair::Replace => self.make(repair)?,
@@ -142,28 +142,29 @@ impl Shared {
                 Err(error) => return Err(self.failed("cannot be opened for writing", &error)),
             }
         }
-        let message = format!("The epoch file {} is replaced again and again.", self.beside.path().display());
+        let message =
+            format!("The epoch file {} is replaced again and again.", self.sidecar.path().display());
         Err(Failure::new(Class::Busy, message))
     }
 
     fn make(&self, repair: Repair) -> Result<(), Failure> {
-        let made = fresh().and_then(|bytes| self.beside.make(&bytes, repair));
+        let made = fresh().and_then(|bytes| self.sidecar.make(&bytes, repair));
         made.map_err(|error| self.failed("cannot be made", &error))
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> Failure {
-        let path = self.beside.path().display();
+        let path = self.sidecar.path().display();
         let message = format!(
             "The epoch file {path} {what} ({error}), and without it the processes that share the database do not hear \
              of each other's writes; let whoever may write to the database write to this file and its folder."
         );
-        Failure::new(beside::class_of(error), message)
+        Failure::new(sidecar::class_of(error), message)
     }
 
     fn damaged(&self) -> Failure {
         let message = format!(
             "The epoch file {} is damaged; the next write replaces it.",
-            self.beside.path().display()
+            self.sidecar.path().display()
         );
         Failure::new(Class::Unreachable, message)
     }
@@ -197,7 +198,7 @@ impl State {
 /// A file of this version, with an epoch of everything that no other file had.
 fn fresh() -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; FILE_BYTES];
-    let half = u64::from(beside::random()? >> 1);
+    let half = u64::from(sidecar::random()? >> 1);
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&VERSION.to_ne_bytes());
     bytes[GLOBAL * 8..][..8].copy_from_slice(&(half << 32 | half).to_ne_bytes());

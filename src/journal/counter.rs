@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 
 use crate::epoch::{PAGE_WORDS, Words};
 use crate::error::{Error, Result as Outcome};
-use crate::l2::sqlite::beside::{self, Beside, Identity, Repair};
+use crate::l2::sqlite::sidecar::{self, Identity, Repair, Sidecar};
 use crate::l2::{Class, Failure};
 use crate::runtime::lock;
 
@@ -39,7 +39,7 @@ const TRIES: usize = 4;
 
 /// The word beside one journal.
 pub(super) struct Counter {
-    beside: Beside,
+    sidecar: Sidecar,
     /// Those of the file while it is mapped, else 0: nobody knows.
     words: Words<PAGE_WORDS>,
     file: Mutex<Option<Attached>>,
@@ -62,7 +62,7 @@ impl Counter {
     /// The counter of the journal at `path`, which is not touched yet.
     pub fn new(path: PathBuf) -> Outcome<Counter> {
         let words = Words::private().map_err(|_| Error::out_of_memory(FILE_BYTES))?;
-        Ok(Counter { beside: Beside::new(path, "-owed"), words, file: Mutex::default() })
+        Ok(Counter { sidecar: Sidecar::new(path, "-owed"), words, file: Mutex::default() })
     }
 
     /// As many records at least as are owed; `None` when only the journal can say.
@@ -109,7 +109,7 @@ impl Counter {
     fn ensure(&self, attached: &mut Option<Attached>, repair: Repair) -> Result<(), Blind> {
         if let Some(before) = attached {
             let is_whole = before.file.metadata().is_ok_and(|about| is_whole(&about));
-            if before.is_mapped && is_whole && self.beside.is(before.identity) {
+            if before.is_mapped && is_whole && self.sidecar.is(before.identity) {
                 return Ok(());
             }
             // Others may still have it, and do not hear of what is owed from now on.
@@ -137,7 +137,7 @@ impl Counter {
     /// The file, and whether it is of this version.
     fn find(&self, repair: Repair) -> Result<(File, bool), Blind> {
         for _ in 0..TRIES {
-            match self.beside.open() {
+            match self.sidecar.open() {
                 Ok(file) => match version(&file) {
                     Ok(Some(version)) => return Ok((file, version == VERSION)),
                     Ok(None) if repair == Repair::Replace => self.make(repair)?,
@@ -148,7 +148,7 @@ impl Counter {
                 Err(error) => return Err(self.mute("cannot be opened for writing", &error)),
             }
         }
-        let message = format!("The counter {} is replaced again and again.", self.beside.path().display());
+        let message = format!("The counter {} is replaced again and again.", self.sidecar.path().display());
         Err(Blind { failure: Failure::new(Class::Busy, message), is_mute: true })
     }
 
@@ -157,7 +157,7 @@ impl Counter {
         let mut bytes = [0; FILE_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..16].copy_from_slice(&VERSION.to_ne_bytes());
-        self.beside.make(&bytes, repair).map_err(|error| self.deaf("cannot be made", &error))
+        self.sidecar.make(&bytes, repair).map_err(|error| self.deaf("cannot be made", &error))
     }
 
     fn deaf(&self, what: &str, error: &io::Error) -> Blind {
@@ -169,26 +169,26 @@ impl Counter {
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> Failure {
-        let path = self.beside.path().display();
+        let path = self.sidecar.path().display();
         let message = format!(
             "The counter {path} {what} ({error}), and without it the processes that share the journal are not told \
              that something is owed; let whoever may write to the journal write to this file and its folder."
         );
-        Failure::new(beside::class_of(error), message)
+        Failure::new(sidecar::class_of(error), message)
     }
 
     fn of_another_version(&self) -> Failure {
         let message = format!(
             "The counter {} was made by another version of Tokencache; stop the processes of that version and remove \
              the file.",
-            self.beside.path().display()
+            self.sidecar.path().display()
         );
         Failure::new(Class::Unreachable, message)
     }
 
     fn damaged(&self) -> Failure {
         let message =
-            format!("The counter {} is damaged; the next write replaces it.", self.beside.path().display());
+            format!("The counter {} is damaged; the next write replaces it.", self.sidecar.path().display());
         Failure::new(Class::Unreachable, message)
     }
 }

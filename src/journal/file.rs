@@ -18,8 +18,8 @@ use super::rows::{self, State};
 use super::turn::FileTurn;
 use crate::clock;
 use crate::error::Result as Outcome;
-use crate::l2::sqlite::beside::Identity;
 use crate::l2::sqlite::pool::Pool;
+use crate::l2::sqlite::sidecar::Identity;
 use crate::l2::{Attempt, Class, Failure};
 use crate::runtime::lock;
 

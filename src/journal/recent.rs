@@ -43,7 +43,7 @@ pub struct Recent {
     book: Mutex<Book>,
     /// As in the book, for those who take no lock.
     entries: AtomicU64,
-    reign: AtomicU64,
+    term: AtomicU64,
     is_sure: AtomicBool,
     again: Journal,
     changes: AtomicU64,
@@ -143,7 +143,7 @@ impl Recent {
             extent,
             book: Mutex::default(),
             entries: 0.into(),
-            reign: 0.into(),
+            term: 0.into(),
             is_sure: true.into(),
             again: Journal::within(extent.max_bytes, extent.max_entries),
             changes: 0.into(),
@@ -153,12 +153,12 @@ impl Recent {
 
     /// Which primary it is, of those that were met; to be asked for before a write or a read begins.
     #[must_use]
-    pub fn reign(&self) -> u64 {
-        self.reign.load(Ordering::Acquire)
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Acquire)
     }
 
-    /// L2 has acknowledged `record`, which began under the primary `reign`.
-    pub fn remember(&self, key: &[u8], mut record: Record, reign: u64) {
+    /// L2 has acknowledged `record`, which began in the term `term`.
+    pub fn remember(&self, key: &[u8], mut record: Record, term: u64) {
         let now_ms = clock::coarse_ms();
         let mut book = lock(&self.book);
         self.drop_again(key, record.clock);
@@ -174,7 +174,7 @@ impl Recent {
             }
             gone.push(before);
         }
-        if reign == self.reign() {
+        if term == self.term() {
             book.put(Written { key: Arc::from(key), record, at_ms: now_ms });
             book.forget_old(now_ms - self.extent.age_ms, &mut gone);
             while book.bytes > self.extent.max_bytes || book.written.len() as u64 > self.extent.max_entries {
@@ -271,7 +271,7 @@ impl Recent {
         }
         self.is_sure.store(is_sure, Ordering::Release);
         self.changes.fetch_add(u64::from(is_sure), Ordering::Relaxed);
-        self.reign.fetch_add(1, Ordering::AcqRel);
+        self.term.fetch_add(1, Ordering::AcqRel);
         self.count(&book);
         drop(book);
         drop(gone);

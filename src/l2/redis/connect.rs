@@ -13,10 +13,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::credentials::{Credentials, Readers};
 use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
-use super::papers::{Desk, Papers};
 use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
@@ -56,7 +56,7 @@ pub(super) struct Connected {
 pub(super) struct Wanted<'a> {
     pub redis: &'a Arc<Redis>,
     /// Where its files are read.
-    pub desk: &'a Desk,
+    pub readers: &'a Readers,
     /// The changes of which keys are to be told.
     pub prefix: &'a str,
     /// Where the link led that was lost, if one was.
@@ -70,18 +70,18 @@ pub(super) async fn connect(
     pushes: impl AsyncPushSender + Clone,
 ) -> Result<Connected, Failure> {
     defect::point("connect");
-    let papers = Papers::of(wanted.redis, wanted.desk).await?;
-    if let Some(connected) = begin(wanted, &papers, Some(pushes.clone())).await? {
+    let credentials = Credentials::of(wanted.redis, wanted.readers).await?;
+    if let Some(connected) = begin(wanted, &credentials, Some(pushes.clone())).await? {
         return Ok(connected);
     }
-    let connected = begin(wanted, &papers, None::<fn(PushInfo) -> Result<(), SendError>>).await?;
+    let connected = begin(wanted, &credentials, None::<fn(PushInfo) -> Result<(), SendError>>).await?;
     connected.ok_or_else(|| feed::old(&wanted.redis.address))
 }
 
 /// One connection; none where the other side does not know the protocol that `pushes` takes.
 async fn begin(
     wanted: Wanted<'_>,
-    papers: &Papers,
+    credentials: &Credentials,
     pushes: Option<impl AsyncPushSender>,
 ) -> Result<Option<Connected>, Failure> {
     let redis = wanted.redis;
@@ -90,13 +90,13 @@ async fn begin(
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            greet(wanted, papers, Socket::new(stream), pushes).await
+            greet(wanted, credentials, Socket::new(stream), pushes).await
         }
         Link::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
             let stream = Socket::new(stream);
-            let Some(tls) = &papers.tls else { return greet(wanted, papers, stream, pushes).await };
+            let Some(tls) = &credentials.tls else { return greet(wanted, credentials, stream, pushes).await };
             let name = ServerName::try_from(host.clone()).map_err(|_| {
                 Failure::new(
                     Class::Denied,
@@ -104,7 +104,7 @@ async fn begin(
                 )
             })?;
             let stream = tls.connect(name, stream).await;
-            greet(wanted, papers, stream.map_err(|error| failed(&error))?, pushes).await
+            greet(wanted, credentials, stream.map_err(|error| failed(&error))?, pushes).await
         }
     }
 }
@@ -120,7 +120,7 @@ fn harden(stream: &TcpStream) -> std::io::Result<()> {
 
 async fn greet<S>(
     wanted: Wanted<'_>,
-    papers: &Papers,
+    credentials: &Credentials,
     stream: S,
     pushes: Option<impl AsyncPushSender>,
 ) -> Result<Option<Connected>, Failure>
@@ -132,12 +132,12 @@ where
     let stream = Watched { stream, address, first: first.clone(), pulse: pulse.clone() };
     // One system call reads what many requests were answered.
     let stream = BufReader::with_capacity(READ_BYTES, stream);
-    first.ends(introduce(wanted, papers, stream, pulse, pushes)).await
+    first.ends(introduce(wanted, credentials, stream, pulse, pushes)).await
 }
 
 async fn introduce<S>(
     Wanted { redis, prefix, lost, .. }: Wanted<'_>,
-    papers: &Papers,
+    credentials: &Credentials,
     stream: S,
     pulse: Pulse,
     pushes: Option<impl AsyncPushSender>,
@@ -153,10 +153,10 @@ where
         config = config.set_push_sender(pushes);
     }
     let protocol = if is_told { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
-    let who = papers.who.clone().set_protocol(protocol);
+    let who = credentials.who.clone().set_protocol(protocol);
     let (mut connection, driver) = match MultiplexedConnection::new_with_config(&who, stream, config).await {
         Err(error) if is_told && feed::is_old(&error) => return Ok(None),
-        made => made.map_err(|error| of_greeting(&redis.address, papers.user(), &error))?,
+        made => made.map_err(|error| of_greeting(&redis.address, credentials.user(), &error))?,
     };
     let driver = tokio::spawn(driver).abort_handle();
     let mut requests = pipe();

@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::connect::{Connected, Wanted, connect};
+use super::credentials::Readers;
 use super::echoes::Echoes;
 use super::exchange::Letter;
 use super::feed::Feed;
 use super::heartbeat::Heartbeat;
-use super::papers::Desk;
 use super::state::{Phase, State};
 use super::up::Up;
 use super::{diagnosis, feed, wait};
@@ -47,7 +47,7 @@ struct Shared {
     witness: Arc<dyn Witness>,
     prefix: String,
     heartbeat: Heartbeat,
-    desk: Desk,
+    readers: Readers,
     echoes: Echoes,
     links: AtomicU64,
     attempts: AtomicU64,
@@ -64,7 +64,7 @@ impl Link {
             witness,
             prefix: config.l2.key_prefix.clone(),
             heartbeat: Heartbeat::new(config),
-            desk: Desk::default(),
+            readers: Readers::default(),
             echoes: Echoes::default(),
             links: 0.into(),
             attempts: 0.into(),
@@ -156,8 +156,12 @@ impl Link {
         let connecting = self.io.spawn({
             let (shared, redis) = (Arc::clone(&self.shared), Arc::clone(&redis));
             async move {
-                let wanted =
-                    Wanted { redis: &redis, desk: &shared.desk, prefix: &shared.prefix, lost: lost.as_ref() };
+                let wanted = Wanted {
+                    redis: &redis,
+                    readers: &shared.readers,
+                    prefix: &shared.prefix,
+                    lost: lost.as_ref(),
+                };
                 tokio::time::timeout(CONNECTING, connect(wanted, pushes)).await
             }
         });

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod credentials;
 mod diagnosis;
 mod echoes;
 mod exchange;
@@ -11,7 +12,6 @@ mod heartbeat;
 mod layout;
 mod link;
 mod names;
-mod papers;
 mod replay;
 mod scripts;
 mod server;

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod beside;
 mod connection;
 mod diagnosis;
 mod eviction;
@@ -12,6 +11,7 @@ pub mod pool;
 mod registry;
 mod replay;
 pub mod schema;
+pub mod sidecar;
 mod statements;
 mod transaction;
 mod usage;

@@ -52,8 +52,8 @@ class AsyncMethods:
             >>> token = await cache.aget("alice")
         """
         key = key_bytes(key)
-        pointer = ctypes.POINTER(_native.Value)()
-        if check(_peek(self._handle, key, len(key), ctypes.byref(pointer))) != _native.Status.NOT_FOUND:
+        pointer, status = self._look(key)
+        if status != _native.Status.NOT_FOUND:
             return take(pointer)
         entry = await self._ask(key)
         return None if entry is None else entry.data
@@ -76,8 +76,7 @@ class AsyncMethods:
             >>> await cache.aset("alice", renewed, expected_version=entry.version)
         """
         key = key_bytes(key)
-        pointer = ctypes.POINTER(_native.Value)()
-        status = check(_peek(self._handle, key, len(key), ctypes.byref(pointer)))
+        pointer, status = self._look(key)
         return Entry(pointer, status) if status != _native.Status.NOT_FOUND else await self._ask(key)
 
     def user(self, key: Key, *, ttl: Duration | None = None, sliding: Duration | None = None) -> User:
@@ -105,6 +104,11 @@ class AsyncMethods:
         from .msal import User
 
         return User(cast("Cache", self), key, ttl=ttl, sliding=sliding)
+
+    def _look(self, key: bytes) -> tuple[Any, int]:
+        """What L1 holds of a key, and whether it does."""
+        pointer = ctypes.POINTER(_native.Value)()
+        return pointer, check(_peek(self._handle, key, len(key), ctypes.byref(pointer)))
 
     async def _ask(self, key: bytes) -> Entry | None:
         _, entry, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))

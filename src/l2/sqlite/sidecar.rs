@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use crate::l2::Class;
 
 /// Where it stands, and beside which database.
-pub struct Beside {
+pub struct Sidecar {
     database: PathBuf,
     path: PathBuf,
 }
@@ -35,15 +35,15 @@ pub enum Repair {
     Leave,
 }
 
-impl Beside {
+impl Sidecar {
     /// The file whose name is that of `database` and `end`.
     #[must_use]
-    pub fn new(database: PathBuf, end: &str) -> Beside {
+    pub fn new(database: PathBuf, end: &str) -> Sidecar {
         // A later chdir must not move it.
         let database = std::path::absolute(&database).unwrap_or(database);
         let mut path = OsString::from(&database);
         path.push(end);
-        Beside { database, path: path.into() }
+        Sidecar { database, path: path.into() }
     }
 
     /// The database.

@@ -19,11 +19,11 @@ use crate::l2::{Class, Failure};
 const READING: Duration = Duration::from_secs(1);
 
 /// Who reads them. One at a time: a reader that hangs is not joined by another at each attempt.
-pub(super) type Desk = Arc<Mutex<()>>;
+pub(super) type Readers = Arc<Mutex<()>>;
 
 /// What was read.
 #[derive(Clone)]
-pub(super) struct Papers {
+pub(super) struct Credentials {
     /// Who we are, and nothing more: a server that turns us away answers one command, and the client hears it only where
     /// it expects one answer.
     pub who: RedisConnectionInfo,
@@ -31,14 +31,14 @@ pub(super) struct Papers {
     pub tls: Option<TlsConnector>,
 }
 
-impl Papers {
+impl Credentials {
     /// What `redis` names.
-    pub async fn of(redis: &Arc<Redis>, desk: &Desk) -> Result<Papers, Failure> {
-        let Ok(turn) = Arc::clone(desk).try_lock_owned() else { return Err(late(redis)) };
+    pub async fn of(redis: &Arc<Redis>, readers: &Readers) -> Result<Credentials, Failure> {
+        let Ok(turn) = Arc::clone(readers).try_lock_owned() else { return Err(late(redis)) };
         let named = Arc::clone(redis);
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            Papers::read(&named)
+            Credentials::read(&named)
         });
         match tokio::time::timeout(READING, reading).await {
             Ok(Ok(read)) => read,
@@ -54,7 +54,7 @@ impl Papers {
         self.who.username().unwrap_or("default")
     }
 
-    fn read(redis: &Redis) -> Result<Papers, Failure> {
+    fn read(redis: &Redis) -> Result<Credentials, Failure> {
         let denied = |message| Failure::new(Class::Denied, message);
         let mut who = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = &redis.username {
@@ -65,7 +65,7 @@ impl Papers {
         }
         let is_tls = matches!(redis.address.link, Link::Tcp { is_tls: true, .. });
         let tls = is_tls.then(|| tls::connector(redis)).transpose()?;
-        Ok(Papers { who, tls })
+        Ok(Credentials { who, tls })
     }
 }
 

@@ -1,0 +1,134 @@
+//! What is remembered of the last writes, and what of it is to be made again.
+
+#[path = "support/journal.rs"]
+mod journal;
+#[path = "support/sqlite.rs"]
+mod sqlite;
+#[path = "support/redis.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use journal::{removal, set as record, time, value};
+use support::wait_until;
+use tokencache::journal::{Extent, Known, Recent, Record};
+use tokencache::l2::{Class, Failure, Succession};
+
+fn unknown() -> Succession {
+    Succession::Unknown(Failure::new(Class::Denied, "no word"))
+}
+
+#[test]
+fn a_memory_keeps_the_newest_within_its_bounds() {
+    let cost = 128 + 1 + 4;
+    let recent = Recent::new(Extent { age_ms: 60_000, max_bytes: 10 * cost, max_entries: 5 });
+    for key in *b"abcdefg" {
+        recent.remember(&[key], record(b"1234"), recent.term());
+    }
+    let figures = recent.figures();
+    assert_eq!((figures.remembered.entries, figures.remembered.bytes, figures.forgotten), (5, 5 * cost, 2));
+    recent.remember(b"g", record(&[0; 1100]), recent.term());
+    assert_eq!(recent.figures().remembered.entries, 1, "one that is dear");
+    recent.remember(b"h", record(&vec![0; 2000]), recent.term());
+    assert_eq!(recent.figures().remembered.entries, 0, "one that is too dear");
+    assert_eq!(recent.figures().forgotten, 2 + 4 + 2);
+}
+
+#[test]
+fn a_memory_grows_old_only_while_there_is_a_link() {
+    let recent = Recent::new(Extent { age_ms: 40, ..Extent::DEFAULT });
+    let passes = || {
+        let begin = Instant::now();
+        wait_until("time passes", || begin.elapsed() > Duration::from_millis(100));
+    };
+    recent.remember(b"old", record(b"1"), 0);
+    passes();
+    recent.sweep();
+    assert_eq!(recent.figures().remembered.entries, 0);
+    recent.remember(b"new", record(b"1"), 0);
+    recent.has_parted(false);
+    passes();
+    recent.sweep();
+    recent.has_met(&Succession::Another);
+    assert_eq!(recent.figures().again.entries, 1);
+    assert_eq!(recent.term(), 1);
+}
+
+#[test]
+fn a_write_that_raced_the_change_is_made_again() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let term = recent.term();
+    recent.has_parted(false);
+    recent.has_met(&Succession::Another);
+    recent.remember(b"k", record(b"1"), term);
+    assert_eq!(recent.figures().again.entries, 1);
+    // Until something newer is there, or owed.
+    let older = Record { clock: time(1), ..record(b"0") };
+    recent.remember(b"k", older, recent.term());
+    assert_eq!(recent.figures().again.entries, 1);
+    recent.remember(b"k", record(b"2"), recent.term());
+    assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 1));
+    recent.remember(b"k", removal(), term);
+    recent.overtake(b"k");
+    assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 0));
+}
+
+#[test]
+fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
+    for (is_demoted, expected) in [(false, 1), (true, 2)] {
+        let recent = Recent::new(Extent::DEFAULT);
+        recent.remember(b"before", record(b"1"), 0);
+        recent.all_changed();
+        recent.remember(b"after", record(b"1"), 0);
+        recent.has_parted(is_demoted);
+        recent.has_met(&unknown());
+        assert_eq!(recent.figures().again.entries, expected);
+    }
+}
+
+#[test]
+fn a_link_that_was_lost_in_between_leaves_room_for_doubt() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let is_doubted = |key: &str| !recent.is_undoubted(key.as_bytes());
+    recent.remember(b"before", record(b"1"), 0);
+    recent.has_parted(false);
+    recent.has_met(&Succession::Same);
+    recent.remember(b"after", record(b"1"), 0);
+    assert_eq!(recent.figures().again.entries, 0, "it is the same primary");
+    recent.has_met(&Succession::Another);
+    assert_eq!((recent.figures().again.entries, recent.is_sure()), (2, true));
+    assert_eq!([is_doubted("before"), is_doubted("after")], [true, false]);
+    recent.remember(b"later", record(b"1"), recent.term());
+    recent.has_met(&unknown());
+    assert_eq!(["before", "after", "later"].map(is_doubted), [true, false, true]);
+    assert!(!recent.is_sure());
+}
+
+#[test]
+fn of_several_writes_of_a_key_the_newest_is_made_onto_what_lay_there_before_the_first() {
+    let recent = Recent::new(Extent::DEFAULT);
+    for (text, version) in [(b"1", 7), (b"2", 8), (b"3", 9)] {
+        recent.remember(b"k", Record { known: Known::Version(version), ..record(text) }, 0);
+    }
+    recent.has_met(&Succession::Another);
+    let found = journal::find(recent.again(), "k").expect("it is to be made again");
+    assert_eq!((value(&found), found.known), (Some(&b"3"[..]), Known::Version(7)));
+}
+
+#[test]
+fn what_is_forgotten_is_what_was_written_until_then() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let [older, newer] = [1, 2].map(|clock| Record { clock: time(clock), ..record(b"1") });
+    let (first, second) = (older.clock, newer.clock);
+    recent.remember(b"k", newer, 0);
+    recent.forget(b"k", first);
+    assert_eq!(recent.figures().remembered.entries, 1, "it is newer");
+    recent.forget(b"k", second);
+    assert_eq!(recent.figures().remembered.entries, 0);
+    // What is to be made again already, too.
+    recent.has_met(&Succession::Another);
+    recent.remember(b"k", older, 0);
+    assert_eq!(recent.figures().again.entries, 1);
+    recent.forget(b"k", first);
+    assert_eq!(recent.figures().again.entries, 0);
+}
