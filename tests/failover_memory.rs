@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use journal::{removal, set as record, time, value};
 use support::wait_until;
-use tokencache::journal::{Extent, Known, Recent, Record};
+use tokencache::journal::{Change, Extent, Known, Recent, Record};
 use tokencache::l2::{Class, Failure, Succession};
 
 fn unknown() -> Succession {
@@ -131,4 +131,33 @@ fn what_is_forgotten_is_what_was_written_until_then() {
     assert_eq!(recent.figures().again.entries, 1);
     recent.forget(b"k", first);
     assert_eq!(recent.figures().again.entries, 0);
+}
+
+#[test]
+fn what_a_read_did_not_find_there_somebody_has_taken_away() {
+    let recent = Recent::new(Extent::DEFAULT);
+    recent.remember(b"k", record(b"1"), 0);
+    let before = recent.mark();
+    recent.remember(b"k", record(b"2"), 0);
+    // A read that began before it may have been answered before it.
+    recent.found(b"k", before, |_| false);
+    recent.found(b"k", recent.mark(), |there| there.change.value().is_some());
+    assert_eq!(recent.figures().remembered.entries, 1);
+    recent.found(b"k", recent.mark(), |_| false);
+    assert_eq!(recent.figures().remembered.entries, 0);
+}
+
+#[test]
+fn what_has_changed_when_it_was_due_to_end_is_in_doubt() {
+    let recent = Recent::new(Extent::DEFAULT);
+    for key in [b"a", b"b"] {
+        let mut brief = record(b"1");
+        if let Change::Set { lifetime, .. } = &mut brief.change {
+            lifetime.expires_at_ms = 1;
+        }
+        recent.remember(key, brief, 0);
+    }
+    recent.changed(b"b");
+    recent.has_met(&Succession::Another);
+    assert_eq!([b"a", b"b"].map(|key| recent.is_undoubted(key)), [true, false]);
 }

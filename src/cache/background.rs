@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::failover::Moment;
 use super::flight::Landing;
 use super::{Answer, Cache};
 use crate::epoch::Epoch;
@@ -32,7 +33,7 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
-        let term = self.term();
+        let since = self.moment();
         match self.owed(&key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
@@ -47,7 +48,7 @@ impl Cache {
         let told = Box::new(move |landed| told(me.hand_out(&asked, landed)));
         match self.flights.board(&key, epoch, told) {
             Some(landing) => {
-                Read { cache: Arc::clone(self), key, slot, epoch, term, started, landing }.begin();
+                Read { cache: Arc::clone(self), key, slot, epoch, since, started, landing }.begin();
             }
             None => count(&self.stats.shared_reads),
         }
@@ -97,8 +98,7 @@ struct Read {
     key: Vec<u8>,
     slot: u32,
     epoch: Epoch,
-    /// Under which it was asked whether the key is owed.
-    term: u64,
+    since: Moment,
     started: Instant,
     landing: Landing,
 }
@@ -108,6 +108,11 @@ impl Read {
         let cache = Arc::clone(&self.cache);
         let config = cache.config.load();
         let Some(store) = &cache.store else { return };
+        // What L2 says is not all that is to be known then.
+        let is_made_again = cache.to_be_made_again(&self.key).map_or(true, |again| again.is_some());
+        if is_made_again {
+            return self.heard(None);
+        }
         let Ok(pass) = cache.circuit.enter() else { return self.heard(None) };
         let deadline = cache.call(Operation::Get, &self.key, &config, self.started).first_deadline();
         let stored_key = Cache::stored_key(&self.key, &config).into_owned();
@@ -119,7 +124,11 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
-        let found = found.filter(|_| self.term == self.cache.term());
+        let stands = |(_, found): &Found| match found {
+            Ok(found) => self.cache.has_stood(&self.key, self.since, found.as_ref()),
+            Err(_) => self.cache.term() == self.since.term,
+        };
+        let found = found.filter(stands);
         // This may be the thread of the link: what may read a file goes on elsewhere.
         if let Some((_, Ok(stored))) = &found
             && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))

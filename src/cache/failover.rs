@@ -10,11 +10,15 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Cache, write::Write};
+use super::{Answer, Cache, write::Write};
+use crate::clock;
 use crate::coherence::Coherence;
 use crate::entry::Secret;
 use crate::epoch::Epoch;
-use crate::journal::{Change, Known, Numbered, Pass, Recent, Record, Replay};
+use crate::error::Error;
+use crate::journal::{
+    Change, Known, Numbered, Pass, Recent, Record, Replay, Verdict, has_slid_out, verdict_again,
+};
 use crate::l2::{Attempt, Expected, Failure, Hearing, Mark, Store, Stored, Succession, Witness};
 use crate::log::{Level, Logger};
 use crate::runtime::lock;
@@ -90,6 +94,13 @@ impl Witness for FailoverWitness {
     }
 }
 
+/// When a read of L2 began: which primary it was, and what it had acknowledged.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub term: u64,
+    mark: u64,
+}
+
 impl Cache {
     /// Which primary it is, to be asked for before a write or a read begins.
     pub(super) fn term(&self) -> u64 {
@@ -147,17 +158,82 @@ impl Cache {
         attempt: Attempt<'_>,
     ) -> Result<Option<Stored>, Failure> {
         loop {
-            let term = self.term();
+            let since = self.moment();
             self.take_epoch(slot, epoch, store, attempt)?;
-            if let Some(found) = self.to_be_made_again(key)? {
-                *epoch = self.unverified_epoch(slot);
-                return Ok(self.as_stored(found));
-            }
-            let found = store.get(stored_key, attempt)?;
-            if self.term() == term {
+            let again = self.to_be_made_again(key)?;
+            let found = match again {
+                None => store.get(stored_key, attempt)?,
+                Some(again) => {
+                    *epoch = self.unverified_epoch(slot);
+                    self.look_for((key, stored_key), again.record, store, attempt)?
+                }
+            };
+            if self.has_stood(key, since, found.as_ref()) {
                 return Ok(found);
             }
         }
+    }
+
+    /// Before a read of L2 begins.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { term: self.term(), mark: self.recent.as_ref().map_or(0, |recent| recent.mark()) }
+    }
+
+    /// Whether the primary is still the one that it was `since` the read of `key` began that `found` this there.
+    pub(super) fn has_stood(&self, key: &[u8], since: Moment, found: Option<&Stored>) -> bool {
+        if self.term() != since.term {
+            return false;
+        }
+        if let Some(recent) = &self.recent {
+            recent.found(key, since.mark, |record| self.is_of(found, record));
+        }
+        true
+    }
+
+    /// Whether `found` is what `record` has left in L2.
+    fn is_of(&self, found: Option<&Stored>, record: &Record) -> bool {
+        match (found, record.change.value()) {
+            (None, None) => true,
+            (Some(found), Some((bytes, _))) => found.version == self.version_there(bytes, record.clock),
+            _ => false,
+        }
+    }
+
+    /// What `key` is when `again` has been made again as it will be.
+    fn look_for(
+        &self,
+        (key, stored_key): (&[u8], &[u8]),
+        again: Record,
+        store: &dyn Store,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<Stored>, Failure> {
+        let present = store.look(&[stored_key], attempt)?.remove(0)?.present;
+        let is_sure = self.recent.as_ref().is_none_or(|recent| recent.is_undoubted(key));
+        match verdict_again(&again, present, store.now_ms(), is_sure) {
+            Verdict::Write => Ok(self.as_made_again(again)),
+            Verdict::Keep | Verdict::Lose(_) => store.get(stored_key, attempt),
+        }
+    }
+
+    fn as_made_again(&self, again: Record) -> Option<Stored> {
+        let since_ms = again.written_at_ms;
+        if has_slid_out(&again, clock::unix_ms()) { None } else { self.as_stored(again, since_ms) }
+    }
+
+    /// Whether `again`, which is to be made again of `key`, can neither have ended nor been taken away.
+    fn stands(&self, key: &[u8], again: &Record) -> bool {
+        let is_undoubted = self.recent.as_ref().is_none_or(|recent| recent.is_undoubted(key));
+        is_undoubted && !has_slid_out(again, clock::unix_ms())
+    }
+
+    /// What is to be made again answers for `key` where L2 cannot.
+    pub(super) fn made_again(&self, key: &[u8]) -> Result<Option<Answer>, Error> {
+        let again = self.to_be_made_again(key)?.filter(|again| self.stands(key, &again.record));
+        let answer = |again: Numbered| {
+            let since_ms = again.record.written_at_ms;
+            self.answer_for_l2(key, again, since_ms)
+        };
+        again.map(answer).transpose()
     }
 
     /// Makes again what is to be, as `replay` says.

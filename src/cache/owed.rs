@@ -165,29 +165,27 @@ impl Cache {
         let is_closing = || self.signal.is_closing();
         // Where the journal cannot be read nobody knows whether the key was removed.
         let found = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?;
-        match found {
-            Some(found) => self.answer_for_l2(key, found).map(Some),
-            None => self.made_again(key),
-        }
+        // Its window begins when L2 has it.
+        found.map(|found| self.answer_for_l2(key, found, clock::unix_ms())).transpose()
     }
 
-    /// What is to be made again answers for `key` as well.
-    pub(super) fn made_again(&self, key: &[u8]) -> Result<Option<Answer>> {
-        let found = self.to_be_made_again(key).map_err(Error::from)?;
-        found.map(|found| self.answer_for_l2(key, found)).transpose()
+    /// A write that L2 is to have, as L2 would hold it when its window began at Unix time `since_ms`; `None` for a
+    /// removal.
+    pub(super) fn as_stored(&self, record: Record, since_ms: i64) -> Option<Stored> {
+        let Record { change: Change::Set { bytes, lifetime }, clock, written_at_ms, .. } = record else {
+            return None;
+        };
+        let version = self.version_there(&bytes, clock);
+        Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms: lifetime.ends_at_ms(since_ms) })
     }
 
-    /// A write that L2 is to have, as L2 would hold it; `None` for a removal.
-    pub(super) fn as_stored(&self, found: Numbered) -> Option<Stored> {
-        let Record { change, clock, written_at_ms, .. } = found.record;
-        let Change::Set { bytes, lifetime } = change else { return None };
-        let version = self.store.as_ref().map_or(clock, |store| store.version_of(&bytes, clock));
-        let ends_at_ms = lifetime.ends_at_ms(clock::unix_ms());
-        Some(Stored { bytes, version, written_at_ms, lifetime, ends_at_ms })
+    /// The version that a set of `bytes` at the hybrid time `clock` has in L2.
+    pub(super) fn version_there(&self, bytes: &[u8], clock: u64) -> u64 {
+        self.store.as_ref().map_or(clock, |store| store.version_of(bytes, clock))
     }
 
-    fn answer_for_l2(&self, key: &[u8], found: Numbered) -> Result<Answer> {
-        let Some(stored) = self.as_stored(found) else { return Ok(Answer::Absent) };
+    pub(super) fn answer_for_l2(&self, key: &[u8], found: Numbered, since_ms: i64) -> Result<Answer> {
+        let Some(stored) = self.as_stored(found.record, since_ms) else { return Ok(Answer::Absent) };
         count(&self.stats.degraded_reads);
         let is_it = |here: &Entry| here.version() == stored.version && here.is_alive(clock::coarse_ms());
         if let Some(here) = self.l1.get(key).filter(is_it) {

@@ -153,19 +153,25 @@ impl Cache {
 
     /// What a read of L2 found, as the caller gets it.
     pub(super) fn hand_out(&self, key: &[u8], landed: Landed) -> Result<Answer> {
-        // Its primary may have changed while it was asked.
-        if let Some(again) = self.made_again(key)? {
-            return Ok(again);
-        }
         let entry = match landed {
             Ok(Some(entry)) => entry,
             Ok(None) => return Ok(Answer::Absent),
-            Err(error) => return self.unverified(key, &error).map(Answer::Degraded).ok_or(error),
+            Err(error) => {
+                if let Some(again) = self.made_again(key)? {
+                    return Ok(again);
+                }
+                return self.unverified(key, &error).map(Answer::Degraded).ok_or(error);
+            }
         };
         if entry.lifetime().sliding_ms != 0 {
             self.slide(&entry, clock::coarse_ms());
         }
-        entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64)).map(Answer::Fresh)
+        let entry = entry.seen_from(Tier::L2).ok_or_else(|| Error::out_of_memory(64))?;
+        if self.to_be_made_again(key)?.is_none() {
+            return Ok(Answer::Fresh(entry));
+        }
+        count(&self.stats.degraded_reads);
+        Ok(Answer::Degraded(entry))
     }
 
     /// What L1 has of `key`, where L2 could not be asked for the reason of `error`: unless somebody is known to have
@@ -286,6 +292,9 @@ impl Cache {
         if let Some(owed) = self.owed(key, Instant::now())? {
             // Its window begins when L2 has it.
             return Ok(owed.entry().is_some());
+        }
+        if let Some(again) = self.made_again(key)? {
+            return Ok(again.entry().is_some());
         }
         let call = self.call(Operation::Touch, key, &config, Instant::now());
         let stored_key = Self::stored_key(key, &config);

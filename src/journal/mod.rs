@@ -22,7 +22,7 @@ pub use ledger::{Due, Sight};
 pub use recent::{Extent, Recent};
 pub use record::{Change, Known, Numbered, Onto, Record};
 pub use replay::{Cause, Joined, Pass, Progress, Replay};
-pub use verdict::{Because, Verdict, is_old, verdict, verdict_again};
+pub use verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result as Outcome};

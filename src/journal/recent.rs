@@ -43,6 +43,7 @@ pub struct Recent {
     book: Mutex<Book>,
     /// As in the book, for those who take no lock.
     entries: AtomicU64,
+    last_number: AtomicU64,
     term: AtomicU64,
     is_sure: AtomicBool,
     again: Journal,
@@ -71,6 +72,8 @@ struct Written {
     key: Arc<[u8]>,
     record: Record,
     at_ms: i64,
+    /// Somebody else has changed it, or it has ended.
+    is_doubted: bool,
 }
 
 /// What is remembered, and what became of it.
@@ -143,6 +146,7 @@ impl Recent {
             extent,
             book: Mutex::default(),
             entries: 0.into(),
+            last_number: 0.into(),
             term: 0.into(),
             is_sure: true.into(),
             again: Journal::within(extent.max_bytes, extent.max_entries),
@@ -175,7 +179,7 @@ impl Recent {
             gone.push(before);
         }
         if term == self.term() {
-            book.put(Written { key: Arc::from(key), record, at_ms: now_ms });
+            book.put(Written { key: Arc::from(key), record, at_ms: now_ms, is_doubted: false });
             book.forget_old(now_ms - self.extent.age_ms, &mut gone);
             while book.bytes > self.extent.max_bytes || book.written.len() as u64 > self.extent.max_entries {
                 let Some(oldest) = book.take_oldest() else { break };
@@ -214,13 +218,36 @@ impl Recent {
     }
 
     /// Somebody else has changed `key` since: what they did is not to be undone. Or it has ended there, which makes no
-    /// difference to what it was set over.
+    /// difference to what it was set over; where it may be either, it is in doubt.
     pub fn changed(&self, key: &[u8]) {
+        self.doubt(key, |_, _| true);
+    }
+
+    /// What has the last number now, for [`Recent::found`] after a read of L2 that begins after this.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.last_number.load(Ordering::Acquire)
+    }
+
+    /// A read of L2 that began at `mark` has found `key`, by `is_it` as a record left it there or not: somebody else has
+    /// changed it then, whether or not that was heard.
+    pub fn found(&self, key: &[u8], mark: u64, is_it: impl FnOnce(&Record) -> bool) {
+        self.doubt(key, |number, record| number <= mark && !is_it(record));
+    }
+
+    fn doubt(&self, key: &[u8], is_changed: impl FnOnce(u64, &Record) -> bool) {
         if self.entries.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut book = lock(&self.book);
-        if book.find(key).is_some_and(|written| written.has_ended(clock::unix_ms() + CLOCKS_APART_MS)) {
+        let Some(number) = book.numbers.get(key).copied() else { return };
+        let Some(written) =
+            book.written.get_mut(&number).filter(|written| is_changed(number, &written.record))
+        else {
+            return;
+        };
+        if written.has_ended(clock::unix_ms() + CLOCKS_APART_MS) {
+            written.is_doubted = true;
             return;
         }
         let gone = book.take(key);
@@ -263,9 +290,9 @@ impl Recent {
         let written = std::mem::take(&mut book.written);
         book.numbers.clear();
         book.bytes = 0;
-        for (number, Written { key, record, .. }) in written {
+        for (number, Written { key, record, is_doubted, .. }) in written {
             if number > flushed {
-                let is_doubted = !is_sure || number <= book.unheard;
+                let is_doubted = is_doubted || !is_sure || number <= book.unheard;
                 self.owe_again(&mut book, key, record, is_doubted);
             }
         }
@@ -323,6 +350,7 @@ impl Recent {
 
     fn count(&self, book: &Book) {
         self.entries.store(book.written.len() as u64, Ordering::Release);
+        self.last_number.store(book.last_number, Ordering::Release);
     }
 
     fn owe_again(&self, book: &mut Book, key: Arc<[u8]>, record: Record, is_doubted: bool) {

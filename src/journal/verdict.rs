@@ -98,7 +98,8 @@ pub fn verdict_again(record: &Record, present: Present, now_ms: i64, is_sure: bo
 
 /// Whether the window of a set is over. Renewals are not known here; what they have kept alive is not brought back, and
 /// what it was set over goes.
-pub(super) fn has_slid_out(record: &Record, now_ms: i64) -> bool {
+#[must_use]
+pub fn has_slid_out(record: &Record, now_ms: i64) -> bool {
     record.change.value().is_some_and(|(_, lifetime)| {
         lifetime.sliding_ms != 0 && lifetime.ends_at_ms(record.written_at_ms) <= now_ms
     })

@@ -57,6 +57,8 @@ struct Access {
     begin_ns: u64,
     end_ns: u64,
     worker: u32,
+    status: i8,
+    tier: u8,
 }
 
 struct Judge<'a> {
@@ -175,8 +177,8 @@ impl Judge<'_> {
             self.blame(Rule::WrongVersion, worker, read, id, None);
         }
         if write.sliding_ms != 0 {
-            let (begin_ns, end_ns, worker) = (read.begin_ns, read.end_ns, worker.number);
-            self.accesses.push(Access { write: id, begin_ns, end_ns, worker });
+            let Read { begin_ns, end_ns, status, tier, .. } = *read;
+            self.accesses.push(Access { write: id, begin_ns, end_ns, worker: worker.number, status, tier });
         }
         let key = &self.keys[read.key as usize];
         if worker.is_final {
@@ -288,11 +290,13 @@ impl Judge<'_> {
                 if access.begin_ns > last_ns.saturating_add(window_ns) && !self.kills_ns.iter().any(is_killed)
                 {
                     self.report.blame(Rule::Ended, || {
-                        let begin = seconds(access.begin_ns);
-                        let write = self.writes.tell(id);
+                        let Access { begin_ns, worker, status, tier, .. } = *access;
+                        let from = if tier == L1 { " from L1" } else { "" };
                         format!(
-                            "worker {} read at {begin} s: {write}; last used {} s",
-                            access.worker,
+                            "worker {worker} read at {} s, {}{from}: {}; last used {} s",
+                            seconds(begin_ns),
+                            status_name(status),
+                            self.writes.tell(id),
                             seconds(last_ns)
                         )
                     });
