@@ -14,6 +14,10 @@ use support::wait_until;
 use tokencache::journal::{Change, Extent, Known, Recent, Record};
 use tokencache::l2::{Class, Failure, Succession};
 
+fn remember(recent: &Recent, key: &[u8], record: Record) {
+    recent.remember(key, record, recent.moment(key));
+}
+
 fn unknown() -> Succession {
     Succession::Unknown(Failure::new(Class::Denied, "no word"))
 }
@@ -23,13 +27,13 @@ fn a_memory_keeps_the_newest_within_its_bounds() {
     let cost = 128 + 1 + 4;
     let recent = Recent::new(Extent { age_ms: 60_000, max_bytes: 10 * cost, max_entries: 5 });
     for key in *b"abcdefg" {
-        recent.remember(&[key], record(b"1234"), recent.term());
+        remember(&recent, &[key], record(b"1234"));
     }
     let figures = recent.figures();
     assert_eq!((figures.remembered.entries, figures.remembered.bytes, figures.forgotten), (5, 5 * cost, 2));
-    recent.remember(b"g", record(&[0; 1100]), recent.term());
+    remember(&recent, b"g", record(&[0; 1100]));
     assert_eq!(recent.figures().remembered.entries, 1, "one that is dear");
-    recent.remember(b"h", record(&vec![0; 2000]), recent.term());
+    remember(&recent, b"h", record(&vec![0; 2000]));
     assert_eq!(recent.figures().remembered.entries, 0, "one that is too dear");
     assert_eq!(recent.figures().forgotten, 2 + 4 + 2);
 }
@@ -41,11 +45,11 @@ fn a_memory_grows_old_only_while_there_is_a_link() {
         let begin = Instant::now();
         wait_until("time passes", || begin.elapsed() > Duration::from_millis(100));
     };
-    recent.remember(b"old", record(b"1"), 0);
+    remember(&recent, b"old", record(b"1"));
     passes();
     recent.sweep();
     assert_eq!(recent.figures().remembered.entries, 0);
-    recent.remember(b"new", record(b"1"), 0);
+    remember(&recent, b"new", record(b"1"));
     recent.has_parted(false);
     passes();
     recent.sweep();
@@ -57,18 +61,18 @@ fn a_memory_grows_old_only_while_there_is_a_link() {
 #[test]
 fn a_write_that_raced_the_change_is_made_again() {
     let recent = Recent::new(Extent::DEFAULT);
-    let term = recent.term();
+    let before = recent.moment(b"k");
     recent.has_parted(false);
     recent.has_met(&Succession::Another);
-    recent.remember(b"k", record(b"1"), term);
+    recent.remember(b"k", record(b"1"), before);
     assert_eq!(recent.figures().again.entries, 1);
     // Until something newer is there, or owed.
     let older = Record { clock: time(1), ..record(b"0") };
-    recent.remember(b"k", older, recent.term());
+    remember(&recent, b"k", older);
     assert_eq!(recent.figures().again.entries, 1);
-    recent.remember(b"k", record(b"2"), recent.term());
+    remember(&recent, b"k", record(b"2"));
     assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 1));
-    recent.remember(b"k", removal(), term);
+    recent.remember(b"k", removal(), before);
     recent.overtake(b"k");
     assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 0));
 }
@@ -77,9 +81,9 @@ fn a_write_that_raced_the_change_is_made_again() {
 fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
     for (is_demoted, expected) in [(false, 1), (true, 2)] {
         let recent = Recent::new(Extent::DEFAULT);
-        recent.remember(b"before", record(b"1"), 0);
+        remember(&recent, b"before", record(b"1"));
         recent.all_changed();
-        recent.remember(b"after", record(b"1"), 0);
+        remember(&recent, b"after", record(b"1"));
         recent.has_parted(is_demoted);
         recent.has_met(&unknown());
         assert_eq!(recent.figures().again.entries, expected);
@@ -90,15 +94,15 @@ fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
 fn a_link_that_was_lost_in_between_leaves_room_for_doubt() {
     let recent = Recent::new(Extent::DEFAULT);
     let is_doubted = |key: &str| !recent.is_undoubted(key.as_bytes());
-    recent.remember(b"before", record(b"1"), 0);
+    remember(&recent, b"before", record(b"1"));
     recent.has_parted(false);
     recent.has_met(&Succession::Same);
-    recent.remember(b"after", record(b"1"), 0);
+    remember(&recent, b"after", record(b"1"));
     assert_eq!(recent.figures().again.entries, 0, "it is the same primary");
     recent.has_met(&Succession::Another);
     assert_eq!((recent.figures().again.entries, recent.is_sure()), (2, true));
     assert_eq!([is_doubted("before"), is_doubted("after")], [true, false]);
-    recent.remember(b"later", record(b"1"), recent.term());
+    remember(&recent, b"later", record(b"1"));
     recent.has_met(&unknown());
     assert_eq!(["before", "after", "later"].map(is_doubted), [true, false, true]);
     assert!(!recent.is_sure());
@@ -108,7 +112,7 @@ fn a_link_that_was_lost_in_between_leaves_room_for_doubt() {
 fn of_several_writes_of_a_key_the_newest_is_made_onto_what_lay_there_before_the_first() {
     let recent = Recent::new(Extent::DEFAULT);
     for (text, version) in [(b"1", 7), (b"2", 8), (b"3", 9)] {
-        recent.remember(b"k", Record { known: Known::Version(version), ..record(text) }, 0);
+        remember(&recent, b"k", Record { known: Known::Version(version), ..record(text) });
     }
     recent.has_met(&Succession::Another);
     let found = journal::find(recent.again(), "k").expect("it is to be made again");
@@ -120,14 +124,15 @@ fn what_is_forgotten_is_what_was_written_until_then() {
     let recent = Recent::new(Extent::DEFAULT);
     let [older, newer] = [1, 2].map(|clock| Record { clock: time(clock), ..record(b"1") });
     let (first, second) = (older.clock, newer.clock);
-    recent.remember(b"k", newer, 0);
+    remember(&recent, b"k", newer);
     recent.forget(b"k", first);
     assert_eq!(recent.figures().remembered.entries, 1, "it is newer");
     recent.forget(b"k", second);
     assert_eq!(recent.figures().remembered.entries, 0);
     // What is to be made again already, too.
+    let before = recent.moment(b"k");
     recent.has_met(&Succession::Another);
-    recent.remember(b"k", older, 0);
+    recent.remember(b"k", older, before);
     assert_eq!(recent.figures().again.entries, 1);
     recent.forget(b"k", first);
     assert_eq!(recent.figures().again.entries, 0);
@@ -136,14 +141,14 @@ fn what_is_forgotten_is_what_was_written_until_then() {
 #[test]
 fn what_a_read_did_not_find_there_somebody_has_taken_away() {
     let recent = Recent::new(Extent::DEFAULT);
-    recent.remember(b"k", record(b"1"), 0);
-    let before = recent.mark();
-    recent.remember(b"k", record(b"2"), 0);
+    remember(&recent, b"k", record(b"1"));
+    let before = recent.moment(b"k");
+    remember(&recent, b"k", record(b"2"));
     // A read that began before it may have been answered before it.
     recent.found(b"k", before, |_| false);
-    recent.found(b"k", recent.mark(), |there| there.change.value().is_some());
+    recent.found(b"k", recent.moment(b"k"), |there| there.change.value().is_some());
     assert_eq!(recent.figures().remembered.entries, 1);
-    recent.found(b"k", recent.mark(), |_| false);
+    recent.found(b"k", recent.moment(b"k"), |_| false);
     assert_eq!(recent.figures().remembered.entries, 0);
 }
 
@@ -155,9 +160,29 @@ fn what_has_changed_when_it_was_due_to_end_is_in_doubt() {
         if let Change::Set { lifetime, .. } = &mut brief.change {
             lifetime.expires_at_ms = 1;
         }
-        recent.remember(key, brief, 0);
+        remember(&recent, key, brief);
     }
     recent.changed(b"b");
     recent.has_met(&Succession::Another);
     assert_eq!([b"a", b"b"].map(|key| recent.is_undoubted(key)), [true, false]);
+}
+
+#[test]
+fn what_was_heard_before_the_answer_is_newer() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let since = recent.moment(b"k");
+    recent.changed(b"k");
+    recent.remember(b"k", record(b"1"), since);
+    assert_eq!(recent.figures().remembered.entries, 0);
+    let since = recent.moment(b"k");
+    recent.all_changed();
+    recent.remember(b"k", record(b"2"), since);
+    recent.has_met(&Succession::Another);
+    assert_eq!(recent.figures().again.entries, 0);
+    // Also where the primary has changed since.
+    let since = recent.moment(b"k");
+    recent.changed(b"k");
+    recent.has_met(&Succession::Another);
+    recent.remember(b"k", record(b"3"), since);
+    assert_eq!(recent.figures().again.entries, 0);
 }

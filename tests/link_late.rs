@@ -14,7 +14,7 @@ use std::thread;
 use proxy::Proxy;
 use serde_json::json;
 use support::cache::statistics;
-use support::{Server, document, wait_until, written};
+use support::{GENEROUS, Server, document, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
 
 fn open(url: &str) -> Arc<Cache> {
@@ -57,6 +57,47 @@ fn a_write_that_something_on_the_way_holds_is_not_done_after_it_was_made_again()
         for _ in 0..3 {
             let found = other.get(b"key").expect("an answer").expect("the entry");
             assert_eq!(String::from_utf8_lossy(found.data()), second);
+        }
+    }
+}
+
+/// Whoever sent it has gone, and another process has brought to L2 what it had owed.
+#[test]
+fn a_write_that_is_held_on_the_way_is_not_done_after_another_process_has_brought_it() {
+    let Some(server) = Server::start() else { return };
+    let slow = Proxy::before(server.port());
+    let folder = tempfile::tempdir().expect("a folder");
+    let members = json!({
+        "l1": {"enabled": false},
+        "coherence": {"heartbeat_timeout_ms": 10_000},
+        "resilience": {
+            "deadline_ms": 200,
+            "max_attempts": 1,
+            "circuit_failures": 0,
+            "close_ms": 0,
+            "journal_path": folder.path().join("owed.db"),
+        },
+    });
+    let open = || Cache::open(document(&slow.url(), members.clone()).as_bytes()).expect("the cache opens");
+    let set =
+        |cache: &Cache, value: &str| written(cache.set(b"key", value.as_bytes(), SetOptions::default()));
+    for is_flushed in [true, false] {
+        let gone = open();
+        assert_eq!(set(&gone, "before"), "TC_OK");
+        slow.hold();
+        assert_eq!(set(&gone, "first"), "TC_DEGRADED");
+        assert!(!gone.close());
+        let other = open();
+        if is_flushed {
+            assert!(other.flush(GENEROUS));
+        }
+        // What it answers TC_DEGRADED to it still owes itself.
+        wait_until("it is written over", || set(&other, "second") == "TC_OK");
+        slow.release();
+        wait_until("the proxy lets go", || slow.held() == 0);
+        for _ in 0..3 {
+            let found = other.get(b"key").expect("an answer").expect("the entry");
+            assert_eq!(String::from_utf8_lossy(found.data()), "second", "flushed: {is_flushed}");
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::failover::Moment;
 use super::flight::Landing;
 use super::{Answer, Cache};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result as Outcome};
+use crate::journal::Moment;
 use crate::l2::{Failure, Stored};
 use crate::resilience::{self, circuit::Pass};
 use crate::runtime::lock;
@@ -33,7 +33,7 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
-        let since = self.moment();
+        let since = self.moment(&key);
         match self.owed(&key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
@@ -98,7 +98,7 @@ struct Read {
     key: Vec<u8>,
     slot: u32,
     epoch: Epoch,
-    since: Moment,
+    since: Option<Moment>,
     started: Instant,
     landing: Landing,
 }
@@ -124,11 +124,11 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
-        let stands = |(_, found): &Found| match found {
+        let term = |moment: Option<Moment>| moment.map(|moment| moment.term);
+        let found = found.filter(|(_, found)| match found {
             Ok(found) => self.cache.has_stood(&self.key, self.since, found.as_ref()),
-            Err(_) => self.cache.term() == self.since.term,
-        };
-        let found = found.filter(stands);
+            Err(_) => term(self.since) == term(self.cache.moment(&self.key)),
+        });
         // This may be the thread of the link: what may read a file goes on elsewhere.
         if let Some((_, Ok(stored))) = &found
             && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))

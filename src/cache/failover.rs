@@ -17,7 +17,7 @@ use crate::entry::Secret;
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::journal::{
-    Change, Known, Numbered, Pass, Recent, Record, Replay, Verdict, has_slid_out, verdict_again,
+    Change, Known, Moment, Numbered, Pass, Recent, Record, Replay, Verdict, has_slid_out, verdict_again,
 };
 use crate::l2::{Attempt, Expected, Failure, Hearing, Mark, Store, Stored, Succession, Witness};
 use crate::log::{Level, Logger};
@@ -94,23 +94,22 @@ impl Witness for FailoverWitness {
     }
 }
 
-/// When a read of L2 began: which primary it was, and what it had acknowledged.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    pub term: u64,
-    mark: u64,
-}
-
 impl Cache {
-    /// Which primary it is, to be asked for before a write or a read begins.
-    pub(super) fn term(&self) -> u64 {
-        self.recent.as_ref().map_or(0, |recent| recent.term())
+    /// Before a write or a read of `key` in an L2 begins that can fail over.
+    pub(super) fn moment(&self, key: &[u8]) -> Option<Moment> {
+        self.recent.as_ref().map(|recent| recent.moment(key))
     }
 
-    /// L2 has acknowledged a write that began in the term `term`: of `sealed`, or with none a removal. L1 still
+    /// L2 has acknowledged a write that began at the moment `since`: of `sealed`, or with none a removal. L1 still
     /// has what it was made onto.
-    pub(super) fn remember(&self, write: &Write<'_>, sealed: Option<Cow<'_, [u8]>>, clock: u64, term: u64) {
-        let Some(recent) = &self.recent else { return };
+    pub(super) fn remember(
+        &self,
+        write: &Write<'_>,
+        sealed: Option<Cow<'_, [u8]>>,
+        clock: u64,
+        since: Option<Moment>,
+    ) {
+        let (Some(recent), Some(since)) = (&self.recent, since) else { return };
         let change = match sealed {
             None => Change::Remove,
             Some(sealed) => {
@@ -128,14 +127,15 @@ impl Cache {
             Expected::Absent => Known::Absent,
             Expected::Version(version) => Known::Version(version),
         };
-        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None };
-        self.remember_record(recent, write.key, record, term);
+        let record =
+            Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link: None };
+        self.remember_record(recent, write.key, record, since);
     }
 
     /// Something newer may be owed by now, and brought to L2 by another process: then this must not come back here.
-    fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, term: u64) {
+    fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, since: Moment) {
         let clock = record.clock;
-        recent.remember(key, record, term);
+        recent.remember(key, record, since);
         let owed = self.owed_record(key, Instant::now());
         if !owed.is_ok_and(|owed| owed.is_none_or(|owed| owed.record.clock <= clock)) {
             recent.forget(key, clock);
@@ -158,7 +158,7 @@ impl Cache {
         attempt: Attempt<'_>,
     ) -> Result<Option<Stored>, Failure> {
         loop {
-            let since = self.moment();
+            let since = self.moment(key);
             self.take_epoch(slot, epoch, store, attempt)?;
             let again = self.to_be_made_again(key)?;
             let found = match again {
@@ -174,19 +174,13 @@ impl Cache {
         }
     }
 
-    /// Before a read of L2 begins.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { term: self.term(), mark: self.recent.as_ref().map_or(0, |recent| recent.mark()) }
-    }
-
     /// Whether the primary is still the one that it was `since` the read of `key` began that `found` this there.
-    pub(super) fn has_stood(&self, key: &[u8], since: Moment, found: Option<&Stored>) -> bool {
-        if self.term() != since.term {
+    pub(super) fn has_stood(&self, key: &[u8], since: Option<Moment>, found: Option<&Stored>) -> bool {
+        let (Some(recent), Some(since)) = (&self.recent, since) else { return true };
+        if recent.term() != since.term {
             return false;
         }
-        if let Some(recent) = &self.recent {
-            recent.found(key, since.mark, |record| self.is_of(found, record));
-        }
+        recent.found(key, since, |record| self.is_of(found, record));
         true
     }
 
@@ -211,7 +205,13 @@ impl Cache {
         let is_sure = self.recent.as_ref().is_none_or(|recent| recent.is_undoubted(key));
         match verdict_again(&again, present, store.now_ms(), is_sure) {
             Verdict::Write => Ok(self.as_made_again(again)),
-            Verdict::Keep | Verdict::Lose(_) => store.get(stored_key, attempt),
+            Verdict::Keep => store.get(stored_key, attempt),
+            Verdict::Lose(_) => {
+                if let Some(recent) = &self.recent {
+                    recent.forget(key, again.clock);
+                }
+                store.get(stored_key, attempt)
+            }
         }
     }
 
@@ -270,12 +270,12 @@ impl Cache {
         });
     }
 
-    /// L2 has `record` of `key` now, by a replay that began in the term `term`.
-    pub(super) fn remember_replay(&self, key: &[u8], record: &Record, term: u64) {
-        if let Some(recent) = &self.recent
+    /// L2 has `record` of `key` now, by a replay that began at the moment `since`.
+    pub(super) fn remember_replay(&self, key: &[u8], record: &Record, since: Option<Moment>) {
+        if let (Some(recent), Some(since)) = (&self.recent, since)
             && let Ok(record) = record.copy()
         {
-            self.remember_record(recent, key, record, term);
+            self.remember_record(recent, key, record, since);
         }
     }
 

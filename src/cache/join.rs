@@ -53,7 +53,8 @@ impl Cache {
             let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
             let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
             let change = Change::Set { bytes, lifetime: write.lifetime };
-            let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base };
+            let record =
+                Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link: None };
             if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
                 self.replay();
                 self.hold(&write, version, config);

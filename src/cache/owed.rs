@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Journal, Known, Numbered, Onto, Record, Settings};
-use crate::l2::{Attempt, Class, Failure, Stored};
+use crate::l2::{Attempt, Class, Failure, Store, Stored};
 use crate::log::Level;
 use crate::runtime::lock;
 use crate::stats::count;
@@ -130,6 +130,20 @@ impl Cache {
         let is_closing = || false;
         // Unknown, it stays owed, and the replay finds that L2 has something newer.
         self.journal.as_ref()?.sequence(key, self.to_journal(started, &is_closing)).ok()?
+    }
+
+    /// What was owed under `number` is written over past the journal: an attempt at it that was given up must not arrive
+    /// after that.
+    pub(super) fn fence(
+        &self,
+        number: Option<u64>,
+        store: &dyn Store,
+        attempt: Attempt<'_>,
+    ) -> std::result::Result<(), Failure> {
+        match &self.journal {
+            Some(journal) if number.is_some() => journal.fence(store, attempt),
+            _ => Ok(()),
+        }
     }
 
     /// L2 has something newer than what was owed under `number`.

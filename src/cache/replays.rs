@@ -113,16 +113,17 @@ impl Cache {
 
     fn replay_all(&self) -> std::result::Result<Pass, Failure> {
         let (Some(journal), Some(store)) = (&self.journal, &self.store) else { return Ok(Pass::default()) };
-        let (config, term) = (self.config.load(), self.term());
+        let config = self.config.load();
         let replay = Replay {
             cause: Cause::Owed,
             target: store.as_ref(),
             key_prefix: config.l2.key_prefix.as_bytes(),
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
+            moment: &|key| self.moment(key),
             decided: &|key| self.bump(self.slot(key)),
             is_sure: &|_| true,
-            written: &|key, record| self.remember_replay(key, record, term),
+            written: &|key, record, since| self.remember_replay(key, record, since),
             join: &|due| self.join_owed(due),
             log: &self.log,
         };

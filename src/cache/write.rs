@@ -172,17 +172,18 @@ impl Cache {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let (clock, term) = (self.versions.next(), self.term());
+        let (clock, since) = (self.versions.next(), self.moment(write.key));
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
+            self.fence(owed_before, store, attempt)?;
             let Write { written_at_ms, lifetime, expected, .. } = *write;
             store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
-                self.remember(write, Some(sealed), clock, term);
+                self.remember(write, Some(sealed), clock, since);
                 self.fill(write, version, epoch, config)?;
                 Ok(Ok(SetOutcome::Stored(version)))
             }
@@ -218,7 +219,9 @@ impl Cache {
         if write.expected != Expected::Anything {
             return Err(failure.into());
         }
-        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None };
+        let is_under_way = matches!(failure.class, Class::Unreachable | Class::Timeout);
+        let link = self.store.as_ref().filter(|_| is_under_way).and_then(|store| store.link());
+        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         self.replay();
         Ok(())
@@ -245,14 +248,15 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let (clock, term) = (self.versions.next(), self.term());
+        let (clock, since) = (self.versions.next(), self.moment(write.key));
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
+            self.fence(owed_before, store, attempt)?;
             store.remove(&stored_key, clock, write.expected, attempt)
         });
         match outcome {
             Ok(Written::Stored(_)) => {
                 self.settle(write.key, owed_before, write.started);
-                self.remember(write, None, clock, term);
+                self.remember(write, None, clock, since);
                 let turn = self.l1.turn(write.slot);
                 let _ = self.advance(write.slot, epoch);
                 self.l1.remove(write.key);

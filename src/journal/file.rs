@@ -20,7 +20,7 @@ use crate::clock;
 use crate::error::Result as Outcome;
 use crate::l2::sqlite::pool::Pool;
 use crate::l2::sqlite::sidecar::Identity;
-use crate::l2::{Attempt, Class, Failure};
+use crate::l2::{Attempt, Class, Failure, LinkId};
 use crate::runtime::lock;
 
 /// Records in a file.
@@ -161,6 +161,9 @@ impl Ledger for File {
             state.last_sequence += 1;
             let (clock, known) = record.following(before.map(|it| (it.clock, it.known)), now_ms);
             rows::put(connection, key, state.last_sequence, clock, known, &record)?;
+            if let Some(link) = record.link {
+                rows::add_link(connection, link)?;
+            }
             Ok(Ok(true))
         })
     }
@@ -199,6 +202,16 @@ impl Ledger for File {
             self.check(attempt)?;
         }
         Ok(batch)
+    }
+
+    fn links(&self, attempt: Attempt<'_>) -> Result<Vec<LinkId>, Failure> {
+        self.pool.read(attempt, rows::links)
+    }
+
+    fn forget_links(&self, links: &[LinkId], attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.change(attempt, |connection, _| {
+            links.iter().try_for_each(|link| rows::delete_link(connection, *link)).map(Ok)
+        })
     }
 
     fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 
 use super::bounds::{Bounds, Owed};
 use super::record::{Numbered, Onto, Record};
-use crate::l2::{Attempt, Failure};
+use crate::l2::{Attempt, Failure, LinkId};
 
 /// What the records of one batch may cost, unless a single one costs more.
 pub(super) const BATCH_BYTES: u64 = 1 << 20;
@@ -53,6 +53,17 @@ pub(super) trait Ledger: Send + Sync {
 
     /// The oldest records numbered higher than `after`.
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure>;
+
+    /// The links over which L2 may get yet what other processes have owed to it. What this process has sent arrives over
+    /// its own link in order, and its newest one has ended those before.
+    fn links(&self, _attempt: Attempt<'_>) -> Result<Vec<LinkId>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// Nothing arrives over `links` any more.
+    fn forget_links(&self, _links: &[LinkId], _attempt: Attempt<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Makes removals of the sets that have ended, which frees their room.
     fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure>;

@@ -19,13 +19,14 @@ use std::path::PathBuf;
 
 pub use bounds::Owed;
 pub use ledger::{Due, Sight};
-pub use recent::{Extent, Recent};
+pub use recent::{Extent, Moment, Recent};
 pub use record::{Change, Known, Numbered, Onto, Record};
 pub use replay::{Cause, Joined, Pass, Progress, Replay};
 pub use verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result as Outcome};
+use crate::l2::replay::Target;
 use crate::l2::{Attempt, Class, Failure};
 use bounds::Bounds;
 use file::File;
@@ -153,6 +154,20 @@ impl Journal {
     /// What stops the file from being written; then it stays owed.
     pub fn settle(&self, key: &[u8], sequence: u64, attempt: Attempt<'_>) -> Result<bool, Failure> {
         Ok(self.ledger.settle(&[(key, sequence)], attempt)? == 1)
+    }
+
+    /// Ends the links over which `target` may get yet what was given up and is owed: whatever is written there from now on
+    /// is later. To be called before it is.
+    ///
+    /// # Errors
+    /// What stops the file from being read or written, or `target` from being asked.
+    pub fn fence(&self, target: &(impl Target + ?Sized), attempt: Attempt<'_>) -> Result<(), Failure> {
+        let links = self.ledger.links(attempt)?;
+        if links.is_empty() {
+            return Ok(());
+        }
+        target.end_links(&links, attempt)?;
+        self.ledger.forget_links(&links, attempt)
     }
 
     /// Whether nothing is owed: one load, unless the counter beside the file cannot be read.

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::record::{Known, Numbered, Record};
 use super::{Journal, Owed};
 use crate::clock;
@@ -19,6 +21,9 @@ const EXPLAINED_MS: i64 = 3000;
 
 /// How far the clock of a server may be ahead of ours.
 const CLOCKS_APART_MS: i64 = 1000;
+
+/// Places for what is heard.
+const HEARD: usize = 1024;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,8 @@ pub struct Recent {
     /// As in the book, for those who take no lock.
     entries: AtomicU64,
     last_number: AtomicU64,
+    /// How often something newer was heard of, for the keys of each place.
+    heard: Box<[AtomicU64; HEARD]>,
     term: AtomicU64,
     is_sure: AtomicBool,
     again: Journal,
@@ -74,6 +81,16 @@ struct Written {
     at_ms: i64,
     /// Somebody else has changed it, or it has ended.
     is_doubted: bool,
+}
+
+/// When a write or a read of a key in L2 began: under which primary, and what was known of the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Which primary it was, of those that were met.
+    pub term: u64,
+    /// What was remembered last.
+    number: u64,
+    heard: u64,
 }
 
 /// What is remembered, and what became of it.
@@ -147,6 +164,7 @@ impl Recent {
             book: Mutex::default(),
             entries: 0.into(),
             last_number: 0.into(),
+            heard: Box::new([const { AtomicU64::new(0) }; HEARD]),
             term: 0.into(),
             is_sure: true.into(),
             again: Journal::within(extent.max_bytes, extent.max_entries),
@@ -161,8 +179,20 @@ impl Recent {
         self.term.load(Ordering::Acquire)
     }
 
-    /// L2 has acknowledged `record`, which began in the term `term`.
-    pub fn remember(&self, key: &[u8], mut record: Record, term: u64) {
+    /// Before a write or a read of `key` in L2 begins.
+    #[must_use]
+    pub fn moment(&self, key: &[u8]) -> Moment {
+        let (term, number) = (self.term(), self.last_number.load(Ordering::Acquire));
+        Moment { term, number, heard: self.heard(key).load(Ordering::SeqCst) }
+    }
+
+    /// What was heard of `key`, and of others that share its place.
+    fn heard(&self, key: &[u8]) -> &AtomicU64 {
+        &self.heard[xxh3_64(key) as usize % HEARD]
+    }
+
+    /// L2 has acknowledged `record`, which began at the moment `since`.
+    pub fn remember(&self, key: &[u8], mut record: Record, since: Moment) {
         let now_ms = clock::coarse_ms();
         let mut book = lock(&self.book);
         self.drop_again(key, record.clock);
@@ -178,7 +208,7 @@ impl Recent {
             }
             gone.push(before);
         }
-        if term == self.term() {
+        if since.term == self.term() {
             book.put(Written { key: Arc::from(key), record, at_ms: now_ms, is_doubted: false });
             book.forget_old(now_ms - self.extent.age_ms, &mut gone);
             while book.bytes > self.extent.max_bytes || book.written.len() as u64 > self.extent.max_entries {
@@ -191,6 +221,12 @@ impl Recent {
             self.owe_again(&mut book, Arc::from(key), record, false);
         }
         self.count(&book);
+        // What somebody else did may have been heard of before the answer was.
+        if self.heard(key).load(Ordering::SeqCst) != since.heard {
+            gone.extend(book.take(key));
+            self.drop_again(key, u64::MAX);
+            self.count(&book);
+        }
         drop(book);
         // Values are wiped when they go, which takes its time.
         drop(gone);
@@ -209,6 +245,7 @@ impl Recent {
 
     /// A newer write of `key` is owed: what was acknowledged before does not matter any more.
     pub fn overtake(&self, key: &[u8]) {
+        self.heard(key).fetch_add(1, Ordering::SeqCst);
         let mut book = lock(&self.book);
         self.drop_again(key, u64::MAX);
         let gone = book.take(key);
@@ -220,23 +257,18 @@ impl Recent {
     /// Somebody else has changed `key` since: what they did is not to be undone. Or it has ended there, which makes no
     /// difference to what it was set over; where it may be either, it is in doubt.
     pub fn changed(&self, key: &[u8]) {
+        self.heard(key).fetch_add(1, Ordering::SeqCst);
         self.doubt(key, |_, _| true);
     }
 
-    /// What has the last number now, for [`Recent::found`] after a read of L2 that begins after this.
-    #[must_use]
-    pub fn mark(&self) -> u64 {
-        self.last_number.load(Ordering::Acquire)
-    }
-
-    /// A read of L2 that began at `mark` has found `key`, by `is_it` as a record left it there or not: somebody else has
-    /// changed it then, whether or not that was heard.
-    pub fn found(&self, key: &[u8], mark: u64, is_it: impl FnOnce(&Record) -> bool) {
-        self.doubt(key, |number, record| number <= mark && !is_it(record));
+    /// A read of L2 that began at the moment `since` has found `key`, by `is_it` as a record left it there or not:
+    /// somebody else has changed it then, whether or not that was heard.
+    pub fn found(&self, key: &[u8], since: Moment, is_it: impl FnOnce(&Record) -> bool) {
+        self.doubt(key, |number, record| number <= since.number && !is_it(record));
     }
 
     fn doubt(&self, key: &[u8], is_changed: impl FnOnce(u64, &Record) -> bool) {
-        if self.entries.load(Ordering::Acquire) == 0 {
+        if self.entries.load(Ordering::SeqCst) == 0 {
             return;
         }
         let mut book = lock(&self.book);
@@ -260,6 +292,9 @@ impl Recent {
     pub fn all_changed(&self) {
         let mut book = lock(&self.book);
         book.flushed = Some((book.last_number, clock::coarse_ms()));
+        for heard in &*self.heard {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// There is no link any more; with `is_demoted` because its server is a replica now.
@@ -349,7 +384,7 @@ impl Recent {
     }
 
     fn count(&self, book: &Book) {
-        self.entries.store(book.written.len() as u64, Ordering::Release);
+        self.entries.store(book.written.len() as u64, Ordering::SeqCst);
         self.last_number.store(book.last_number, Ordering::Release);
     }
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::entry::{Lifetime, Secret};
-use crate::l2::{Class, Failure};
+use crate::l2::{Class, Failure, LinkId};
 
 /// What a record takes beside its key and value.
 const OVERHEAD_BYTES: u64 = 128;
@@ -50,6 +50,8 @@ pub struct Record {
     /// The bytes that a set started from, as they would lie in L2, when it is to be merged there; empty where nothing was
     /// there. `None` for what is written as it is.
     pub base: Option<Secret>,
+    /// The link over which L2 may get it yet: an attempt that was given up.
+    pub link: Option<LinkId>,
 }
 
 /// What a record may take the place of.
@@ -127,8 +129,8 @@ impl Record {
     pub(crate) fn copy(&self) -> Result<Record, Failure> {
         let change = self.change.copy().ok_or_else(out_of_memory)?;
         let base = self.base.as_ref().map(|base| Secret::copy(base).ok_or_else(out_of_memory)).transpose()?;
-        let Record { clock, written_at_ms, known, .. } = *self;
-        Ok(Record { change, clock, written_at_ms, known, base })
+        let Record { clock, written_at_ms, known, link, .. } = *self;
+        Ok(Record { change, clock, written_at_ms, known, base, link })
     }
 }
 

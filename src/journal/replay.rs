@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
+use super::recent::Moment;
 use super::record::{Change, Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
@@ -61,6 +63,9 @@ pub struct Pass {
     pub refused: u64,
 }
 
+/// Hears of a write of a key that L2 has now, and of when its replay began.
+pub type Hears<'a> = dyn Fn(&[u8], &Record, Option<Moment>) + Sync + 'a;
+
 /// How a replay is done.
 pub struct Replay<'a, T: ?Sized> {
     /// Why.
@@ -73,12 +78,14 @@ pub struct Replay<'a, T: ?Sized> {
     pub patience: Duration,
     /// Ends the pass early.
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
+    /// Taken of each key before L2 is asked what lies there, for `written`.
+    pub moment: &'a (dyn Fn(&[u8]) -> Option<Moment> + Sync),
     /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
     pub decided: &'a (dyn Fn(&[u8]) + Sync),
     /// Whether what is to be made again cannot have been taken away with intent.
     pub is_sure: &'a (dyn Fn(&[u8]) -> bool + Sync),
     /// Told of each write that L2 has now.
-    pub written: &'a (dyn Fn(&[u8], &Record) + Sync),
+    pub written: &'a Hears<'a>,
     /// Merges a record that has a base with what lies in L2 by now.
     pub join: &'a (dyn Fn(&Due) -> Result<Joined, Failure> + Sync),
     /// Hears of what was lost.
@@ -130,6 +137,9 @@ impl Due {
 
 type Ends<'d> = Vec<(&'d Due, End)>;
 
+/// When it began, of each number.
+type Moments = HashMap<u64, Option<Moment>>;
+
 impl<T: Target + ?Sized> Replay<'_, T> {
     /// Replays everything that is owed, oldest first, and what comes meanwhile. What L2 refuses for itself, by what lies
     /// there or for want of room, stays owed and holds up nothing else; when there is no room, removals still go.
@@ -159,6 +169,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.sequence;
             defect::point("replay");
+            turn.journal.fence(self.target, self.attempt())?;
+            let moments = batch.iter().map(|due| (due.sequence, (self.moment)(&due.key))).collect();
             let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();
             pass.refused += (batch.len() - tried.len()) as u64;
@@ -167,7 +179,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             let decided = self.decide(&tried, &mut ends);
             let is_no_room = |end: &End| matches!(end, End::Refused(failure) if failure.class == Class::Full);
             is_full |= ends.iter().any(|(_, end)| is_no_room(end));
-            self.conclude(turn.journal, ends, pass)?;
+            self.conclude(turn.journal, ends, &moments, pass)?;
             decided?;
         }
     }
@@ -268,10 +280,20 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     }
 
     /// Counts, tells, and settles what has been decided.
-    fn conclude(&self, journal: &Journal, ends: Ends<'_>, pass: &mut Pass) -> Result<(), Failure> {
+    fn conclude(
+        &self,
+        journal: &Journal,
+        ends: Ends<'_>,
+        moments: &Moments,
+        pass: &mut Pass,
+    ) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
         let (mut written, mut kept, mut lost) = (0, 0, Vec::new());
         let (mut arrived, mut failed) = (Vec::new(), None);
+        let tell = |due: &Due| {
+            let moment = moments.get(&due.sequence).copied().flatten();
+            (self.written)(&due.key, &due.record, moment);
+        };
         for (due, end) in ends {
             let end = match end {
                 End::Refused(failure) => self.weigh(journal, due, failure),
@@ -281,11 +303,11 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 Ok(End::Written) => {
                     written += 1;
                     arrived.push(due);
-                    (self.written)(&due.key, &due.record);
+                    tell(due);
                 }
                 Ok(End::Kept) => {
                     kept += 1;
-                    (self.written)(&due.key, &due.record);
+                    tell(due);
                 }
                 Ok(End::Lost(because)) => lost.push((due, because)),
                 Ok(End::Contended | End::Refused(_)) => {

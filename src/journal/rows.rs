@@ -8,14 +8,18 @@ use super::bounds::Owed;
 use super::ledger::{BATCH_BYTES, Due};
 use super::record::{Change, Known, Numbered, Record, cost_bytes};
 use crate::entry::{Lifetime, Secret};
+use crate::l2::LinkId;
 use crate::l2::sqlite::schema::Schema;
 
 pub(super) static SCHEMA: Schema = Schema {
     // "TKCj"
     application_id: 0x544B_436A,
-    version: 2,
-    // In the first there was nothing to merge.
-    upgrades: &[(1, "ALTER TABLE owed ADD COLUMN base BLOB")],
+    version: 3,
+    // In the first there was nothing to merge, in the second what was given up could arrive late.
+    upgrades: &[
+        (1, "ALTER TABLE owed ADD COLUMN base BLOB"),
+        (2, "CREATE TABLE links (run INTEGER, client INTEGER, PRIMARY KEY (run, client)) WITHOUT ROWID"),
+    ],
     // The values come last, so that the numbers before them are read without touching their pages.
     script: "
         CREATE TABLE journal (
@@ -36,6 +40,11 @@ pub(super) static SCHEMA: Schema = Schema {
             value BLOB,                     -- NULL: a removal
             base BLOB                       -- what it is merged with L2 from; NULL: it is written as it is
         );
+        CREATE TABLE links (                -- over which L2 may get yet what is owed
+            run INTEGER,                    -- the beginning of the server's run id
+            client INTEGER,
+            PRIMARY KEY (run, client)
+        ) WITHOUT ROWID;
         CREATE INDEX owed_by_end ON owed (expires_at_ms) WHERE value IS NOT NULL AND expires_at_ms != 0;",
 };
 
@@ -160,6 +169,26 @@ pub(super) fn batch(connection: &Connection, after: u64, limit: usize, identity:
     Ok(batch)
 }
 
+pub(super) fn add_link(connection: &Connection, link: LinkId) -> Result<()> {
+    let sql = "INSERT OR IGNORE INTO links (run, client) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute(params![link.run as i64, link.client as i64])?;
+    Ok(())
+}
+
+pub(super) fn links(connection: &Connection) -> Result<Vec<LinkId>> {
+    let read = |row: &Row<'_>| {
+        let (run, client): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(LinkId { run: run as u64, client: client as u64 })
+    };
+    connection.prepare_cached("SELECT run, client FROM links")?.query_map((), read)?.collect()
+}
+
+pub(super) fn delete_link(connection: &Connection, link: LinkId) -> Result<()> {
+    let sql = "DELETE FROM links WHERE run = ?1 AND client = ?2";
+    connection.prepare_cached(sql)?.execute(params![link.run as i64, link.client as i64])?;
+    Ok(())
+}
+
 pub(super) fn delete(connection: &Connection, sequence: u64) -> Result<()> {
     connection.prepare_cached("DELETE FROM owed WHERE sequence = ?1")?.execute(params![sequence as i64])?;
     Ok(())
@@ -198,7 +227,7 @@ fn numbered(row: &Row<'_>) -> Result<Numbered> {
     };
     let clock = row.get::<_, i64>(1)? as u64;
     let (written_at_ms, known) = (row.get(3)?, known(row.get(2)?));
-    let record = Record { change, clock, written_at_ms, known, base: secret(row, 7)? };
+    let record = Record { change, clock, written_at_ms, known, base: secret(row, 7)?, link: None };
     Ok(Numbered { sequence: number(row, 0)?, record })
 }
 

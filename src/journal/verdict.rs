@@ -131,7 +131,7 @@ mod tests {
     fn record(removes: bool, clock: u64, known: Known) -> Record {
         let set = Change::Set { bytes: Secret::from(vec![1]), lifetime: Lifetime::default() };
         let change = if removes { Change::Remove } else { set };
-        Record { change, clock, written_at_ms: (clock >> 16) as i64, known, base: None }
+        Record { change, clock, written_at_ms: (clock >> 16) as i64, known, base: None, link: None }
     }
 
     /// What is there, when the write was made, and the verdicts on a set and on a removal that knew nothing of L2, that

@@ -29,6 +29,15 @@ pub struct Stored {
     pub ends_at_ms: i64,
 }
 
+/// One link to one run of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkId {
+    /// Which run.
+    pub run: u64,
+    /// Which of its clients the link is there.
+    pub client: u64,
+}
+
 /// What a set asks of the entry that is there before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
@@ -190,6 +199,11 @@ pub trait Store: Send + Sync + replay::Target {
         expected: Expected,
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure>;
+
+    /// The newest link: what was given up may still be on its way over it.
+    fn link(&self) -> Option<LinkId> {
+        None
+    }
 
     /// The version that a set of `bytes` with the version `proposed` gets where nothing later lies.
     fn version_of(&self, _bytes: &[u8], proposed: u64) -> u64 {

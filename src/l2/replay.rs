@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Attempt, Failure};
+use super::{Attempt, Failure, LinkId};
 use crate::clock;
 use crate::entry::Lifetime;
 
@@ -68,6 +68,12 @@ pub trait Target {
     /// Writes each for which what was seen is still there; whether it was. A removal leaves a tombstone, as
     /// [`super::Store::remove`] does, and a sliding window starts now.
     fn replay(&self, writes: &[Write<'_>], attempt: Attempt<'_>) -> Answers<bool>;
+
+    /// Ends each of `links` that is not this one: what is on its way there must not arrive after what is written from
+    /// now on.
+    fn end_links(&self, _links: &[LinkId], _attempt: Attempt<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Unix time, by its own clock where it has one.
     fn now_ms(&self) -> i64 {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokencache::clock;
 use tokencache::entry::{Lifetime, Secret};
-use tokencache::journal::{Cause, Change, Due, Joined, Journal, Known, Pass, Record, Replay, Settings};
+use tokencache::journal::{
+    Cause, Change, Due, Joined, Journal, Known, Moment, Pass, Record, Replay, Settings,
+};
 use tokencache::l2::Failure;
 use tokencache::l2::replay::Target;
 use tokencache::log::{self, Level, Logger};
@@ -40,7 +42,14 @@ pub fn set_until(value: &[u8], expires_at_ms: i64) -> Record {
     let lifetime = Lifetime { expires_at_ms, sliding_ms: 0 };
     let bytes = Secret::copy(value).expect("memory");
     let change = Change::Set { bytes, lifetime };
-    Record { change, clock: time(now_ms), written_at_ms: now_ms, known: Known::Nothing, base: None }
+    Record {
+        change,
+        clock: time(now_ms),
+        written_at_ms: now_ms,
+        known: Known::Nothing,
+        base: None,
+        link: None,
+    }
 }
 
 pub fn set(value: &[u8]) -> Record {
@@ -99,13 +108,14 @@ pub fn replay_with<T: Target + ?Sized>(
 ) -> Result<Pass, Failure> {
     let turn = journal.claim_replay().expect("a lock").expect("a turn");
     let patience = Duration::from_secs(60);
-    let (is_sure, written) = (&|_: &[u8]| true, &|_: &[u8], _: &Record| ());
+    let (is_sure, written) = (&|_: &[u8]| true, &|_: &[u8], _: &Record, _: Option<Moment>| ());
     Replay {
         cause: Cause::Owed,
         target,
         key_prefix,
         patience,
         is_closing: &|| false,
+        moment: &|_| None,
         decided,
         is_sure,
         written,

@@ -25,7 +25,7 @@ use super::state::{Phase, State};
 use super::up::Up;
 use super::{diagnosis, feed, wait};
 use crate::config::{Config, Redis};
-use crate::l2::{Attempt, Class, Failure, Hearing, Witness};
+use crate::l2::{Attempt, Class, Failure, Hearing, LinkId, Witness};
 use crate::runtime::lock;
 
 /// Between the beginnings of two attempts, with up to a quarter more.
@@ -112,6 +112,11 @@ impl Link {
             Phase::Up(up, _) => Some(up.clone()),
             _ => None,
         }
+    }
+
+    /// Which is the newest, whether it stands or not.
+    pub fn newest(&self) -> Option<LinkId> {
+        lock(&self.shared.state).server.as_ref()?.link()
     }
 
     /// Gives `letter` to the link if it stands now; else gives it back.

@@ -33,7 +33,7 @@ use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::Link;
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, Script};
 use self::up::Up;
-use super::{Answered, Attempt, Expected, Failure, Store, Stored, Witness, Written};
+use super::{Answered, Attempt, Expected, Failure, LinkId, Store, Stored, Witness, Written};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::entry::Lifetime;
@@ -285,6 +285,10 @@ impl Store for RedisStore {
             Expected::Version(expected) => self.set_if(&set, &hex(expected), attempt)?,
         };
         Ok(if is_stored { Written::Stored(set.fields.version) } else { Written::Conflict })
+    }
+
+    fn link(&self) -> Option<LinkId> {
+        self.link.newest()
     }
 
     fn version_of(&self, bytes: &[u8], _proposed: u64) -> u64 {

@@ -3,15 +3,15 @@
 
 #![forbid(unsafe_code)]
 
-use redis::{Cmd, Pipeline, Value, cmd};
+use redis::{Cmd, Pipeline, Value, cmd, pipe};
 use sha1::{Digest, Sha1};
 
 use super::layout::{FIELDS, Written as Fields, hex, unexpected};
 use super::up::Up;
-use super::{RedisStore, TOMBSTONE_MS, names};
+use super::{RedisStore, TOMBSTONE_MS, names, server};
 use crate::clock;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
-use crate::l2::{Attempt, Failure, Store};
+use crate::l2::{Attempt, Failure, LinkId, Store};
 
 /// KEYS: the entry, its tombstone. ARGV: what must lie there, as [`mark`] says it; the lifetime in milliseconds, nothing
 /// for ever, or `gone` for a removal, then: the new tombstone and how long it stays, or absexp, sldexp, data, ver.
@@ -86,6 +86,20 @@ impl Target for RedisStore {
             Err(failure) => Err(failure),
         };
         Ok(answers.iter().map(done).collect())
+    }
+
+    fn end_links(&self, links: &[LinkId], attempt: Attempt<'_>) -> Result<(), Failure> {
+        let up = self.link.up(attempt)?;
+        let Some(own) = self.link.newest() else { return Ok(()) };
+        let mut requests = pipe();
+        for link in links.iter().filter(|link| link.run == own.run && link.client != own.client) {
+            requests.add_command(server::end(*link));
+        }
+        if requests.is_empty() {
+            return Ok(());
+        }
+        // Most are gone; and where the user may not, nothing is left to be done.
+        self.link.ask(&up, &requests, attempt).map(drop)
     }
 
     fn now_ms(&self) -> i64 {

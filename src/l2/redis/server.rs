@@ -7,7 +7,7 @@ use redis::{Cmd, FromRedisValue, Pipeline, ServerError, Value, cmd};
 
 use super::diagnosis;
 use crate::config::redis::Address;
-use crate::l2::{Class, Failure, Succession};
+use crate::l2::{Class, Failure, LinkId, Succession};
 
 /// How many requests [`ask`] adds.
 pub(super) const ASKED: usize = 3;
@@ -77,14 +77,25 @@ impl Server {
         }
     }
 
+    /// Which link this is, where the server tells it.
+    pub fn link(&self) -> Option<LinkId> {
+        let run = u64::from_str_radix(self.run_id.as_ref().ok()?.get(..16)?, 16).ok()?;
+        Some(LinkId { run, client: self.client?.try_into().ok()? })
+    }
+
     /// Ends the link to this server that was `lost`, if it was one: what something on the way still holds of it, as a
     /// write that was since made again over another link, must not arrive after that.
     pub fn end(&self, lost: &Server) -> Option<Cmd> {
-        let is_same = self.run_id.as_ref().ok()? == lost.run_id.as_ref().ok()?;
-        let mut kill = cmd("CLIENT");
-        kill.arg("KILL").arg("ID").arg(lost.client?);
-        is_same.then_some(kill)
+        let (here, lost) = (self.link()?, lost.link()?);
+        (here.run == lost.run).then(|| end(lost))
     }
+}
+
+/// Ends a link to the server that is asked.
+pub(super) fn end(link: LinkId) -> Cmd {
+    let mut kill = cmd("CLIENT");
+    kill.arg("KILL").arg("ID").arg(link.client);
+    kill
 }
 
 /// Why a link is of no use any more, where `answer` to [`role`] says that its server has become a replica.
