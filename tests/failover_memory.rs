@@ -168,21 +168,15 @@ fn what_has_changed_when_it_was_due_to_end_is_in_doubt() {
 }
 
 #[test]
-fn what_was_heard_before_the_answer_is_newer() {
+fn what_was_owed_before_the_answer_is_newer() {
     let recent = Recent::new(Extent::DEFAULT);
-    let since = recent.moment(b"k");
-    recent.changed(b"k");
-    recent.remember(b"k", record(b"1"), since);
-    assert_eq!(recent.figures().remembered.entries, 0);
-    let since = recent.moment(b"k");
-    recent.all_changed();
-    recent.remember(b"k", record(b"2"), since);
-    recent.has_met(&Succession::Another);
-    assert_eq!(recent.figures().again.entries, 0);
-    // Also where the primary has changed since.
-    let since = recent.moment(b"k");
-    recent.changed(b"k");
-    recent.has_met(&Succession::Another);
-    recent.remember(b"k", record(b"3"), since);
-    assert_eq!(recent.figures().again.entries, 0);
+    for is_another in [false, true] {
+        let since = recent.moment(b"k");
+        recent.overtake(b"k");
+        if is_another {
+            recent.has_met(&Succession::Another);
+        }
+        recent.remember(b"k", record(b"1"), since);
+        assert_eq!((recent.figures().remembered.entries, recent.figures().again.entries), (0, 0));
+    }
 }

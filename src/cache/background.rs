@@ -1,8 +1,9 @@
-//! Reads that answer later. While L2 does what is asked of it no thread waits for it; what fails goes on, with retries
+//! Calls that answer later. While L2 does what is asked of it no thread waits for it; what fails goes on, with retries
 //! and the application's say, on a worker.
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -90,6 +91,23 @@ impl Cache {
             }
         }
     }
+
+    /// How many asynchronous calls were accepted and have not completed.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// An asynchronous call was accepted; dropping the two parts says that its work, and its completion, are done.
+    #[must_use]
+    pub fn accept(self: &Arc<Self>) -> (InProgress, InProgress) {
+        self.working.fetch_add(1, Ordering::AcqRel);
+        self.accepted.fetch_add(1, Ordering::AcqRel);
+        (
+            InProgress { cache: Arc::clone(self), is_work: true },
+            InProgress { cache: Arc::clone(self), is_work: false },
+        )
+    }
 }
 
 /// A read of L2 that somebody was promised.
@@ -155,5 +173,19 @@ impl Read {
             cache.read_store((&key, &stored_key), slot, &mut epoch, store.as_ref(), attempt)
         });
         landing.land(cache.found(&key, slot, epoch, found));
+    }
+}
+
+/// A part of an accepted call that has not ended.
+pub struct InProgress {
+    cache: Arc<Cache>,
+    is_work: bool,
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let counter = if self.is_work { &self.cache.working } else { &self.cache.accepted };
+        counter.fetch_sub(1, Ordering::AcqRel);
+        self.cache.signal.notify();
     }
 }

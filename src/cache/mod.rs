@@ -39,12 +39,12 @@ use crate::resilience::circuit::Circuit;
 use crate::resilience::{Call, Hook};
 use crate::runtime::{Runtime, Signal};
 use crate::stats::{Operation, Stats};
+pub use background::InProgress;
 pub use background::Told;
 use flight::Flights;
 use keys::Keys;
 pub use merge::Base;
 use peers::Peers;
-pub use read::InProgress;
 use replays::Replays;
 use seal::Counters;
 

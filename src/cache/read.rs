@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -344,23 +343,6 @@ impl Cache {
             self.log.write(Level::Debug, "l2", || format!("L2 was not tidied: {failure}"));
         }
     }
-
-    /// How many asynchronous calls were accepted and have not completed.
-    #[must_use]
-    pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Acquire)
-    }
-
-    /// An asynchronous call was accepted; dropping the two parts says that its work, and its completion, are done.
-    #[must_use]
-    pub fn accept(self: &Arc<Self>) -> (InProgress, InProgress) {
-        self.working.fetch_add(1, Ordering::AcqRel);
-        self.accepted.fetch_add(1, Ordering::AcqRel);
-        (
-            InProgress { cache: Arc::clone(self), is_work: true },
-            InProgress { cache: Arc::clone(self), is_work: false },
-        )
-    }
 }
 
 /// What L2, or the journal for it, holds of `key`, as an entry under the epoch of its slot.
@@ -386,18 +368,4 @@ pub(super) fn as_entry(
         flags,
     });
     entry.ok_or_else(|| Error::out_of_memory(stored.bytes.len()))
-}
-
-/// A part of an accepted call that has not ended.
-pub struct InProgress {
-    cache: Arc<Cache>,
-    is_work: bool,
-}
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        let counter = if self.is_work { &self.cache.working } else { &self.cache.accepted };
-        counter.fetch_sub(1, Ordering::AcqRel);
-        self.cache.signal.notify();
-    }
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod bounds;
 mod counter;
 mod file;

@@ -3,12 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::book::{Book, Written};
 use super::record::{Known, Numbered, Record};
 use super::{Journal, Owed};
 use crate::clock;
@@ -22,8 +22,8 @@ const EXPLAINED_MS: i64 = 3000;
 /// How far the clock of a server may be ahead of ours.
 const CLOCKS_APART_MS: i64 = 1000;
 
-/// Places for what is heard.
-const HEARD: usize = 1024;
+/// In how many places overtakings are counted.
+const PLACES: usize = 1024;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -49,38 +49,13 @@ pub struct Recent {
     /// As in the book, for those who take no lock.
     entries: AtomicU64,
     last_number: AtomicU64,
-    /// How often something newer was heard of, for the keys of each place.
-    heard: Box<[AtomicU64; HEARD]>,
+    /// How often something newer was owed, for the keys of each place.
+    overtakings: Box<[AtomicU64; PLACES]>,
     term: AtomicU64,
     is_sure: AtomicBool,
     again: Journal,
     changes: AtomicU64,
     forgotten: AtomicU64,
-}
-
-#[derive(Default)]
-struct Book {
-    numbers: HashMap<Arc<[u8]>, u64>,
-    written: BTreeMap<u64, Written>,
-    bytes: u64,
-    last_number: u64,
-    /// Since when there is no link: nothing grows old meanwhile.
-    parted_ms: Option<i64>,
-    /// What had the last number when everything was changed at once, and when.
-    flushed: Option<(u64, i64)>,
-    /// What had the last number when the link was lost last, and led to the same server then: what others did in between
-    /// was not told.
-    unheard: u64,
-    /// Of what is to be made again, what somebody may have taken away with intent.
-    doubted: HashSet<Arc<[u8]>>,
-}
-
-struct Written {
-    key: Arc<[u8]>,
-    record: Record,
-    at_ms: i64,
-    /// Somebody else has changed it, or it has ended.
-    is_doubted: bool,
 }
 
 /// When a write or a read of a key in L2 began: under which primary, and what was known of the key.
@@ -90,7 +65,8 @@ pub struct Moment {
     pub term: u64,
     /// What was remembered last.
     number: u64,
-    heard: u64,
+    /// How often something newer was owed in its place.
+    overtakings: u64,
 }
 
 /// What is remembered, and what became of it.
@@ -106,55 +82,6 @@ pub struct Figures {
     pub forgotten: u64,
 }
 
-impl Book {
-    fn find(&self, key: &[u8]) -> Option<&Written> {
-        self.written.get(self.numbers.get(key)?)
-    }
-
-    fn take(&mut self, key: &[u8]) -> Option<Written> {
-        let number = self.numbers.remove(key)?;
-        let written = self.written.remove(&number)?;
-        self.bytes -= written.cost_bytes();
-        Some(written)
-    }
-
-    fn take_oldest(&mut self) -> Option<Written> {
-        let (_, written) = self.written.pop_first()?;
-        self.numbers.remove(&written.key);
-        self.bytes -= written.cost_bytes();
-        Some(written)
-    }
-
-    fn put(&mut self, written: Written) {
-        self.last_number += 1;
-        self.bytes += written.cost_bytes();
-        self.numbers.insert(Arc::clone(&written.key), self.last_number);
-        self.written.insert(self.last_number, written);
-    }
-
-    fn forget_old(&mut self, before_ms: i64, gone: &mut Vec<Written>) {
-        while self.written.first_key_value().is_some_and(|(_, oldest)| oldest.at_ms < before_ms) {
-            gone.extend(self.take_oldest());
-        }
-    }
-}
-
-impl Written {
-    /// By what is known here of renewals, which is nothing.
-    fn has_ended(&self, now_ms: i64) -> bool {
-        let ends_at_ms = self
-            .record
-            .change
-            .value()
-            .map_or(0, |(_, lifetime)| lifetime.ends_at_ms(self.record.written_at_ms));
-        ends_at_ms != 0 && ends_at_ms <= now_ms
-    }
-
-    fn cost_bytes(&self) -> u64 {
-        self.record.cost_bytes(self.key.len())
-    }
-}
-
 impl Recent {
     /// Nothing yet.
     #[must_use]
@@ -164,7 +91,7 @@ impl Recent {
             book: Mutex::default(),
             entries: 0.into(),
             last_number: 0.into(),
-            heard: Box::new([const { AtomicU64::new(0) }; HEARD]),
+            overtakings: Box::new([const { AtomicU64::new(0) }; PLACES]),
             term: 0.into(),
             is_sure: true.into(),
             again: Journal::within(extent.max_bytes, extent.max_entries),
@@ -183,18 +110,22 @@ impl Recent {
     #[must_use]
     pub fn moment(&self, key: &[u8]) -> Moment {
         let (term, number) = (self.term(), self.last_number.load(Ordering::Acquire));
-        Moment { term, number, heard: self.heard(key).load(Ordering::SeqCst) }
+        Moment { term, number, overtakings: self.overtakings(key).load(Ordering::Acquire) }
     }
 
-    /// What was heard of `key`, and of others that share its place.
-    fn heard(&self, key: &[u8]) -> &AtomicU64 {
-        &self.heard[xxh3_64(key) as usize % HEARD]
+    /// Of `key`, and of others that share its place.
+    fn overtakings(&self, key: &[u8]) -> &AtomicU64 {
+        &self.overtakings[xxh3_64(key) as usize % PLACES]
     }
 
     /// L2 has acknowledged `record`, which began at the moment `since`.
     pub fn remember(&self, key: &[u8], mut record: Record, since: Moment) {
         let now_ms = clock::coarse_ms();
         let mut book = lock(&self.book);
+        // By now another process may have brought to L2 what was owed here meanwhile.
+        if self.overtakings(key).load(Ordering::Acquire) != since.overtakings {
+            return;
+        }
         self.drop_again(key, record.clock);
         let mut gone = Vec::new();
         if let Some(before) = book.take(key) {
@@ -221,12 +152,6 @@ impl Recent {
             self.owe_again(&mut book, Arc::from(key), record, false);
         }
         self.count(&book);
-        // What somebody else did may have been heard of before the answer was.
-        if self.heard(key).load(Ordering::SeqCst) != since.heard {
-            gone.extend(book.take(key));
-            self.drop_again(key, u64::MAX);
-            self.count(&book);
-        }
         drop(book);
         // Values are wiped when they go, which takes its time.
         drop(gone);
@@ -245,7 +170,7 @@ impl Recent {
 
     /// A newer write of `key` is owed: what was acknowledged before does not matter any more.
     pub fn overtake(&self, key: &[u8]) {
-        self.heard(key).fetch_add(1, Ordering::SeqCst);
+        self.overtakings(key).fetch_add(1, Ordering::Release);
         let mut book = lock(&self.book);
         self.drop_again(key, u64::MAX);
         let gone = book.take(key);
@@ -257,7 +182,6 @@ impl Recent {
     /// Somebody else has changed `key` since: what they did is not to be undone. Or it has ended there, which makes no
     /// difference to what it was set over; where it may be either, it is in doubt.
     pub fn changed(&self, key: &[u8]) {
-        self.heard(key).fetch_add(1, Ordering::SeqCst);
         self.doubt(key, |_, _| true);
     }
 
@@ -268,7 +192,7 @@ impl Recent {
     }
 
     fn doubt(&self, key: &[u8], is_changed: impl FnOnce(u64, &Record) -> bool) {
-        if self.entries.load(Ordering::SeqCst) == 0 {
+        if self.entries.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut book = lock(&self.book);
@@ -292,9 +216,6 @@ impl Recent {
     pub fn all_changed(&self) {
         let mut book = lock(&self.book);
         book.flushed = Some((book.last_number, clock::coarse_ms()));
-        for heard in &*self.heard {
-            heard.fetch_add(1, Ordering::SeqCst);
-        }
     }
 
     /// There is no link any more; with `is_demoted` because its server is a replica now.
@@ -384,7 +305,7 @@ impl Recent {
     }
 
     fn count(&self, book: &Book) {
-        self.entries.store(book.written.len() as u64, Ordering::SeqCst);
+        self.entries.store(book.written.len() as u64, Ordering::Release);
         self.last_number.store(book.last_number, Ordering::Release);
     }
 

@@ -1,0 +1,84 @@
+//! What L2 has acknowledged lately, by the order in which it has, and by key.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::record::Record;
+
+/// The newest acknowledged write of each key, oldest first, and what was heard since.
+#[derive(Default)]
+pub(super) struct Book {
+    pub numbers: HashMap<Arc<[u8]>, u64>,
+    pub written: BTreeMap<u64, Written>,
+    pub bytes: u64,
+    pub last_number: u64,
+    /// Since when there is no link: nothing grows old meanwhile.
+    pub parted_ms: Option<i64>,
+    /// What had the last number when everything was changed at once, and when.
+    pub flushed: Option<(u64, i64)>,
+    /// What had the last number when the link was lost last, and led to the same server then: what others did in between
+    /// was not told.
+    pub unheard: u64,
+    /// Of what is to be made again, what somebody may have taken away with intent.
+    pub doubted: HashSet<Arc<[u8]>>,
+}
+
+/// A write that L2 has acknowledged.
+pub(super) struct Written {
+    pub key: Arc<[u8]>,
+    pub record: Record,
+    pub at_ms: i64,
+    /// Somebody else has changed it, or it has ended.
+    pub is_doubted: bool,
+}
+
+impl Book {
+    pub fn find(&self, key: &[u8]) -> Option<&Written> {
+        self.written.get(self.numbers.get(key)?)
+    }
+
+    pub fn take(&mut self, key: &[u8]) -> Option<Written> {
+        let number = self.numbers.remove(key)?;
+        let written = self.written.remove(&number)?;
+        self.bytes -= written.cost_bytes();
+        Some(written)
+    }
+
+    pub fn take_oldest(&mut self) -> Option<Written> {
+        let (_, written) = self.written.pop_first()?;
+        self.numbers.remove(&written.key);
+        self.bytes -= written.cost_bytes();
+        Some(written)
+    }
+
+    pub fn put(&mut self, written: Written) {
+        self.last_number += 1;
+        self.bytes += written.cost_bytes();
+        self.numbers.insert(Arc::clone(&written.key), self.last_number);
+        self.written.insert(self.last_number, written);
+    }
+
+    pub fn forget_old(&mut self, before_ms: i64, gone: &mut Vec<Written>) {
+        while self.written.first_key_value().is_some_and(|(_, oldest)| oldest.at_ms < before_ms) {
+            gone.extend(self.take_oldest());
+        }
+    }
+}
+
+impl Written {
+    /// By what is known here of renewals, which is nothing.
+    pub fn has_ended(&self, now_ms: i64) -> bool {
+        let ends_at_ms = self
+            .record
+            .change
+            .value()
+            .map_or(0, |(_, lifetime)| lifetime.ends_at_ms(self.record.written_at_ms));
+        ends_at_ms != 0 && ends_at_ms <= now_ms
+    }
+
+    pub fn cost_bytes(&self) -> u64 {
+        self.record.cost_bytes(self.key.len())
+    }
+}
