@@ -77,8 +77,13 @@ mod cpp {
     }
 
     #[test]
-    fn without_exceptions() {
-        super::passes_in_cpp("no_exceptions", &["-fno-exceptions", "-fno-rtti"]);
+    fn expected() {
+        super::passes_in_cpp("expected", &[]);
+    }
+
+    #[test]
+    fn expected_without_exceptions() {
+        super::passes_in_cpp("expected", &["-fno-exceptions", "-fno-rtti"]);
     }
 }
 
@@ -106,7 +111,7 @@ fn the_cpp_header_compiles_without_a_warning_in_each_standard() {
             continue;
         }
         for standard in ["c++17", "c++20", "c++2b"] {
-            for source in ["tests/cpp/callbacks.cpp", "tests/cpp/entries.cpp", "examples/cpp/hello.cpp"] {
+            for source in ["tests/cpp/callbacks.cpp", "tests/cpp/expected.cpp", "examples/cpp/hello.cpp"] {
                 let mut check = program::cpp(compiler, standard);
                 check.arg("-fsyntax-only").arg(Path::new(program::ROOT).join(source));
                 program::succeed(&mut check);

@@ -1,16 +1,17 @@
 //! What `make install` puts into a tree builds and runs programs from that tree alone.
 
+#[path = "support/installed.rs"]
+mod installed;
 #[path = "support/library.rs"]
 mod library;
 #[path = "support/program.rs"]
 mod program;
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use library::library;
+use installed::built;
 use program::{ROOT, is_installed, succeed};
 use tempfile::TempDir;
 
@@ -59,22 +60,6 @@ impl Tree {
             succeed(run.current_dir(here.path()).env("LD_LIBRARY_PATH", self.path("lib")));
         }
     }
-}
-
-/// What cargo has built, in one folder as `cargo build` leaves it; under test the parts lie where they like.
-fn built(folder: &Path) -> &Path {
-    fs::create_dir(folder).unwrap();
-    let library = library();
-    let archive =
-        library.ancestors().map(|above| above.with_file_name("libtokencache.a")).find(|path| path.exists());
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_tokencache"));
-    for file in
-        [library.clone(), archive.expect("cargo builds the static library beside the shared one"), program]
-    {
-        let name = file.file_name().unwrap();
-        symlink(fs::canonicalize(&file).unwrap(), folder.join(name)).unwrap();
-    }
-    folder
 }
 
 #[test]

@@ -104,6 +104,30 @@ fn of_two_tokens_that_share_a_scope_the_newer_stays() {
     }
 }
 
+/// The one in the middle takes the oldest with it, as when all are saved in turn. Where it is gone already nobody can know of
+/// it, and both the others stay: they share no scope.
+#[test]
+fn tokens_that_overlap_in_a_chain_go_as_far_as_it_is_seen() {
+    let of = |scopes, at| bytes(&document(Library::DotNet, &[alice(scopes, at)]));
+    let (oldest, newest) = (of("a b", NOW), of("c d", NOW + 20));
+    let middle = of("b c", NOW + 10);
+    let scopes = |document: &[u8]| -> Vec<String> {
+        let read = read(document);
+        let tokens = read["AccessToken"].as_object().expect("a section").values();
+        let mut scopes: Vec<_> =
+            tokens.map(|token| token["target"].as_str().expect("text").to_owned()).collect();
+        scopes.sort();
+        scopes
+    };
+    let joined = |one: &[u8], other: &[u8]| bytes(&merged(None, one, other));
+    assert_eq!(scopes(&joined(&joined(&oldest, &middle), &newest)), ["c d"]);
+    let mut side_by_side = read(&oldest);
+    let more = read(&newest)["AccessToken"].clone();
+    section(&mut side_by_side, "AccessToken").extend(more.as_object().expect("a section").clone());
+    assert_eq!(scopes(&joined(&bytes(&side_by_side), &middle)), ["c d"]);
+    assert_eq!(scopes(&joined(&joined(&newest, &middle), &oldest)), ["a b", "c d"]);
+}
+
 #[test]
 fn documents_go_in_and_out_byte_for_byte() {
     for name in ["unknown-fields", "wrong-keys", "other-alias"] {

@@ -51,7 +51,8 @@ fn key(parts: &[&str]) -> String {
     parts.join("-").to_lowercase()
 }
 
-fn overlap(one: &str, other: &str) -> bool {
+/// Whether two lists of scopes share one.
+pub fn overlap(one: &str, other: &str) -> bool {
     one.split(' ').any(|scope| other.split(' ').any(|another| scope == another))
 }
 

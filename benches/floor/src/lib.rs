@@ -149,6 +149,17 @@ pub unsafe extern "C" fn floor_value_release(value: *const Head) {
     });
 }
 
+/// As many arguments as `tc_get` has, and nothing done: what a call costs by itself.
+#[unsafe(no_mangle)]
+pub extern "C" fn floor_nothing(
+    _floor: *const Floor,
+    _key: *const u8,
+    _key_len: usize,
+    _out_value: *mut *const Head,
+) -> i32 {
+    OK
+}
+
 /// A bare table of what the floor holds now.
 ///
 /// # Safety

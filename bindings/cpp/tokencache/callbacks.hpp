@@ -3,6 +3,7 @@
 #define TOKENCACHE_CALLBACKS_HPP
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "entry.hpp"
@@ -81,6 +82,11 @@ void shielded(const char* callback, Call&& call) noexcept {
 }
 
 template <class Function>
+inline constexpr bool is_std_function = false;
+template <class Signature>
+inline constexpr bool is_std_function<std::function<Signature>> = true;
+
+template <class Function>
 void destroy(void* user_data) noexcept {
   delete static_cast<Function*>(user_data);
 }
@@ -126,13 +132,28 @@ void done(void* user_data, const tc_result* it) noexcept {
   });
 }
 
+/// Whether it is a pointer or a `std::function` that holds no function.
+template <class Function>
+bool is_empty(const Function& function) noexcept {
+  if constexpr (std::is_pointer_v<Function> || is_std_function<Function>) return function == nullptr;
+  else return false;
+}
+
 /// Gives `function` to the library with `give(user_data)`; it stays here when it is refused.
 template <class Function, class Give>
-void hand_over(Function&& function, Give&& give) {
+expected<tc_status> hand_over(Function&& function, Give&& give) {
   auto owned = std::make_unique<std::decay_t<Function>>(std::forward<Function>(function));
-  check(give(static_cast<void*>(owned.get())));
+  auto answer = checked(give(static_cast<void*>(owned.get())));
   // From here on it is the library's, which may have destroyed it already.
-  (void)owned.release();
+  if (answer) (void)owned.release();
+  return answer;
+}
+
+/// As `hand_over`, for what is called once; one that is empty could not be.
+template <class Done, class Give>
+expected<tc_status> hand_over_done(Done&& done, Give&& give) {
+  if (is_empty<std::decay_t<Done>>(done)) return error(TC_INVALID_ARGUMENT, "The completion holds no function.");
+  return hand_over(std::forward<Done>(done), std::forward<Give>(give));
 }
 
 }  // namespace detail

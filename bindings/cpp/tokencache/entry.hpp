@@ -1,4 +1,4 @@
-/// What `cache` gives and takes: errors, bytes, entries, and how to store them. Included by tokencache.hpp.
+/// What `cache` gives and takes: bytes, entries, and how to store them. Included by tokencache.hpp.
 #ifndef TOKENCACHE_ENTRY_HPP
 #define TOKENCACHE_ENTRY_HPP
 
@@ -6,16 +6,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
 #include <iterator>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "expected.hpp"
 #include "tokencache.h"
 
 namespace tokencache {
@@ -28,32 +26,7 @@ inline constexpr milliseconds never = milliseconds::max();
 /// As `set_options::expected_version`: store only where there is no live entry.
 inline constexpr std::uint64_t absent = TC_VERSION_ABSENT;
 
-/// A call failed: `what()` says why, in a sentence.
-class error : public std::runtime_error {
- public:
-  error(tc_status status, std::string_view message) : std::runtime_error(std::string(message)), status_(status) {}
-  /// Why, as the library's status; below zero.
-  tc_status status() const noexcept { return status_; }
-
- private:
-  tc_status status_;
-};
-
 namespace detail {
-
-[[noreturn]] inline void fail(tc_status status, const char* message) {
-#ifdef __cpp_exceptions
-  throw error(status, message);
-#else
-  std::fprintf(stderr, "tokencache: %s: %s\n", tc_status_name(status), message);
-  std::terminate();
-#endif
-}
-
-inline tc_status check(tc_status status) {
-  if (status < 0) fail(status, tc_last_error());
-  return status;
-}
 
 inline std::optional<time_point> time_of(std::int64_t unix_ms) noexcept {
   if (unix_ms == 0) return std::nullopt;

@@ -46,6 +46,9 @@ class Pages(unittest.TestCase):
     def test_the_section_of_the_readme(self) -> None:
         self.run_page(str(_ROOT / "README.md"), "**Python**")
 
+    def test_a_ring_from_a_key_vault(self) -> None:
+        self.run_page(str(_ROOT / "README.md"), "**A key vault.**")
+
     @unittest.skipIf(msal_extensions is None, "MSAL and msal-extensions are not installed")
     def test_the_page_of_python(self) -> None:
         self.run_page(str(_ROOT / "docs" / "python.md"))

@@ -40,23 +40,43 @@ class Wheel(unittest.TestCase):
         self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
     def test_it_runs_an_example_under_every_python(self) -> None:
-        folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, folder)
-        command = [str(_ROOT / "tools" / "wheel"), os.path.realpath(library.path)]
-        environment = {**os.environ, "WHEELS": str(folder)}
-        made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if "from the Python registry" in made.stderr:
+        self.check(self.made(os.path.realpath(library.path)), "linux_x86_64")
+
+    @unittest.skipUnless("TOKENCACHE_TEST_LONG" in os.environ, "make wheel builds the library anew: in the long form")
+    def test_the_one_to_give_away_asks_for_no_newer_glibc_than_it_says(self) -> None:
+        wheel = self.made()
+        self.check(wheel, "manylinux_2_28_x86_64")
+        if not shutil.which("objdump"):
+            self.skipTest("objdump is not installed")
+        with zipfile.ZipFile(wheel) as archive:
+            packed = archive.extract("tokencache/libtokencache.so", self.folder)
+        symbols = subprocess.run(["objdump", "-T", packed], capture_output=True, text=True, check=True).stdout
+        wanted = {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", symbols)}
+        self.assertTrue(wanted)
+        self.assertLessEqual(max(wanted), (2, 28))
+
+    def made(self, *arguments: str) -> Path:
+        command = [str(_ROOT / "tools" / "wheel"), *arguments]
+        environment = {**os.environ, "WHEELS": str(self.folder)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if "from the Python registry" in done.stderr:
             self.skipTest("the tools that make a wheel could not be installed from the Python registry")
-        self.assertEqual(made.returncode, 0, made.stderr)
-        wheel = Path(made.stdout.splitlines()[-1])
-        self.assertRegex(wheel.name, r"^tokencache-[0-9.]+-py3-none-linux_x86_64\.whl$")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return Path(done.stdout.splitlines()[-1])
+
+    def check(self, wheel: Path, platform: str) -> None:
+        self.assertRegex(wheel.name, rf"^tokencache-[0-9.]+-py3-none-{platform}\.whl$")
         self.check_contents(wheel)
         pythons = interpreters()
         self.assertTrue(pythons)
         for minor, python in pythons.items():
             with self.subTest(python=python):
-                self.check_installed(wheel, python, folder / str(minor))
+                self.check_installed(wheel, python, self.folder / str(minor))
 
     def check_contents(self, wheel: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:

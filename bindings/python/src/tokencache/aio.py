@@ -31,7 +31,7 @@ _remove_async = lib.tc_remove_async
 class AsyncMethods:
     """The asynchronous half of Cache."""
 
-    _handle: int
+    _handle: ctypes.c_void_p
 
     async def aget(self, key: Key) -> bytes | None:
         """Read as ``get`` does, without blocking the event loop.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-# The array, its address (which ctypes passes faster than the array), its size, and where the length is written.
-Buffer = tuple[Any, int, int, ctypes.c_size_t]
+# The array, its address and its size, the length that is written, and its address; each made once, as ctypes passes it
+# fastest.
+Buffer = tuple[Any, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
 
 # A call takes a buffer from here and puts it back, so that there are as many as there are calls at once. A buffer per
 # thread would be shared by a call and the signal handler that interrupts it, which would then read each other's token.
@@ -20,4 +21,9 @@ def at_least(size: int) -> Buffer:
     """A new buffer with room for a value of that size, unless such values are too rare and too large to keep room."""
     room = max(_SMALLEST, size + size // 4) if size <= _LARGEST else _SMALLEST
     array = (ctypes.c_char * room)()
-    return array, ctypes.addressof(array), room, ctypes.c_size_t()
+    length = ctypes.c_size_t()
+    return array, _address(array), ctypes.c_size_t(room), length, _address(length)
+
+
+def _address(of: Any) -> ctypes.c_void_p:
+    return ctypes.c_void_p(ctypes.addressof(of))

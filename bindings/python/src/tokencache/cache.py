@@ -21,7 +21,11 @@ from .options import Config, Key, config_bytes, key_bytes, set_options, value_by
 from .times import Duration, Instant, _Never, timeout_ms
 from .written import Written
 
-_get_into = lib.tc_get_into
+# A function object of its own: ctypes passes the address of the length faster as what it is than as a typed pointer.
+_get_into = lib["tc_get_into"]
+_get_into.restype = lib.tc_get_into.restype
+_get_into.argtypes = [*lib.tc_get_into.argtypes[:-1], ctypes.c_void_p]
+_take, _give = buffers.free.pop, buffers.free.append
 _ValuePointer = ctypes.POINTER(_native.Value)
 
 # As plain integers, which compare faster.
@@ -69,11 +73,13 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         document = config_bytes(config)
         handle = ctypes.c_void_p()
         check(lib.tc_open(ABI_VERSION, document, len(document), ctypes.byref(handle)))
-        self._handle: int = handle.value or 0
-        self._closer = weakref.finalize(self, _close, self._handle)
+        # An object of ctypes, which it passes faster than an int.
+        self._handle = handle
+        number = handle.value or 0
+        self._closer = weakref.finalize(self, _close, number)
         # Not by weakref, whose turn at exit may come after that of `_close_all`.
         self._closer.atexit = False
-        _closers[self._handle] = self._closer
+        _closers[number] = self._closer
 
     def get(self, key: Key) -> bytes | None:
         """Read an entry.
@@ -96,27 +102,27 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
             if isinstance(key, str):
                 key = key.encode()
             try:
-                buffer = buffers.free.pop()
+                buffer = _take()
             except IndexError:
                 buffer = buffers.at_least(0)
-            array, address, size, length = buffer
-            status = _get_into(self._handle, key, len(key), address, size, length)
+            array, address, size, length, where = buffer
+            status = _get_into(self._handle, key, len(key), address, size, where)
         except (TypeError, ctypes.ArgumentError):
             key_bytes(key)
             raise
         if status == _OK or status == _DEGRADED:
             data: bytes = array[: length.value]
-            buffers.free.append(buffer)
+            _give(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
             return self._get_large(key, length.value)
-        buffers.free.append(buffer)
+        _give(buffer)
         check(status)
         return None
 
     def _get_large(self, key: bytes, size: int) -> bytes | None:
         """Read a value that the buffer was too small for. The next read of its kind finds a larger one."""
-        buffers.free.append(buffers.at_least(size))
+        _give(buffers.at_least(size))
         found = self._read(lib.tc_get, key)
         return None if found is None else take(found[0])
 

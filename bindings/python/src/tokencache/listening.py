@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from . import _native, callbacks
@@ -14,7 +15,7 @@ from .library import lib
 class CallbackMethods:
     """The part of Cache that registers callbacks."""
 
-    _handle: int
+    _handle: ctypes.c_void_p
 
     def on_retry(self, callback: RetryCallback | None) -> None:
         """Ask the application what to do when an attempt at L2 has failed.

@@ -16,7 +16,7 @@ from .times import Duration, Instant, _Never
 class MergeMethods:
     """The part of Cache that knows what an MSAL token cache is."""
 
-    _handle: int
+    _handle: ctypes.c_void_p
 
     def set_merged(
         self,
