@@ -14,6 +14,8 @@ mod judge;
 mod ladder;
 #[path = "history/log.rs"]
 pub mod log;
+#[path = "history/story.rs"]
+mod story;
 #[path = "history/writes.rs"]
 mod writes;
 
@@ -99,6 +101,8 @@ pub struct Violation {
     pub rule: Rule,
     /// A sentence with both operations.
     pub text: String,
+    /// Which key, and when.
+    place: (u32, u64),
 }
 
 /// Holds a history against the rules.
@@ -106,6 +110,9 @@ pub fn check(logs: &[Log], rules: &Rules) -> Report {
     let started = Instant::now();
     let mut report = judge::judge(logs, rules);
     report.checked_in = started.elapsed();
+    if let Some(first) = report.violations.first() {
+        story::tell(logs, first.place);
+    }
     report
 }
 
@@ -117,11 +124,11 @@ impl Report {
         assert!(told.is_empty(), "{name}: {self}\n{}", told.join("\n"));
     }
 
-    fn blame(&mut self, rule: Rule, text: impl FnOnce() -> String) {
+    fn blame(&mut self, rule: Rule, place: (u32, u64), text: impl FnOnce() -> String) {
         let count = self.violated.entry(rule).or_default();
         *count += 1;
         if *count <= TOLD {
-            self.violations.push(Violation { rule, text: text() });
+            self.violations.push(Violation { rule, text: text(), place });
         }
     }
 }

@@ -138,7 +138,7 @@ impl Judge<'_> {
             _ => {
                 self.report.failed_reads += 1;
                 if worker.is_final {
-                    self.report.blame(Rule::NotThereInTheEnd, || worker.tell(read));
+                    self.report.blame(Rule::NotThereInTheEnd, (read.key, read.end_ns), || worker.tell(read));
                 }
             }
         }
@@ -151,7 +151,9 @@ impl Judge<'_> {
             Seen::Nothing | Seen::Unreadable => None,
         };
         let Some(id) = id else {
-            self.report.blame(Rule::NobodyWrote, || format!("{}: {:?}", worker.tell(read), read.seen));
+            self.report.blame(Rule::NobodyWrote, (read.key, read.end_ns), || {
+                format!("{}: {:?}", worker.tell(read), read.seen)
+            });
             return None;
         };
         let write = self.writes.get(id);
@@ -192,7 +194,7 @@ impl Judge<'_> {
             && write.settled_ns() < known.absent_ns
             && !key.may_be_hidden(known.absent_ns)
         {
-            self.report.blame(Rule::Backwards, || {
+            self.report.blame(Rule::Backwards, (read.key, read.end_ns), || {
                 let (read, write) = (worker.tell(read), self.writes.tell(id));
                 format!("{read}: {write}; but it had found nothing at {} s", seconds(known.absent_ns))
             });
@@ -260,7 +262,7 @@ impl Judge<'_> {
                 }),
             };
             if let Some(other) = other {
-                self.report.blame(Rule::LostUpdate, || {
+                self.report.blame(Rule::LostUpdate, (write.key, write.begin_ns), || {
                     let base = write.base.and_then(|tag| self.writes.find(tag));
                     let base = base.map_or("nothing".to_owned(), |base| self.writes.tell(base));
                     format!("{} replaced {base}; but {}", self.writes.tell(id), self.writes.tell(other))
@@ -289,7 +291,7 @@ impl Judge<'_> {
                 let is_killed = |kill_ns: &u64| (from_ns..access.begin_ns).contains(kill_ns);
                 if access.begin_ns > last_ns.saturating_add(window_ns) && !self.kills_ns.iter().any(is_killed)
                 {
-                    self.report.blame(Rule::Ended, || {
+                    self.report.blame(Rule::Ended, (write.key, access.end_ns), || {
                         let Access { begin_ns, worker, status, tier, .. } = *access;
                         let from = if tier == L1 { " from L1" } else { "" };
                         format!(
@@ -307,7 +309,7 @@ impl Judge<'_> {
     }
 
     fn blame(&mut self, rule: Rule, worker: &Worker, read: &Read, id: Id, other: Option<Id>) {
-        self.report.blame(rule, || {
+        self.report.blame(rule, (read.key, read.end_ns), || {
             let other = other.map_or(String::new(), |other| format!("; but {}", self.writes.tell(other)));
             format!("{}: {}{other}", worker.tell(read), self.writes.tell(id))
         });
