@@ -59,8 +59,8 @@ install: build ## library, headers, command line, man page below PREFIX (/usr/lo
 wheel: ## the Python package in target/wheels, with a library for every Linux (x86_64) since glibc 2.28
 	@tools/wheel
 
-dotnet-pack: build ## the NuGet packages in target/dotnet/packages; NATIVE= names another library to pack
-	@tools/dotnet-pack $(or $(NATIVE),$(RELEASE)/libtokencache.so)
+dotnet-pack: ## the NuGet packages in target/dotnet/packages, for every Linux (x86_64) since glibc 2.28
+	@tools/dotnet-pack $(NATIVE)
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check
