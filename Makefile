@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench build install wheel dotnet-pack lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet build install wheel dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -48,6 +48,10 @@ tsan: ## the concurrent suites under ThreadSanitizer
 bench: ## speed and memory beside the bars of the design, in one table
 	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@benches/run
+
+bench-dotnet: ## the .NET binding beside its peers: ConcurrentDictionary, MemoryCache, FusionCache, HybridCache, the adapter
+	@tools/prepare redis-server
+	@benches/dotnet/run
 
 build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked
