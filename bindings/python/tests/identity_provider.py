@@ -17,7 +17,7 @@ import urllib.request
 from typing import Any, Optional
 
 HOST = "login.example"
-#: The provider of many names: MSAL.NET stores under this one whichever it was asked for, MSAL Python under the one asked.
+#: A provider of many names: MSAL.NET stores under this one whichever it was asked for, MSAL Python under the one asked.
 STORED = "login.windows.net"
 _ALIASES = ["login.microsoftonline.com", STORED, "login.microsoft.com", "sts.windows.net"]
 TENANT = "contoso"

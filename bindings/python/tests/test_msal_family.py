@@ -14,7 +14,7 @@ import dotnet
 import redis_server
 import tokencache
 from identity_provider import CLIENT, TENANT, Provider
-from msal_support import ALICE, AccessToken, ENVIRONMENT, PATIENT
+from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken
 from sealing import ring, sealing
 
 _PREFIX = "orders:"
