@@ -3,6 +3,7 @@ tests/dotnet/msal does the same with MSAL.NET:
 
 sign-in USER SCOPE     somebody comes back from the provider with a code     -> the access token
 silent ACCOUNT SCOPE   a request of that home account                       -> cache or provider, and the access token
+has ACCOUNT SCOPE      whether a token for it is there, as this process sees it -> yes or no
 add NAME COUNT         so many tokens of the app itself, each for a resource of its own -> done
 """
 
@@ -42,6 +43,9 @@ class Server:
         if not found or "access_token" not in found:
             return f"! {found}"
         return f"{'cache' if found['token_source'] == 'cache' else 'provider'} {found['access_token']}"
+
+    def has(self, account: str, scope: str) -> str:
+        return "yes" if f'"{scope}"'.encode() in (self.cache.get(account) or b"") else "no"
 
     def add(self, name: str, count: str) -> str:
         app = self.app(tokencache.msal.TokenCache(self.cache, tokencache.msal.app_key(CLIENT, TENANT)))

@@ -16,6 +16,7 @@ import tokencache
 from identity_provider import CLIENT, TENANT, Provider
 from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken
 from sealing import ring, sealing
+from support import wait_until
 
 _PREFIX = "orders:"
 #: Of each language so many, and each so many merges.
@@ -90,15 +91,21 @@ class Family:
         """Alice signs in at one; then each renews her tokens, by what the one before was given, once and twice."""
         token = one.ask("sign-in", "alice", "orders.read")
         self.assertEqual(token, "alice/orders.read/plain/1")
+        self.hears(other, "orders.read")
         self.assertEqual(other.ask("silent", ALICE, "orders.read"), f"cache {token}")
         for number, server in enumerate([other, other, one, one, other, one]):
             scope = f"orders.write{number}"
             granted = server.ask("silent", ALICE, scope)
             self.assertRegex(granted, f"^provider alice/{scope}/plain/")
             for asked in (one, other):
+                self.hears(asked, scope)
                 self.assertEqual(asked.ask("silent", ALICE, scope), granted.replace("provider", "cache"))
         self.assertEqual(one.ask("silent", ALICE, "orders.read"), f"cache {token}")
         self.assertNotIn(b"alice/", b"".join(path.read_bytes() for path in self.folder.rglob("*") if path.is_file()))
+
+    def hears(self, server: Server, scope: str) -> None:
+        """Wait for it to hear of another's change, which takes a moment longer than the answer to the other."""
+        wait_until(lambda: server.ask("has", ALICE, scope) == "yes", seconds=60)
 
     def test_who_has_signed_in_with_dotnet_is_found_by_python(self) -> None:
         self.found_by(self.dotnet(), self.python())

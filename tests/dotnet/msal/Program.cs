@@ -1,8 +1,10 @@
 using System;
 using System.Globalization;
+using System.Text;
 using System.Threading.Tasks;
 using Microsoft.Identity.Client;
 using Microsoft.Identity.Web;
+using Tokencache;
 using Tokencache.Msal;
 // MSAL has a class of that name too.
 using TokenCache = Tokencache.TokenCache;
@@ -12,6 +14,7 @@ using TokenCache = Tokencache.TokenCache;
 //
 // sign-in USER SCOPE     somebody comes back from the provider with a code     -> the access token
 // silent ACCOUNT SCOPE   a request of that home account                       -> cache or provider, and the access token
+// has ACCOUNT SCOPE      whether a token for it is there, as this process sees it -> yes or no
 // add NAME COUNT         so many tokens of the app itself, each for a resource of its own -> done
 if (args is not [string document, string clientId, string tenantId, string port])
 {
@@ -35,6 +38,7 @@ async Task<string> Answer(string[] words)
         {
             ["sign-in", string user, string scope] => await SignIn(user, scope),
             ["silent", string account, string scope] => await Silent(account, scope),
+            ["has", string account, string scope] => Has(account, scope) ? "yes" : "no",
             ["add", string name, string count] => await Add(name, int.Parse(count, CultureInfo.InvariantCulture)),
             _ => "! no such command",
         };
@@ -61,6 +65,12 @@ async Task<string> Silent(string account, string scope)
     AuthenticationResult result = await application.AcquireTokenSilent([scope], found).ExecuteAsync();
     bool isCached = result.AuthenticationResultMetadata.TokenSource == TokenSource.Cache;
     return $"{(isCached ? "cache" : "provider")} {result.AccessToken}";
+}
+
+bool Has(string account, string scope)
+{
+    using TokenValue? blob = cache.Get(account);
+    return blob is not null && Encoding.UTF8.GetString(blob.Span).Contains($"\"{scope}\"", StringComparison.Ordinal);
 }
 
 async Task<string> Add(string name, int count)
