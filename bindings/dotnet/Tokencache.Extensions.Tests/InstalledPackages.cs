@@ -30,7 +30,7 @@ public sealed class InstalledPackages : IAsyncLifetime
     /// <summary>A folder for a program.</summary>
     public string Program(string name) => _folder.CreateSubdirectory(name).FullName;
 
-    /// <summary>What a page lists between these is brought by this one.</summary>
+    /// <summary>What a project needs in order to find them.</summary>
     public string Sources => $"""
         <PropertyGroup>
             <RestoreAdditionalProjectSources>{Packages}</RestoreAdditionalProjectSources>

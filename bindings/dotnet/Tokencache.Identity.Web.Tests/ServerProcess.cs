@@ -9,6 +9,9 @@ namespace Tokencache.Identity.Web.Tests;
 /// <summary>The example's server in a process of its own.</summary>
 internal sealed class ServerProcess : IAsyncDisposable
 {
+    /// <summary>Those who have it built and run take turns: two builds of one project at once disturb each other.</summary>
+    public const string Example = "the example";
+
     private readonly Process _process;
 
     private ServerProcess(Process process, Uri address)
@@ -24,7 +27,7 @@ internal sealed class ServerProcess : IAsyncDisposable
     {
         ProcessStartInfo start = new("dotnet")
         {
-            ArgumentList = { "run", "--project", Example(), "--", "--server", name, provider.ToString(), settings },
+            ArgumentList = { "run", "--project", Project(), "--", "--server", name, provider.ToString(), settings },
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         };
@@ -42,6 +45,6 @@ internal sealed class ServerProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    private static string Example([CallerFilePath] string here = "") =>
+    private static string Project([CallerFilePath] string here = "") =>
         Path.GetFullPath(Path.Combine(Path.GetDirectoryName(here)!, "../../../examples/dotnet/orders-api"));
 }

@@ -20,6 +20,7 @@ namespace Tokencache.Identity.Web.Tests;
 /// Two processes with Microsoft.Identity.Web behind a dispatcher without affinity, and an identity provider over HTTP.
 /// Half way every user passes a second factor, on whichever server the request meets.
 /// </summary>
+[Collection(ServerProcess.Example)]
 public sealed class ServersTests(ITestOutputHelper output) : IDisposable
 {
     private const int Users = 20;
