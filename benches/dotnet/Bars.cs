@@ -30,7 +30,7 @@ internal sealed class Bars
     public void Count(string what, double most, double figure, string remark = "") =>
         Line(what, most == 0 ? "0" : $"≤ {Short(most)}", Short(figure), figure <= most, remark);
 
-    public static void Remark(string what, string figure) => Console.WriteLine($"  {what,-58}{string.Empty,-10}{figure}");
+    public static void Remark(string what, string figure) => Console.WriteLine($"  {what,-64}{string.Empty,-10}{figure}");
 
     public static string Ns(double ns) => ns < 10_000 ? $"{Short(ns)} ns" : $"{Short(ns / 1000)} µs";
 
@@ -38,7 +38,7 @@ internal sealed class Bars
     {
         Met += isMet ? 1 : 0;
         Missed += isMet ? 0 : 1;
-        Console.WriteLine($"  {what,-58}{bar,-10}{figure,-10}{(isMet ? "met" : "missed"),-8}{remark}");
+        Console.WriteLine($"  {what,-64}{bar,-10}{figure,-10}{(isMet ? "met" : "missed"),-8}{remark}");
     }
 
     private static string Short(double figure) => figure.ToString(figure >= 100 ? "F0" : "G3", CultureInfo.InvariantCulture);

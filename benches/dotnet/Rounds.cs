@@ -85,11 +85,14 @@ internal static class Loop
     private static int s_sum;
 
     /// <summary>Nanoseconds that each of the threads takes for so many operations, all at once.</summary>
+    /// <remarks>An eighth of them before that, so that nobody pays for what the row before has left of the processor's caches.</remarks>
     public static double Time<T>(T subject, int[] order, int from, int count, int threads)
         where T : struct, ISubject
     {
+        int again = count / 8;
         if (threads == 1)
         {
+            s_sum += Slice(subject, order, from, again);
             long start = Stopwatch.GetTimestamp();
             s_sum += Slice(subject, order, from, count);
             return Stopwatch.GetElapsedTime(start).TotalNanoseconds;
@@ -98,6 +101,7 @@ internal static class Loop
         double[] took = new double[threads];
         Thread[] others = [.. Enumerable.Range(0, threads).Select(number => new Thread(() =>
         {
+            s_sum += Slice(subject, order, from + (number * 104_729), again);
             barrier.SignalAndWait();
             long start = Stopwatch.GetTimestamp();
             s_sum += Slice(subject, order, from + (number * 104_729), count);
