@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench build install wheel dotnet-pack lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet build install wheel dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -49,6 +49,10 @@ bench: ## speed and memory beside the bars of the design, in one table
 	@tools/prepare valgrind strace redis-server libhiredis-dev
 	@benches/run
 
+bench-dotnet: ## the .NET binding beside its peers: ConcurrentDictionary, MemoryCache, FusionCache, HybridCache, the adapter
+	@tools/prepare redis-server
+	@benches/dotnet/run
+
 build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked
 	@ln -sf libtokencache.so $(RELEASE)/libtokencache.so.1
@@ -59,8 +63,8 @@ install: build ## library, headers, command line, man page below PREFIX (/usr/lo
 wheel: ## the Python package in target/wheels, with a library for every Linux (x86_64) since glibc 2.28
 	@tools/wheel
 
-dotnet-pack: build ## the NuGet packages in target/dotnet/packages; NATIVE= names another library to pack
-	@tools/dotnet-pack $(or $(NATIVE),$(RELEASE)/libtokencache.so)
+dotnet-pack: ## the NuGet packages in target/dotnet/packages, for every Linux (x86_64) since glibc 2.28
+	@tools/dotnet-pack $(NATIVE)
 
 lint: ## format, clippy
 	@$(CARGO) fmt --all --check

@@ -5,7 +5,6 @@ using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
-using Xunit;
 
 namespace Tokencache.Testing;
 
@@ -100,16 +99,4 @@ public sealed class RedisServer : IDisposable
             return false;
         }
     }
-}
-
-/// <summary>A test that needs redis-server.</summary>
-public sealed class RedisFactAttribute : FactAttribute
-{
-    public RedisFactAttribute() => Skip = RedisServer.IsInstalled ? null : "redis-server is not installed";
-}
-
-/// <summary>A test of many rows that needs redis-server.</summary>
-public sealed class RedisTheoryAttribute : TheoryAttribute
-{
-    public RedisTheoryAttribute() => Skip = RedisServer.IsInstalled ? null : "redis-server is not installed";
 }

@@ -7,6 +7,7 @@ using Xunit;
 
 namespace Tokencache.Identity.Web.Tests;
 
+[Collection(ServerProcess.Example)]
 public class SampleTests
 {
     [Fact]

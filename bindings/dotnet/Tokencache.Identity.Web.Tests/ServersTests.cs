@@ -1,26 +1,27 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using System.Net.Http;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.Logging;
 using OrdersApi;
 using Tokencache.Testing;
 using Tokencache.Tests;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Tokencache.Identity.Web.Tests;
 
 /// <summary>
-/// Two servers with Microsoft.Identity.Web behind a dispatcher without affinity, and an identity provider over HTTP.
+/// Two processes with Microsoft.Identity.Web behind a dispatcher without affinity, and an identity provider over HTTP.
 /// Half way every user passes a second factor, on whichever server the request meets.
 /// </summary>
-public sealed class ServersTests : IDisposable
+[Collection(ServerProcess.Example)]
+public sealed class ServersTests(ITestOutputHelper output) : IDisposable
 {
     private const int Users = 20;
     private static readonly int s_requests = Environment.GetEnvironmentVariable("TOKENCACHE_TEST_LONG") == "1" ? 10_000 : 1_000;
@@ -29,7 +30,7 @@ public sealed class ServersTests : IDisposable
 
     [Fact]
     public Task Nobody_sees_the_token_from_before_over_a_database() => Run(
-        ("l2:kind", "sqlite"), ("l2:path", System.IO.Path.Combine(_folder.Home, "tokens.db")));
+        ("l2:kind", "sqlite"), ("l2:path", Path.Combine(_folder.Home, "tokens.db")));
 
     [RedisFact]
     public async Task Nobody_sees_the_token_from_before_over_redis()
@@ -40,14 +41,13 @@ public sealed class ServersTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private static async Task Run(params (string Name, string Value)[] l2)
+    private async Task Run(params (string Name, string Value)[] l2)
     {
+        string settings = Settings(l2);
         await using IdentityProvider provider = await IdentityProvider.StartAsync();
-        await using WebApplication one = OrdersService.Build("server 1", provider.Address, it => Configure(it, l2));
-        await using WebApplication two = OrdersService.Build("server 2", provider.Address, it => Configure(it, l2));
-        await one.StartAsync();
-        await two.StartAsync();
-        await using Dispatcher dispatcher = await Dispatcher.StartAsync(new Uri(one.Urls.Single()), new Uri(two.Urls.Single()));
+        await using ServerProcess one = await ServerProcess.StartAsync("server 1", provider.Address, settings);
+        await using ServerProcess two = await ServerProcess.StartAsync("server 2", provider.Address, settings);
+        await using Dispatcher dispatcher = await Dispatcher.StartAsync(one.Address, two.Address);
         using HttpClient client = new() { BaseAddress = dispatcher.Address, Timeout = TimeSpan.FromMinutes(5) };
         int stale = 0, asked = 0, fromL1 = 0;
         HashSet<string> servers = [];
@@ -79,21 +79,25 @@ public sealed class ServersTests : IDisposable
                 }
             }
         });
+        int[] fetched = [.. Enumerable.Range(0, Users).Select(user => provider.Issued[$"obo user {user}"])];
+        output.WriteLine(
+            $"{asked} requests of {Users} users to two processes: {stale} saw the token from before, {fromL1} were answered by L1; " +
+            $"the provider was asked {fetched.Min()} to {fetched.Max()} times for a user, and {fetched.Sum()} in all");
         Assert.Equal(s_requests, asked);
         Assert.Equal(["server 1", "server 2"], servers.Order());
         Assert.Equal(0, stale);
         // One token before the second factor and one after it; the other server found both in L2.
-        Assert.All(Enumerable.Range(0, Users), user => Assert.Equal(2, provider.Issued[$"obo user {user}"]));
+        Assert.All(fetched, times => Assert.Equal(2, times));
         Assert.InRange(fromL1, s_requests / 2, s_requests);
         HttpResponseMessage health = await client.GetAsync(new Uri("/health", UriKind.Relative));
         Assert.Equal("Healthy", await health.Content.ReadAsStringAsync());
     }
 
-    private static void Configure(WebApplicationBuilder builder, (string Name, string Value)[] l2)
+    private string Settings((string Name, string Value)[] l2)
     {
-        builder.Logging.ClearProviders();
-        Dictionary<string, string?> settings = new()
+        Dictionary<string, string> settings = new()
         {
+            ["Logging:LogLevel:Default"] = "None",
             ["AzureAd:Instance"] = "https://login.microsoftonline.com/",
             ["AzureAd:TenantId"] = IdentityProvider.TenantId,
             ["AzureAd:ClientId"] = IdentityProvider.ClientId,
@@ -109,7 +113,9 @@ public sealed class ServersTests : IDisposable
         {
             settings["Tokencache:" + name] = value;
         }
-        builder.Configuration.AddInMemoryCollection(settings);
+        string file = Path.Combine(_folder.Home, "settings.json");
+        File.WriteAllText(file, JsonSerializer.Serialize(settings));
+        return file;
     }
 
     private static async Task<Answer> Ask(HttpClient client, string token, HttpMethod method, string path)

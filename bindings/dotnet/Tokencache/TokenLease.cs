@@ -22,9 +22,7 @@ namespace Tokencache;
 [SuppressMessage("Performance", "CA1815", Justification = "A ref struct cannot be boxed, and nobody compares leases.")]
 public readonly unsafe ref struct TokenLease
 {
-    private readonly LeaseTable? _table;
-    private readonly Native.Value* _value;
-    private readonly int _slot;
+    private readonly LeaseSlot? _slot;
     private readonly uint _turn;
     private readonly bool _degraded;
 
@@ -33,15 +31,13 @@ public readonly unsafe ref struct TokenLease
     {
         if (value != IntPtr.Zero)
         {
-            _value = (Native.Value*)value;
+            _slot = LeaseSlot.Take(value, out _turn);
             _degraded = status == Native.Status.Degraded;
-            _table = LeaseTable.Mine;
-            _slot = _table.Add(value, out _turn);
         }
     }
 
     /// <summary>Whether there was a live entry. Everything else here throws when not.</summary>
-    public bool Found => _table is not null;
+    public bool Found => _slot is not null;
 
     /// <summary>The bytes, valid until <see cref="Dispose"/>; they are not copied and never change.</summary>
     /// <exception cref="InvalidOperationException">There is no entry.</exception>
@@ -80,12 +76,13 @@ public readonly unsafe ref struct TokenLease
     {
         get
         {
-            if (_table is null)
+            if (_slot is null)
             {
                 Throw.NoEntry();
             }
-            Throw.IfDisposed(!_table.Holds(_slot, _turn), nameof(TokenLease));
-            return _value;
+            Native.Value* value = _slot.Value(_turn);
+            Throw.IfDisposed(value is null, nameof(TokenLease));
+            return value;
         }
     }
 
@@ -102,5 +99,5 @@ public readonly unsafe ref struct TokenLease
     public TokenValue ToValue() => new(Native.tc_value_retain((IntPtr)Live), _degraded);
 
     /// <summary>Gives the bytes back. Doing it again, here or on a copy, does nothing.</summary>
-    public void Dispose() => _table?.Release(_slot, _turn);
+    public void Dispose() => _slot?.Release(_turn);
 }

@@ -17,6 +17,9 @@ import urllib.request
 from typing import Any, Optional
 
 HOST = "login.example"
+#: A provider of many names: MSAL.NET stores under this one whichever it was asked for, MSAL Python under the one asked.
+STORED = "login.windows.net"
+_ALIASES = ["login.microsoftonline.com", STORED, "login.microsoft.com", "sts.windows.net"]
 TENANT = "contoso"
 AUTHORITY = f"https://{HOST}/{TENANT}"
 CLIENT = "11111111-2222-3333-4444-555555555555"
@@ -28,18 +31,18 @@ def home_account_id(user: str) -> str:
     return f"{user}.{TENANT}"
 
 
-def application(port: int, token_cache: Any) -> Any:
+def application(port: int, token_cache: Any, host: str = HOST) -> Any:
     """A stock application of MSAL. The argument `token_cache` is all that knows of Tokencache."""
     import msal
 
     return msal.ConfidentialClientApplication(
         CLIENT,
         client_credential="made up",
-        authority=AUTHORITY,
+        authority=f"https://{host}/{TENANT}",
         token_cache=token_cache,
         http_client=Transport(port),
-        validate_authority=False,
-        instance_discovery=False,
+        validate_authority=host in _ALIASES,
+        instance_discovery=host in _ALIASES,
     )
 
 
@@ -111,6 +114,8 @@ class Provider:
                 authority, endpoint = f"https://{host}/{TENANT}", f"https://{host}/{TENANT}/oauth2/v2.0"
                 if "/discovery/instance" in self.path:
                     names = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
+                    if host in _ALIASES:
+                        names.update(preferred_cache=STORED, aliases=_ALIASES)
                     self._answer(200, {"tenant_discovery_endpoint": authority, "metadata": [names]})
                     return
                 self._answer(

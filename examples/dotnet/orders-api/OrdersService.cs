@@ -26,8 +26,8 @@ internal static class OrdersService
     {
         WebApplicationBuilder builder = WebApplication.CreateBuilder(
             new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
         configure?.Invoke(builder);
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
 
         builder.Services.AddMicrosoftIdentityWebApiAuthentication(builder.Configuration)
             .EnableTokenAcquisitionToCallDownstreamApi()

@@ -1,14 +1,32 @@
 // An orders API on two servers behind a dispatcher without affinity, and a made-up identity provider, in one process.
 //
 //     TOKENCACHE_LIBRARY=target/release/libtokencache.so dotnet run --project examples/dotnet/orders-api -- --demo
+//
+// One server alone, until its input ends, with settings in place of appsettings.json:
+//
+//     dotnet run --project examples/dotnet/orders-api -- --server NAME PROVIDER_ADDRESS SETTINGS.json
 using System;
 using System.Net.Http;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Threading.Tasks;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using OrdersApi;
+
+if (args is ["--server", string name, string address, string settings])
+{
+    await using WebApplication alone = OrdersService.Build(name, new Uri(address), builder =>
+    {
+        builder.Configuration.Sources.Clear();
+        builder.Configuration.AddJsonFile(settings);
+    });
+    await alone.StartAsync();
+    Console.WriteLine(Only(alone));
+    await Console.In.ReadToEndAsync();
+    return;
+}
 
 await using IdentityProvider provider = await IdentityProvider.StartAsync();
 await using WebApplication one = OrdersService.Build("server 1", provider.Address);
