@@ -23,7 +23,9 @@ static void hear(void *user_data, tc_level level, const char *target, const char
 static bool stats_say(tc_cache *cache, const char *words) {
   const tc_value *stats = NULL;
   IS(TC_OK, tc_stats(cache, &stats));
-  bool has = strstr(stats->data, words) != NULL;
+  char *text = strndup(stats->data, stats->len);
+  bool has = strstr(text, words) != NULL;
+  free(text);
   tc_value_release(stats);
   return has;
 }
