@@ -300,23 +300,28 @@ fn ended_tokens_leave_what_is_written_where_the_document_says_so() {
 
 /// One that was made before there was anything to merge holds writes that nobody may lose.
 #[test]
-fn a_journal_of_the_first_version_is_taken_over() {
+fn a_journal_of_an_earlier_version_is_taken_over() {
     let Some(server) = Server::start() else { return };
-    let journal = server.folder().join("owed.db");
-    let first = server.open(hasty(Some(&journal)));
-    server.stop();
-    first.set(b"plain", b"kept", SetOptions::default()).expect("owed");
-    drop(first);
-    let file = Connection::open(&journal).expect("a database");
-    file.execute_batch("ALTER TABLE owed DROP COLUMN base; PRAGMA user_version = 1;").expect("as it was");
-    drop(file);
-    let next = server.open(hasty(Some(&journal)));
-    is_owed(put(&next, None, &document(&["orders"], now())));
-    server.go_on();
-    wait_until("nothing is owed", || next.flush(Duration::from_secs(1)));
-    let reader = server.open_without_l1();
-    assert_eq!(reader.get(b"plain").expect("a read").expect("an entry").data(), b"kept");
-    assert_eq!(scopes(&current(&reader).expect("an entry")), ["orders"]);
+    for (version, undo) in
+        [(1, "ALTER TABLE owed DROP COLUMN base; DROP TABLE links"), (2, "DROP TABLE links")]
+    {
+        let journal = server.folder().join(format!("owed{version}.db"));
+        server.ask::<()>("FLUSHALL");
+        let first = server.open(hasty(Some(&journal)));
+        server.stop();
+        first.set(b"plain", b"kept", SetOptions::default()).expect("owed");
+        first.close();
+        let file = Connection::open(&journal).expect("a database");
+        file.execute_batch(&format!("{undo}; PRAGMA user_version = {version}")).expect("as it was");
+        drop(file);
+        let next = server.open(hasty(Some(&journal)));
+        is_owed(put(&next, None, &document(&["orders"], now())));
+        server.go_on();
+        wait_until("nothing is owed", || next.flush(Duration::from_secs(1)));
+        let reader = server.open_without_l1();
+        assert_eq!(reader.get(b"plain").expect("a read").expect("an entry").data(), b"kept");
+        assert_eq!(scopes(&current(&reader).expect("an entry")), ["orders"]);
+    }
 }
 
 /// A merged set that L2 had acknowledged is made again where a new primary has never had it, and the next one is merged

@@ -9,6 +9,7 @@ mod counter;
 mod file;
 mod ledger;
 mod memory;
+mod progress;
 mod recent;
 mod record;
 mod replay;
@@ -20,9 +21,10 @@ use std::path::PathBuf;
 
 pub use bounds::Owed;
 pub use ledger::{Due, Sight};
+pub use progress::{Pass, Progress};
 pub use recent::{Extent, Moment, Recent};
 pub use record::{Change, Known, Numbered, Onto, Record};
-pub use replay::{Cause, Joined, Pass, Progress, Replay};
+pub use replay::{Cause, Joined, Replay};
 pub use verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 
 use crate::clock;

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
+use super::progress::Pass;
 use super::recent::Moment;
 use super::record::{Change, Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
@@ -28,19 +29,6 @@ const LOOKS: usize = 8;
 /// A key of the library's own, which does not exist.
 const PROBED: &[u8] = b"__tokencache:probe";
 
-/// What the replays of a process have done, for `tc_stats`.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Writes that reached L2.
-    pub replayed: AtomicU64,
-    /// Writes that were there.
-    pub kept: AtomicU64,
-    /// Writes that lost against what was there.
-    pub superseded: AtomicU64,
-    /// Writes that L2 did not take, each time that it did not.
-    pub failed: AtomicU64,
-}
-
 /// Why writes are replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -48,19 +36,6 @@ pub enum Cause {
     Owed,
     /// It had, and its primary has changed since, or may have.
     Again,
-}
-
-/// What one pass has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pass {
-    /// Writes that reached L2.
-    pub replayed: u64,
-    /// Writes that were there.
-    pub kept: u64,
-    /// Writes that lost against what was there.
-    pub superseded: u64,
-    /// Writes that stay owed, although L2 answers.
-    pub refused: u64,
 }
 
 /// Hears of a write of a key that L2 has now, and of when its replay began.
