@@ -147,6 +147,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             turn.journal.fence(self.target, self.attempt())?;
             let moments = batch.iter().map(|due| (due.sequence, (self.moment)(&due.key))).collect();
             let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
+            let batch = self.still_owed(turn, batch)?;
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();
             pass.refused += (batch.len() - tried.len()) as u64;
             let mut ends = Ends::new();
@@ -157,6 +158,19 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             self.conclude(turn.journal, ends, &moments, pass)?;
             decided?;
         }
+    }
+
+    /// What of `batch` nothing newer has taken the place of before its moments were taken. What is owed in a file stays
+    /// there until its replay, which is one at a time; what is made again may be overtaken, and that be brought by others.
+    fn still_owed(&self, turn: &Turn<'_>, mut batch: Vec<Due>) -> Result<Vec<Due>, Failure> {
+        if self.cause == Cause::Again {
+            for due in std::mem::take(&mut batch) {
+                if turn.journal.sequence(&due.key, self.attempt())? == Some(due.sequence) {
+                    batch.push(due);
+                }
+            }
+        }
+        Ok(batch)
     }
 
     /// Merges what is to be merged, and answers the rest.
