@@ -103,6 +103,12 @@ impl Writers {
         (0..WRITERS).map(|writer| log(writer).lines().filter(|line| *line == word).count()).sum()
     }
 
+    /// What became of a token, by the log.
+    fn word(&self, writer: usize, number: usize) -> String {
+        let log = fs::read_to_string(self.folder.join(format!("log-{writer}"))).unwrap_or_default();
+        log.lines().nth(number).unwrap_or("nothing").to_owned()
+    }
+
     fn done(&self) -> usize {
         self.count("stored") + self.count("degraded")
     }
@@ -142,12 +148,12 @@ fn all_are_there(what: &str, writers: &Writers, cache: &Cache) {
         tokens.len(),
         writers.count("degraded")
     );
-    for (writer, number) in (0..WRITERS).flat_map(|writer| (0..TOKENS).map(move |number| (writer, number))) {
-        assert!(
-            tokens.contains_key(&format!("w{writer}-{number}")),
-            "token {number} of writer {writer} is lost"
-        );
-    }
+    let each = (0..WRITERS).flat_map(|writer| (0..TOKENS).map(move |number| (writer, number)));
+    let lost: Vec<_> = each
+        .filter(|(writer, number)| !tokens.contains_key(&format!("w{writer}-{number}")))
+        .map(|(writer, number)| format!("w{writer}-{number} ({})", writers.word(writer, number)))
+        .collect();
+    assert!(lost.is_empty(), "lost are {}", lost.join(", "));
     assert_eq!(tokens.len(), all);
 }
 

@@ -178,16 +178,16 @@ impl Ledger for File {
         Ok(outline.map(|outline| outline.sequence))
     }
 
-    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<usize, Failure> {
+    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
         self.change(attempt, |connection, state| {
-            let mut forgotten = 0;
+            let mut forgotten = Vec::with_capacity(settled.len());
             for (key, sequence) in settled {
                 let found = rows::outline(connection, key)?;
                 let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
                 rows::delete(connection, *sequence)?;
                 state.owed.entries = state.owed.entries.saturating_sub(1);
                 state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
-                forgotten += 1;
+                forgotten.push(*sequence);
             }
             Ok(Ok(forgotten))
         })

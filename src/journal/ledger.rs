@@ -48,8 +48,8 @@ pub(super) trait Ledger: Send + Sync {
 
     fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure>;
 
-    /// Forgets each record that is still the one of its number, and answers how many were.
-    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<usize, Failure>;
+    /// Forgets each record that is still the one of its number, and answers the numbers of those.
+    fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure>;
 
     /// The oldest records numbered higher than `after`.
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure>;

@@ -72,16 +72,17 @@ impl Ledger for Memory {
         Ok(lock(&self.book).sequences.get(key).copied())
     }
 
-    fn settle(&self, settled: &[(&[u8], u64)], _attempt: Attempt<'_>) -> Result<usize, Failure> {
+    fn settle(&self, settled: &[(&[u8], u64)], _attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
         let mut book = lock(&self.book);
-        let before = book.records.len();
+        let mut forgotten = Vec::with_capacity(settled.len());
         for (key, sequence) in settled {
             if book.sequences.get(*key) == Some(sequence) {
                 book.take(key);
+                forgotten.push(*sequence);
             }
         }
         self.entries.store(book.records.len() as u64, Ordering::Release);
-        Ok(before - book.records.len())
+        Ok(forgotten)
     }
 
     fn batch(&self, after: u64, limit: usize, _attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {

@@ -156,7 +156,7 @@ impl Journal {
     /// # Errors
     /// What stops the file from being written; then it stays owed.
     pub fn settle(&self, key: &[u8], sequence: u64, attempt: Attempt<'_>) -> Result<bool, Failure> {
-        Ok(self.ledger.settle(&[(key, sequence)], attempt)? == 1)
+        Ok(!self.ledger.settle(&[(key, sequence)], attempt)?.is_empty())
     }
 
     /// Ends the links over which `target` may get yet what was given up and is owed: whatever is written there from now on

@@ -313,15 +313,18 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         }
         // A later write of a key stays owed.
         let crossed_out =
-            if settled.is_empty() { Ok(0) } else { journal.ledger.settle(&settled, self.attempt()) };
-        if let Err(failure) = crossed_out {
+            if settled.is_empty() { Ok(Vec::new()) } else { journal.ledger.settle(&settled, self.attempt()) };
+        let crossed_out = match crossed_out {
+            Ok(crossed_out) => crossed_out,
             // On a disk that is full nothing can be taken away either. What is owed behind it must not wait for that.
-            pass.refused += settled.len() as u64;
-            self.log.write(Level::Warn, "journal", || {
-                format!("What L2 has by now cannot be crossed out, and will be brought again: {failure}")
-            });
-            return failed.map_or(Ok(()), Err);
-        }
+            Err(failure) => {
+                pass.refused += settled.len() as u64;
+                self.log.write(Level::Warn, "journal", || {
+                    format!("What L2 has by now cannot be crossed out, and will be brought again: {failure}")
+                });
+                return failed.map_or(Ok(()), Err);
+            }
+        };
         pass.replayed += written;
         journal.progress.replayed.fetch_add(written, Ordering::Relaxed);
         pass.kept += kept;
@@ -337,7 +340,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 }
             });
         }
-        for due in arrived {
+        // What was crossed out nothing has started from: what is owed since has a base of its own.
+        for due in arrived.into_iter().filter(|due| !crossed_out.contains(&due.sequence)) {
             self.rebase(journal, due)?;
         }
         failed.map_or(Ok(()), Err)
