@@ -1,14 +1,15 @@
 //! Replays onto a target that answers and fails as it is told.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use tokencache::clock;
-use tokencache::journal::{Pass, Record};
+use tokencache::entry::Secret;
+use tokencache::journal::{Due, Joined, Pass, Record};
 use tokencache::l2::replay::{Answers, Present, Seen, Target, Write};
 use tokencache::l2::{Attempt, Class, Failure};
-use tokencache::log::{self, Level, Logger, Sink};
+use tokencache::log::{Level, Sink};
 
 #[path = "support/journal.rs"]
 mod journal;
@@ -173,25 +174,69 @@ fn a_change_between_look_and_write_is_looked_at_again() {
     assert!(find(&journal, "a").is_some());
 }
 
+/// What a loser's line is told, between the crossing out of a batch and what follows it.
+struct Hears<F>(F);
+
+impl<F: Fn(String) + Send + Sync + 'static> Sink for Hears<F> {
+    fn write(&self, level: Level, _target: &'static str, message: &str) -> bool {
+        (self.0)(format!("{} {message}", level.word()));
+        true
+    }
+}
+
+fn based(value: &[u8], base: &[u8]) -> Record {
+    Record { base: Secret::copy(base), ..set(value) }
+}
+
+#[test]
+fn what_is_owed_after_a_record_was_crossed_out_keeps_the_base_that_it_started_from() {
+    let journal = Arc::new(in_memory());
+    owe(&journal, "a", based(b"base and first", b"base"));
+    owe(&journal, "lost", set(b"1"));
+    let log = quiet();
+    let late = Arc::clone(&journal);
+    let owe_late = Hears(move |line: String| {
+        if line.starts_with("info") {
+            owe(&late, "a", based(b"older and second", b"older"));
+        }
+    });
+    log.redirect(Level::Info, Some(Box::new(owe_late)));
+    let present = [(b"lost".to_vec(), Present::Foreign { version: 5 })].into();
+    let bases = Mutex::new(Vec::new());
+    let join = |due: &Due| {
+        bases.lock().unwrap().push(due.record.base.as_deref().expect("a base").to_vec());
+        Ok(Joined::Written)
+    };
+    let target = Told { present, ..Told::default() };
+    replay_joined(&journal, &target, b"", &log, &|_| (), &join).unwrap();
+    // With the first value as its base, all of that would be missing from the second with intent.
+    assert_eq!(*bases.lock().unwrap(), [&b"base"[..], b"older"]);
+}
+
+#[test]
+fn what_was_owed_onto_a_record_before_that_was_crossed_out_starts_from_it() {
+    let journal = in_memory();
+    owe(&journal, "a", based(b"base and first", b"base"));
+    let decided = |key: &[u8]| {
+        if find(&journal, "a").is_some_and(|there| value(&there) == Some(b"base and first")) {
+            owe(&journal, std::str::from_utf8(key).unwrap(), based(b"base, first and second", b"base"));
+        }
+    };
+    let bases = Mutex::new(Vec::new());
+    let join = |due: &Due| {
+        bases.lock().unwrap().push(due.record.base.as_deref().expect("a base").to_vec());
+        Ok(Joined::Written)
+    };
+    replay_joined(&journal, &Told::default(), b"", &quiet(), &decided, &join).unwrap();
+    assert_eq!(*bases.lock().unwrap(), [&b"base"[..], b"base and first"]);
+}
+
 #[test]
 fn losers_are_counted_and_logged_without_their_keys() {
-    struct Lines(std::sync::Arc<Mutex<Vec<String>>>);
-    impl Sink for Lines {
-        fn write(&self, level: Level, _target: &'static str, message: &str) -> bool {
-            self.0.lock().unwrap().push(format!("{} {message}", level.word()));
-            true
-        }
-    }
-    let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
-    let (name, key_prefix) = (String::new(), String::new());
-    let log = Logger::new(log::Settings {
-        name,
-        level: Level::Info,
-        to_stderr: false,
-        clear_keys: false,
-        key_prefix,
-    });
-    log.redirect(Level::Info, Some(Box::new(Lines(std::sync::Arc::clone(&lines)))));
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let log = quiet();
+    let kept = Arc::clone(&lines);
+    log.redirect(Level::Info, Some(Box::new(Hears(move |line| kept.lock().unwrap().push(line)))));
     let journal = in_memory();
     owe(&journal, "secret-user", set(b"1"));
     owe(&journal, "other", set(b"1"));

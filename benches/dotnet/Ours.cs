@@ -1,5 +1,6 @@
 using System;
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Tokencache.Extensions.Caching;
 
@@ -51,6 +52,20 @@ internal static unsafe class Ours
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static IntPtr Taken(IntPtr cache, byte[] utf8)
+    {
+        IntPtr value;
+        fixed (byte* key = utf8)
+        {
+            if (Native.tc_peek(cache, (IntPtr)key, (UIntPtr)utf8.Length, &value) != 0)
+            {
+                throw new InvalidOperationException("There is no entry.");
+            }
+        }
+        return value;
+    }
+
     /// <summary>The same two calls, as somebody would write them who trusts nobody.</summary>
     public readonly struct Raw(TokenCache cache, byte[][] keys) : ISubject
     {
@@ -58,15 +73,7 @@ internal static unsafe class Ours
 
         public int Run(int entry)
         {
-            IntPtr value;
-            byte[] utf8 = keys[entry];
-            fixed (byte* key = utf8)
-            {
-                if (Native.tc_peek(_cache, (IntPtr)key, (UIntPtr)utf8.Length, &value) != 0)
-                {
-                    throw new InvalidOperationException("There is no entry.");
-                }
-            }
+            IntPtr value = Taken(_cache, keys[entry]);
             Native.Value* it = (Native.Value*)value;
             ReadOnlySpan<byte> span = new((void*)it->Data, (int)it->Len);
             int sum = span[0] + span[^1];
@@ -82,15 +89,7 @@ internal static unsafe class Ours
 
         public int Run(int entry)
         {
-            IntPtr value;
-            byte[] utf8 = keys[entry];
-            fixed (byte* key = utf8)
-            {
-                if (Native.tc_peek(_cache, (IntPtr)key, (UIntPtr)utf8.Length, &value) != 0)
-                {
-                    throw new InvalidOperationException("There is no entry.");
-                }
-            }
+            IntPtr value = Taken(_cache, keys[entry]);
             try
             {
                 Native.Value* it = (Native.Value*)value;

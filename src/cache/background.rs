@@ -142,11 +142,9 @@ impl Read {
     }
 
     fn heard(self, found: Option<Found>) {
-        let term = |moment: Option<Moment>| moment.map(|moment| moment.term);
-        let found = found.filter(|(_, found)| match found {
-            Ok(found) => self.cache.has_stood(&self.key, self.since, found.as_ref()),
-            Err(_) => term(self.since) == term(self.cache.moment(&self.key)),
-        });
+        // A failure is one under whichever primary.
+        let stands = |found: &Option<Stored>| self.cache.has_stood(&self.key, self.since, found.as_ref());
+        let found = found.filter(|(_, found)| found.as_ref().map_or(true, stands));
         // This may be the thread of the link: what may read a file goes on elsewhere.
         if let Some((_, Ok(stored))) = &found
             && !stored.as_ref().is_some_and(|stored| self.cache.misses_a_key(&stored.bytes))

@@ -177,11 +177,11 @@ impl Cache {
     /// Whether the primary is still the one that it was `since` the read of `key` began that `found` this there.
     pub(super) fn has_stood(&self, key: &[u8], since: Option<Moment>, found: Option<&Stored>) -> bool {
         let (Some(recent), Some(since)) = (&self.recent, since) else { return true };
-        if recent.term() != since.term {
-            return false;
+        let has_stood = recent.term() == since.term;
+        if has_stood {
+            recent.found(key, since, |record| self.is_of(found, record));
         }
-        recent.found(key, since, |record| self.is_of(found, record));
-        true
+        has_stood
     }
 
     /// Whether `found` is what `record` has left in L2.

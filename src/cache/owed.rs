@@ -179,7 +179,6 @@ impl Cache {
         let is_closing = || self.signal.is_closing();
         // Where the journal cannot be read nobody knows whether the key was removed.
         let found = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?;
-        // Its window begins when L2 has it.
         found.map(|found| self.answer_for_l2(key, found, clock::unix_ms())).transpose()
     }
 

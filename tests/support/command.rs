@@ -17,6 +17,9 @@ pub const NO: i32 = 1;
 pub const USAGE: i32 = 2;
 pub const UNUSABLE: i32 = 3;
 
+/// Where an entry lies, for what is sealed or opened.
+pub const PLACE: &str = "--prefix orders: --key user-a";
+
 /// A folder in which it runs.
 pub struct Desk {
     folder: TempDir,
@@ -33,6 +36,18 @@ pub struct Ended {
 impl Desk {
     pub fn new() -> Desk {
         Desk { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// Whether the key of `ring` opens `envelope`, which then holds `value`.
+    pub fn opens(&self, ring: &str, envelope: &[u8], value: &[u8]) -> bool {
+        let opened = self.feed(&format!("unprotect {ring} {PLACE}"), envelope);
+        if opened.code == DONE {
+            assert_eq!(opened.bytes, value);
+            return true;
+        }
+        assert_eq!((opened.code, opened.bytes.len()), (NO, 0), "{}", opened.errors);
+        assert!(opened.errors.contains("TC_SEAL_"), "{}", opened.errors);
+        false
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -106,6 +106,18 @@ pub fn replay_with<T: Target + ?Sized>(
     log: &Logger,
     decided: &(dyn Fn(&[u8]) + Sync),
 ) -> Result<Pass, Failure> {
+    replay_joined(journal, target, key_prefix, log, decided, &|_| Ok(Joined::Plain))
+}
+
+/// As [`replay_with`], and `join` merges.
+pub fn replay_joined<T: Target + ?Sized>(
+    journal: &Journal,
+    target: &T,
+    key_prefix: &[u8],
+    log: &Logger,
+    decided: &(dyn Fn(&[u8]) + Sync),
+    join: &(dyn Fn(&Due) -> Result<Joined, Failure> + Sync),
+) -> Result<Pass, Failure> {
     let turn = journal.claim_replay().expect("a lock").expect("a turn");
     let patience = Duration::from_secs(60);
     let (is_sure, written) = (&|_: &[u8]| true, &|_: &[u8], _: &Record, _: Option<Moment>| ());
@@ -119,7 +131,7 @@ pub fn replay_with<T: Target + ?Sized>(
         decided,
         is_sure,
         written,
-        join: &|_| Ok(Joined::Plain),
+        join,
         log,
     }
     .run(&turn)

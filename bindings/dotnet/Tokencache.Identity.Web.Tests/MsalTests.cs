@@ -3,12 +3,12 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Net.Http;
 using System.Text.Json;
-using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Identity.Client;
 using Microsoft.Identity.Client.Cache;
 using Microsoft.Identity.Web;
 using OrdersApi;
+using Tokencache.Testing;
 using Tokencache.Tests;
 using Xunit;
 using static Tokencache.Tests.Support;
@@ -24,12 +24,12 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
 
     private readonly Folder _folder = new();
     private IdentityProvider _provider = null!;
-    private Clients _clients = null!;
+    private LoopbackClients _clients = null!;
 
     public async Task InitializeAsync()
     {
         _provider = await IdentityProvider.StartAsync();
-        _clients = new Clients(_provider.Address);
+        _clients = new LoopbackClients(_provider.Address);
     }
 
     public async Task DisposeAsync() => await _provider.DisposeAsync();
@@ -164,22 +164,4 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
         .WithHttpClientFactory(_clients)
         .Build()
         .AddTokencacheTokenCache(cache);
-
-    private sealed class Clients(Uri provider) : IMsalHttpClientFactory, IDisposable
-    {
-        private readonly HttpClient _client = new(new Loopback(provider));
-
-        public HttpClient GetHttpClient() => _client;
-
-        public void Dispose() => _client.Dispose();
-    }
-
-    private sealed class Loopback(Uri provider) : DelegatingHandler(new HttpClientHandler())
-    {
-        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
-        {
-            request.RequestUri = new Uri(provider, request.RequestUri!.PathAndQuery);
-            return base.SendAsync(request, cancellationToken);
-        }
-    }
 }

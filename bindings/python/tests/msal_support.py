@@ -24,7 +24,7 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest("MSAL is not installed") from missing
 
-__all__ = ["ALICE", "ENVIRONMENT", "PATIENT", "AccessToken", "Msal", "Worker", "answer", "msal"]
+__all__ = ["ALICE", "ENVIRONMENT", "PATIENT", "AccessToken", "Msal", "Program", "Worker", "answer", "msal"]
 
 _SOURCE = Path(tokencache.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_SOURCE), "TOKENCACHE_LIBRARY": library.path}
@@ -34,28 +34,25 @@ PATIENT = {"deadline_ms": 30_000, "circuit_failures": 0}
 AccessToken = "AccessToken"
 
 
-class Worker:
-    """A process with a cache of its own."""
+class Program:
+    """A process that does what it is told, a line at a time."""
 
-    def __init__(self, test: unittest.TestCase, document: dict[str, Any], key: str, port: int = 0) -> None:
-        program = Path(__file__).with_name("msal_worker.py")
-        command = [sys.executable, str(program), json.dumps(document), key, str(port)]
+    def __init__(self, test: unittest.TestCase, command: list[str]) -> None:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=ENVIRONMENT)
         test.addCleanup(self.end)
         assert self.hear() == "ready"
 
-    def tell(self, line: str) -> None:
+    def tell(self, *words: object) -> None:
         assert self.process.stdin
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        print(*words, file=self.process.stdin, flush=True)
 
     def hear(self) -> str:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
-    def ask(self, line: str) -> str:
-        self.tell(line)
+    def ask(self, *words: object) -> str:
+        self.tell(*words)
         return self.hear()
 
     def end(self) -> None:
@@ -63,6 +60,14 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Worker(Program):
+    """A process with a cache of its own."""
+
+    def __init__(self, test: unittest.TestCase, document: dict[str, Any], key: str, port: int = 0) -> None:
+        program = Path(__file__).with_name("msal_worker.py")
+        super().__init__(test, [sys.executable, str(program), json.dumps(document), key, str(port)])
 
 
 class Msal(CacheTest):

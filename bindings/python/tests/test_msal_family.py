@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,41 +13,13 @@ import dotnet
 import redis_server
 import tokencache
 from identity_provider import CLIENT, TENANT, Provider
-from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken
+from msal_support import ALICE, PATIENT, AccessToken, Program
 from sealing import ring, sealing
 from support import wait_until
 
 _PREFIX = "orders:"
 #: Of each language so many, and each so many merges.
 _WRITERS, _MERGES = 4, 50
-
-
-class Server:
-    """A process of one language, that does what it is told."""
-
-    def __init__(self, test: unittest.TestCase, command: list[str]) -> None:
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=ENVIRONMENT)
-        test.addCleanup(self.end)
-        assert self.hear() == "ready"
-
-    def tell(self, *words: object) -> None:
-        assert self.process.stdin
-        print(*words, file=self.process.stdin, flush=True)
-
-    def hear(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-    def ask(self, *words: object) -> str:
-        self.tell(*words)
-        return self.hear()
-
-    def end(self) -> None:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
 
 
 class Family:
@@ -74,20 +45,20 @@ class Family:
             "coherence": {"heartbeat_timeout_ms": 60_000},
         }
 
-    def dotnet(self) -> Server:
+    def dotnet(self) -> Program:
         program = dotnet.program("tests/dotnet/msal")
-        return Server(self, [*program, json.dumps(self.document()), CLIENT, TENANT, str(self.provider.port)])
+        return Program(self, [*program, json.dumps(self.document()), CLIENT, TENANT, str(self.provider.port)])
 
-    def python(self) -> Server:
+    def python(self) -> Program:
         program = str(Path(__file__).with_name("msal_family.py"))
-        return Server(self, [sys.executable, program, json.dumps(self.document()), str(self.provider.port)])
+        return Program(self, [sys.executable, program, json.dumps(self.document()), str(self.provider.port)])
 
     def blob(self, key: str) -> dict[str, Any]:
         with tokencache.open(self.document()) as cache:
             found: dict[str, Any] = json.loads(cache.get(key) or b"{}")
             return found
 
-    def found_by(self, one: Server, other: Server) -> None:
+    def found_by(self, one: Program, other: Program) -> None:
         """Alice signs in at one; then each renews her tokens, by what the one before was given, once and twice."""
         token = one.ask("sign-in", "alice", "orders.read")
         self.assertEqual(token, "alice/orders.read/plain/1")
@@ -103,7 +74,7 @@ class Family:
         self.assertEqual(one.ask("silent", ALICE, "orders.read"), f"cache {token}")
         self.assertNotIn(b"alice/", b"".join(path.read_bytes() for path in self.folder.rglob("*") if path.is_file()))
 
-    def hears(self, server: Server, scope: str) -> None:
+    def hears(self, server: Program, scope: str) -> None:
         """Wait for it to hear of another's change, which takes a moment longer than the answer to the other."""
         wait_until(lambda: server.ask("has", ALICE, scope) == "yes", seconds=60)
 

@@ -5,7 +5,7 @@ using System.Threading.Tasks;
 using Microsoft.Identity.Client;
 using Microsoft.Identity.Web;
 using Tokencache;
-using Tokencache.Msal;
+using Tokencache.Testing;
 // MSAL has a class of that name too.
 using TokenCache = Tokencache.TokenCache;
 
@@ -22,7 +22,7 @@ if (args is not [string document, string clientId, string tenantId, string port]
     return 2;
 }
 using TokenCache cache = TokenCache.Open(document);
-using Clients clients = new(int.Parse(port, CultureInfo.InvariantCulture));
+using LoopbackClients clients = new(new Uri($"http://127.0.0.1:{port}"));
 Console.WriteLine("ready");
 while (Console.ReadLine() is string line)
 {
