@@ -277,7 +277,7 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
     let (mut cut, mut whole) = (0, 0);
     for bytes in (0..60).chain((60..30_000).step_by(1_200)) {
         let proxy = Proxy::before(server.port());
-        let cache = open(&proxy.url(), deadline(3_000, 1));
+        let cache = open(&proxy.url(), deadline(30_000, 1));
         assert_eq!(get(&cache, &[0]), Some(value(0)));
         proxy.cut_after(bytes);
         let answers: Vec<_> = std::thread::scope(|scope| {
