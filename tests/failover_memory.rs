@@ -25,7 +25,8 @@ fn unknown() -> Succession {
 #[test]
 fn a_memory_keeps_the_newest_within_its_bounds() {
     let cost = 128 + 1 + 4;
-    let recent = Recent::new(Extent { age_ms: 60_000, max_bytes: 10 * cost, max_entries: 5 });
+    let recent =
+        Recent::new(Extent { age_ms: 60_000, max_bytes: 10 * cost, max_entries: 5, ..Extent::DEFAULT });
     for key in *b"abcdefg" {
         remember(&recent, &[key], record(b"1234"));
     }
@@ -106,6 +107,19 @@ fn a_link_that_was_lost_in_between_leaves_room_for_doubt() {
     recent.has_met(&unknown());
     assert_eq!(["before", "after", "later"].map(is_doubted), [true, false, true]);
     assert!(!recent.is_sure());
+}
+
+#[test]
+fn who_has_heard_nothing_for_long_is_not_sure_any_more() {
+    for (deaf_ms, expected) in [(40, false), (3_600_000, true)] {
+        let recent = Recent::new(Extent { deaf_ms, ..Extent::DEFAULT });
+        remember(&recent, b"k", record(b"1"));
+        let begin = Instant::now();
+        recent.has_parted(false);
+        wait_until("time passes", || begin.elapsed() > Duration::from_millis(100));
+        recent.has_met(&Succession::Another);
+        assert_eq!((recent.figures().again.entries, recent.is_undoubted(b"k")), (1, expected), "{deaf_ms}");
+    }
 }
 
 #[test]

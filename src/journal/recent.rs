@@ -12,6 +12,7 @@ use super::book::{Book, Written};
 use super::record::{Known, Numbered, Record};
 use super::{Journal, Owed};
 use crate::clock;
+use crate::l2::replay::TRACED_MS;
 use crate::l2::{Attempt, Succession};
 use crate::runtime::lock;
 use crate::stats::count;
@@ -34,11 +35,19 @@ pub struct Extent {
     pub max_bytes: u64,
     /// Keys.
     pub max_entries: u64,
+    /// For how long nothing may be heard of L2, and it still be sure that what is not there was not taken away.
+    pub deaf_ms: i64,
 }
 
 impl Extent {
     /// Thirty seconds, which no failover is to lose; in 32 MiB lie some 150 tokens of 7 KB for each second of it.
-    pub const DEFAULT: Extent = Extent { age_ms: 30_000, max_bytes: 32 << 20, max_entries: 20_000 };
+    pub const DEFAULT: Extent = Extent {
+        age_ms: 30_000,
+        max_bytes: 32 << 20,
+        max_entries: 20_000,
+        // A link may be dead for a while before it is known to be.
+        deaf_ms: TRACED_MS - 60_000,
+    };
 }
 
 /// The newest acknowledged write of each key, and what of that is to be made again. Any method may be called from any
@@ -237,6 +246,8 @@ impl Recent {
             return;
         }
         let is_sure = *succession == Succession::Another;
+        let deaf_ms = parted_ms.map_or(0, |parted_ms| clock::coarse_ms() - parted_ms);
+        let has_missed = !is_sure || deaf_ms > self.extent.deaf_ms;
         let mut gone = Vec::new();
         book.forget_old(parted_ms.unwrap_or_else(clock::coarse_ms) - self.extent.age_ms, &mut gone);
         if self.again.is_empty(Attempt::at_once()).unwrap_or(false) {
@@ -248,7 +259,7 @@ impl Recent {
         book.bytes = 0;
         for (number, Written { key, record, is_doubted, .. }) in written {
             if number > flushed {
-                let is_doubted = is_doubted || !is_sure || number <= book.unheard;
+                let is_doubted = is_doubted || has_missed || number <= book.unheard;
                 self.owe_again(&mut book, key, record, is_doubted);
             }
         }

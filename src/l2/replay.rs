@@ -7,12 +7,15 @@ use super::{Attempt, Failure, LinkId};
 use crate::clock;
 use crate::entry::Lifetime;
 
+/// For how long at least it is remembered that an entry was there which ended within that time.
+pub const TRACED_MS: i64 = 300_000;
+
 /// What lies under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Present {
-    /// No live entry, and no word of a removal.
+    /// No live entry, and no word of one.
     Nothing,
-    /// No live entry; one was removed at this hybrid time.
+    /// No live entry; one was removed at this hybrid time, or was written then and has ended.
     Tombstone {
         /// When.
         clock: u64,

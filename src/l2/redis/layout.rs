@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock;
 use crate::entry::{Lifetime, Secret};
+use crate::l2::replay::TRACED_MS;
 use crate::l2::{Class, Failure, Stored};
 
 /// The fields, in the order in which they are read and written.
@@ -63,6 +64,17 @@ impl Written {
             version,
             ttl_ms: ttl_ms(lifetime),
         }
+    }
+
+    /// For how long its trace stays, in milliseconds; nothing for none.
+    pub fn trace_ms(&self) -> String {
+        let leaves = self.ttl_ms.is_some_and(|ttl_ms| ttl_ms <= TRACED_MS);
+        if leaves { TRACED_MS.to_string() } else { String::new() }
+    }
+
+    /// The hybrid clock of the write, as a trace holds it.
+    pub fn clock(&self) -> &str {
+        &self.ver[..16]
     }
 }
 

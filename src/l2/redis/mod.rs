@@ -13,6 +13,7 @@ mod layout;
 mod link;
 mod names;
 mod replay;
+mod requests;
 mod scripts;
 mod server;
 pub mod socket;
@@ -31,6 +32,7 @@ use redis::{Cmd, Pipeline, Value, cmd, pipe};
 use self::exchange::{Answers, Letter};
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::Link;
+use self::requests::{Set, expire, persist, reading, single};
 use self::scripts::{CONDITIONAL_REMOVE, CONDITIONAL_SET, Script};
 use self::up::Up;
 use super::{Answered, Attempt, Expected, Failure, LinkId, Store, Stored, Witness, Written};
@@ -53,13 +55,6 @@ pub struct RedisStore {
     /// Tells our writes from those of everybody else: two processes may well write the same bytes in one millisecond.
     writer: u64,
     staged: AtomicU64,
-}
-
-/// What a set stores, and under which condition.
-struct Set<'a> {
-    key: &'a [u8],
-    data: &'a [u8],
-    fields: Fields,
 }
 
 /// What a hash with these fields is read as, for the fuzz target of that name.
@@ -148,7 +143,11 @@ impl RedisStore {
         let up = self.link.up(attempt)?;
         let mut requests = pipe();
         requests.cmd("MULTI").cmd("PTTL").arg(set.key).add_command(set.store_at(set.key));
-        requests.add_command(set.end_of(set.key)).cmd("EXEC");
+        requests.add_command(set.end_of(set.key));
+        if let Some(trace) = set.trace(self.prefix_len) {
+            requests.add_command(trace);
+        }
+        requests.cmd("EXEC");
         let answers = self.link.ask(&up, &requests, attempt)?;
         let refused = self.link.check(&up, &answers);
         if refused.is_err() {
@@ -160,7 +159,7 @@ impl RedisStore {
     /// A transaction does not undo: what is no entry of ours kept its value, and gets back the end that it had.
     fn restore_end(&self, up: &Up, key: &[u8], done: Option<&Value>, attempt: Attempt<'_>) {
         let Some(Value::Array(done)) = done else { return };
-        if let [Value::Int(pttl_ms), Value::ServerError(_), Value::Int(1)] = done[..] {
+        if let [Value::Int(pttl_ms), Value::ServerError(_), Value::Int(1), ..] = done[..] {
             let end = if pttl_ms < 0 { persist(key) } else { expire(key, pttl_ms.max(1)) };
             let _ = self.link.ask(up, &single(end), attempt);
         }
@@ -208,35 +207,23 @@ impl RedisStore {
 
     fn set_if(&self, set: &Set<'_>, expected: &str, attempt: Attempt<'_>) -> Result<bool, Failure> {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
-        let arguments = [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes()];
+        let (trace, trace_ms) = (names::trace(set.key, self.prefix_len), set.fields.trace_ms());
+        let arguments =
+            [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes(), trace_ms.as_bytes()];
         let unique = hex(self.writer) + &hex(self.staged.fetch_add(1, Ordering::Relaxed));
         match names::staging(set.key, self.prefix_len, &unique) {
             Some(staging) => {
                 let mut stage = pipe();
                 stage.cmd("MULTI").add_command(set.store_at(&staging));
                 stage.cmd("PEXPIRE").arg(&staging).arg(STAGED_MS).cmd("EXEC");
-                self.run(&CONDITIONAL_SET, stage, &[set.key, &staging], &arguments, attempt)
+                self.run(&CONDITIONAL_SET, stage, &[set.key, &trace, &staging], &arguments, attempt)
             }
             None => {
                 let (absexp, sldexp) = (set.fields.absexp.to_string(), set.fields.sldexp.to_string());
                 let arguments = [&arguments[..], &[absexp.as_bytes(), sldexp.as_bytes(), set.data]].concat();
-                self.run(&CONDITIONAL_SET, pipe(), &[set.key], &arguments, attempt)
+                self.run(&CONDITIONAL_SET, pipe(), &[set.key, &trace], &arguments, attempt)
             }
         }
-    }
-}
-
-impl Set<'_> {
-    fn store_at(&self, key: &[u8]) -> Cmd {
-        let [absexp, sldexp, data, ver] = FIELDS;
-        let mut store = cmd("HSET");
-        store.arg(key).arg(absexp).arg(self.fields.absexp).arg(sldexp).arg(self.fields.sldexp);
-        store.arg(data).arg(self.data).arg(ver).arg(&self.fields.ver);
-        store
-    }
-
-    fn end_of(&self, key: &[u8]) -> Cmd {
-        self.fields.ttl_ms.map_or_else(|| persist(key), |ttl_ms| expire(key, ttl_ms))
     }
 }
 
@@ -372,28 +359,4 @@ impl Store for RedisStore {
 /// How far the server's clock is ahead of ours.
 fn clock_lead_ms(up: &Up) -> i64 {
     up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms()
-}
-
-fn reading(key: &[u8]) -> Pipeline {
-    let mut requests = Pipeline::with_capacity(2);
-    requests.cmd("HMGET").arg(key).arg(&FIELDS).cmd("PTTL").arg(key);
-    requests
-}
-
-fn single(request: Cmd) -> Pipeline {
-    let mut requests = pipe();
-    requests.add_command(request);
-    requests
-}
-
-fn persist(key: &[u8]) -> Cmd {
-    let mut persist = cmd("PERSIST");
-    persist.arg(key);
-    persist
-}
-
-fn expire(key: &[u8], ttl_ms: i64) -> Cmd {
-    let mut expire = cmd("PEXPIRE");
-    expire.arg(key).arg(ttl_ms);
-    expire
 }

@@ -1,5 +1,5 @@
-//! The names of keys: an entry's own, its tombstone's, and that of the place where a conditional write waits. All lie
-//! under the cache's prefix, because an ACL allows no other, and in one slot of a cluster.
+//! The names of keys: an entry's own, those of its tombstone and its trace, and that of the place where a conditional write
+//! waits. All lie under the cache's prefix, because an ACL allows no other, and in one slot of a cluster.
 
 #![forbid(unsafe_code)]
 
@@ -16,9 +16,18 @@ fn hashed(key: &[u8]) -> &[u8] {
 
 /// The name of the tombstone of `key`, which begins with a prefix of `prefix_len` bytes.
 pub(super) fn tombstone(key: &[u8], prefix_len: usize) -> Vec<u8> {
+    beside(key, prefix_len, b"gone:")
+}
+
+/// The name of the trace of `key`, which begins with a prefix of `prefix_len` bytes.
+pub(super) fn trace(key: &[u8], prefix_len: usize) -> Vec<u8> {
+    beside(key, prefix_len, b"trace:")
+}
+
+fn beside(key: &[u8], prefix_len: usize, what: &[u8]) -> Vec<u8> {
     let (prefix, own) = key.split_at(prefix_len);
     let tag = tag(key, prefix).unwrap_or_default();
-    [prefix, OWN, b"gone:", &tag, own].concat()
+    [prefix, OWN, what, &tag, own].concat()
 }
 
 /// A name beside `key`, made unlike all others by `unique`, in the same slot; `None` where no tag can say that slot.
@@ -49,9 +58,11 @@ mod tests {
             let key = [prefix, own].concat();
             let staging = staging(key.as_bytes(), prefix.len(), "1").expect(&key);
             assert_eq!(hashed(&staging), hashed(key.as_bytes()), "{key}");
-            let tombstone = tombstone(key.as_bytes(), prefix.len());
-            assert_eq!(hashed(&tombstone), hashed(key.as_bytes()), "{key}");
-            assert!(tombstone.starts_with(prefix.as_bytes()) && tombstone.ends_with(own.as_bytes()), "{key}");
+            for name in [tombstone, trace] {
+                let name = name(key.as_bytes(), prefix.len());
+                assert_eq!(hashed(&name), hashed(key.as_bytes()), "{key}");
+                assert!(name.starts_with(prefix.as_bytes()) && name.ends_with(own.as_bytes()), "{key}");
+            }
         }
     }
 

@@ -13,12 +13,14 @@ use crate::clock;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Failure, LinkId, Store};
 
-/// KEYS: the entry, its tombstone. ARGV: what must lie there, as [`mark`] says it; the lifetime in milliseconds, nothing
-/// for ever, or `gone` for a removal, then: the new tombstone and how long it stays, or absexp, sldexp, data, ver.
+/// KEYS: the entry, its tombstone, its trace. ARGV: what must lie there, as [`mark`] says it; the lifetime in milliseconds,
+/// nothing for ever, or `gone` for a removal, then: the new tombstone and how long it stays, or absexp, sldexp, data, ver,
+/// the new trace and how long it stays, nothing for none.
 const REPLAY: &str = r"
 local entry = redis.call('HMGET', KEYS[1], 'data', 'ver')
 local digest = entry[1] and redis.sha1hex(entry[1]) or ''
-local seen = digest .. '|' .. (entry[2] or '') .. '|' .. (redis.call('GET', KEYS[2]) or '')
+local seen = digest .. '|' .. (entry[2] or '')
+seen = seen .. '|' .. (redis.call('GET', KEYS[2]) or '') .. '|' .. (redis.call('GET', KEYS[3]) or '')
 if seen ~= ARGV[1] then return 0 end
 if ARGV[2] == 'gone' then
   redis.call('UNLINK', KEYS[1])
@@ -27,28 +29,29 @@ if ARGV[2] == 'gone' then
 end
 redis.call('HSET', KEYS[1], 'absexp', ARGV[3], 'sldexp', ARGV[4], 'data', ARGV[5], 'ver', ARGV[6])
 if ARGV[2] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if ARGV[8] ~= '' then redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8]) end
 return 1
 ";
 
 /// What the server holds of a key, whether it is alive or not.
-fn mark(data: Option<&[u8]>, ver: &[u8], tombstone: &[u8]) -> Vec<u8> {
+fn mark(data: Option<&[u8]>, ver: &[u8], tombstone: &[u8], trace: &[u8]) -> Vec<u8> {
     let digest: String = data.map_or_else(String::new, |data| {
         Sha1::digest(data).iter().map(|byte| format!("{byte:02x}")).collect()
     });
-    [digest.as_bytes(), b"|", ver, b"|", tombstone].concat()
+    [digest.as_bytes(), b"|", ver, b"|", tombstone, b"|", trace].concat()
 }
 
 fn text(value: &Value) -> &[u8] {
     if let Value::BulkString(text) = value { text } else { b"" }
 }
 
-/// The hybrid clock that a `ver` or a tombstone begins with.
+/// The hybrid clock that a `ver`, a tombstone or a trace begins with.
 fn clock(text: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text.get(..16)?).ok()?, 16).ok()
 }
 
 /// Requests for one key, and how many answers they get.
-const LOOKED_AT: usize = 3;
+const LOOKED_AT: usize = 4;
 
 impl Target for RedisStore {
     fn look(&self, keys: &[&[u8]], attempt: Attempt<'_>) -> Answers<Seen> {
@@ -57,6 +60,7 @@ impl Target for RedisStore {
         for key in keys {
             requests.cmd("HMGET").arg(*key).arg(&FIELDS).cmd("PTTL").arg(*key);
             requests.cmd("GET").arg(names::tombstone(key, self.prefix_len));
+            requests.cmd("GET").arg(names::trace(key, self.prefix_len));
         }
         let answers = self.link.ask(&up, &requests, attempt)?;
         Ok(answers.chunks(LOOKED_AT).map(|answers| self.seen(&up, answers)).collect())
@@ -110,33 +114,36 @@ impl Target for RedisStore {
 impl RedisStore {
     fn seen(&self, up: &Up, answers: &[Value]) -> Result<Seen, Failure> {
         self.link.check(up, answers)?;
-        let [entry @ Value::Array(fields), pttl, gone] = answers else { return Err(unexpected()) };
+        let [entry @ Value::Array(fields), pttl, gone, trace] = answers else { return Err(unexpected()) };
         let [_, _, data, ver] = &fields[..] else { return Err(unexpected()) };
         let found = if let Value::BulkString(data) = data { Some(&data[..]) } else { None };
-        let mark = mark(found, text(ver), text(gone));
+        let mark = mark(found, text(ver), text(gone), text(trace));
         let present = match Self::entry(&self.link, up, vec![entry.clone(), pttl.clone()])? {
             Some(stored) => match clock(text(ver)) {
                 // Only of what was written together with its `ver` is it known when it was.
                 Some(clock) if stored.written_at_ms != 0 => Present::Ours { clock, version: stored.version },
                 _ => Present::Foreign { version: stored.version },
             },
-            None => clock(text(gone)).map_or(Present::Nothing, |clock| Present::Tombstone { clock }),
+            None => clock(text(gone))
+                .max(clock(text(trace)))
+                .map_or(Present::Nothing, |clock| Present::Tombstone { clock }),
         };
         Ok(Seen { present, mark })
     }
 
     fn request(&self, write: &Write<'_>) -> Cmd {
         let mut request = cmd("EVAL");
-        request.arg(REPLAY).arg(2).arg(write.key).arg(names::tombstone(write.key, self.prefix_len));
-        request.arg(&write.seen.mark);
+        request.arg(REPLAY).arg(3).arg(write.key).arg(names::tombstone(write.key, self.prefix_len));
+        request.arg(names::trace(write.key, self.prefix_len)).arg(&write.seen.mark);
         match write.value {
             Some((data, lifetime)) => {
-                let fields = Fields::new(data, write.clock, self.writer, lifetime);
+                let mut fields = Fields::new(data, write.clock, self.writer, lifetime);
                 let left_ms =
                     write.ends_at_ms.map(|ends_at_ms| ends_at_ms.saturating_sub(clock::unix_ms()).max(1));
-                let ttl_ms = fields.ttl_ms.into_iter().chain(left_ms).min();
-                let ttl_ms = ttl_ms.map_or_else(String::new, |ttl_ms| ttl_ms.to_string());
-                request.arg(ttl_ms).arg(fields.absexp).arg(fields.sldexp).arg(data).arg(fields.ver);
+                fields.ttl_ms = fields.ttl_ms.into_iter().chain(left_ms).min();
+                let ttl_ms = fields.ttl_ms.map_or_else(String::new, |ttl_ms| ttl_ms.to_string());
+                request.arg(ttl_ms).arg(fields.absexp).arg(fields.sldexp).arg(data).arg(&fields.ver);
+                request.arg(fields.clock()).arg(fields.trace_ms());
             }
             None => {
                 let tombstone = [write.clock, self.writer].map(hex).concat();

@@ -32,25 +32,27 @@ local function live(key)
 end
 ";
 
-/// KEYS: the entry, and where its next state is staged, if it is. ARGV: the expected version or nothing for none, the
-/// new `ver`, the lifetime in milliseconds or nothing for ever, and what is not staged: absexp, sldexp, data.
+/// KEYS: the entry, its trace, and where its next state is staged, if it is. ARGV: the expected version or nothing for
+/// none, the new `ver`, the lifetime in milliseconds or nothing for ever, for how long its trace stays or nothing for
+/// none, and what is not staged: absexp, sldexp, data.
 /// A try whose answer was lost finds its own `ver`, and is no conflict.
 const SET: &str = r"
 local version, ver = live(KEYS[1])
 if ver == ARGV[2] and version == string.sub(ver, 17, 32) then
-  if KEYS[2] then redis.call('UNLINK', KEYS[2]) end
+  if KEYS[3] then redis.call('UNLINK', KEYS[3]) end
   return 1
 end
 if (version or '') ~= ARGV[1] then
-  if KEYS[2] then redis.call('UNLINK', KEYS[2]) end
+  if KEYS[3] then redis.call('UNLINK', KEYS[3]) end
   return 0
 end
-if KEYS[2] then
-  redis.call('RENAME', KEYS[2], KEYS[1])
+if KEYS[3] then
+  redis.call('RENAME', KEYS[3], KEYS[1])
 else
-  redis.call('HSET', KEYS[1], 'absexp', ARGV[4], 'sldexp', ARGV[5], 'data', ARGV[6], 'ver', ARGV[2])
+  redis.call('HSET', KEYS[1], 'absexp', ARGV[5], 'sldexp', ARGV[6], 'data', ARGV[7], 'ver', ARGV[2])
 end
 if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[2], string.sub(ARGV[2], 1, 16), 'PX', ARGV[4]) end
 return 1
 ";
 

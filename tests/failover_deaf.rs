@@ -1,0 +1,64 @@
+//! What others have done on the new primary while this process heard nothing of it is not undone when it makes again what
+//! it had written before, also where nothing of that is left.
+
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/failover.rs"]
+mod pair;
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/puppet.rs"]
+mod puppet;
+#[path = "support/sqlite.rs"]
+mod sqlite;
+#[path = "support/redis.rs"]
+mod support;
+
+use pair::{Pair, again, again_is_done, found, set, set_for};
+use proxy::Proxy;
+use serde_json::json;
+use support::{document, free_port, wait_until, written};
+use tokencache::cache::{Cache, SetOptions};
+use tokencache::entry::Asked;
+
+const BRIEF: Asked = Asked { ttl_ms: 1_500, expires_at_ms: 0, sliding_ms: 0 };
+const SLIDING: Asked = Asked { ttl_ms: 0, expires_at_ms: 0, sliding_ms: 300 };
+
+#[test]
+fn what_was_written_over_and_has_ended_unheard_is_not_made_again() {
+    let Some(pair) = Pair::start() else { return };
+    let (cache, reader) = (pair.open(json!({})), pair.new.open_without_l1());
+    let keys = ["set", "slides", "swapped", "owed", "removed", "lost"];
+    for key in &keys[..5] {
+        set(&cache, key, "1");
+    }
+    pair.catch_up();
+    pair.promote();
+    set(&cache, "lost", "1");
+    pair.proxy.repoint(free_port());
+    pair.proxy.cut();
+
+    let other = pair.new.open(json!({}));
+    let swap = other.get(b"swapped").expect("a read").expect("an entry").version();
+    set_for(&other, "set", "2", BRIEF);
+    set_for(&other, "slides", "2", SLIDING);
+    let options = SetOptions { expected_version: swap, asked: BRIEF, ..SetOptions::default() };
+    assert_eq!(written(other.set(b"swapped", b"2", options)), "TC_OK");
+    assert_eq!(written(other.remove(b"removed")), "TC_OK");
+    let proxy = Proxy::before(free_port());
+    let away = Cache::open(document(&proxy.url(), json!({})).as_bytes()).expect("the cache opens");
+    let options = SetOptions { asked: SLIDING, ..SetOptions::default() };
+    assert_eq!(written(away.set(b"owed", b"2", options)), "TC_DEGRADED");
+    proxy.repoint(pair.new.port());
+    wait_until("it is brought there", || again(&away)["pending"] == 0 && away.flush(support::GENEROUS));
+    for key in &keys[..5] {
+        wait_until("it has ended", || pair.new.pttl(format!("p:{key}").as_bytes()) == -2);
+    }
+
+    pair.fail_over();
+    again_is_done(&cache, 1);
+    assert_eq!(keys.map(|key| found(&reader, key)), ["", "", "", "", "", "1"], "{}", again(&cache));
+    assert_eq!(keys.map(|key| found(&cache, key)), ["", "", "", "", "", "1"]);
+}
