@@ -138,17 +138,16 @@ impl Held {
     pub fn replace(&self, text: &str) -> Result<()> {
         let unwritten = |error| unwritten(&self.path, &error);
         let draft = Draft::write(&self.path, text, Some(&self.metadata)).map_err(unwritten)?;
-        fs::rename(&draft.path, &self.path).map_err(unwritten)?;
-        // It has another name now.
-        std::mem::forget(draft);
+        draft.rename(&self.path).map_err(unwritten)?;
         settle(&self.path);
         Ok(())
     }
 }
 
-/// What is to become a file, beside it. Gone when dropped.
+/// What is to become a file, beside it. Gone when dropped, unless it has.
 struct Draft {
     path: PathBuf,
+    has_become: bool,
 }
 
 impl Draft {
@@ -158,7 +157,7 @@ impl Draft {
         name.push(format!(".{:016x}.tmp", getrandom::u64().map_err(io::Error::other)?));
         let path = folder(beside).join(name);
         let mut file = File::options().write(true).create_new(true).mode(OURS_ALONE).open(&path)?;
-        let draft = Draft { path };
+        let draft = Draft { path, has_become: false };
         if let Some(owner) = owner {
             let made = file.metadata()?;
             if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
@@ -169,11 +168,19 @@ impl Draft {
         file.sync_all()?;
         Ok(draft)
     }
+
+    fn rename(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.has_become = true;
+        Ok(())
+    }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if !self.has_become {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -77,7 +77,9 @@ def thousand_threads() -> None:
     before = resident_kib()
     for _ in range(125):
         at_once(8, visit)
-    until(lambda: resident_kib() - before < 2048)
+    # A sanitizer keeps freed memory on purpose.
+    if "TOKENCACHE_SANITIZER" not in os.environ:
+        until(lambda: resident_kib() - before < 2048)
 
 
 def storm_of_signals() -> None:

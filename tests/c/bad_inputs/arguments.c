@@ -82,11 +82,12 @@ void impossible_length(void) {
 
 void value_too_large(void) {
   tc_cache *cache = open_sqlite(NULL);
-  const char *value = calloc(1, (1 << 20) + 1);
+  char *value = calloc(1, (1 << 20) + 1);
   IS(TC_OK, tc_set(cache, "alice", 5, value, 1 << 20, NULL, NULL));
   IS(TC_VALUE_TOO_LARGE, tc_set(cache, "alice", 5, value, (1 << 20) + 1, NULL, NULL));
   CHECK(says("1048577") && says("1048576"));
   IS(TC_VALUE_TOO_LARGE, tc_set_async(cache, "alice", 5, value, (1 << 20) + 1, NULL, never_called, NULL));
+  free(value);
 }
 
 void empty_key(void) { key_refused_by_every_function(open_sqlite(NULL), "", 0); }
