@@ -68,12 +68,14 @@ class RetryCallback(CacheTest):
         for answer in (RuntimeError("boom"), SystemExit(3)):
             with self.assertLogs("tokencache", "ERROR") as logs:
                 self.fail_with(answer)
+                wait_until(lambda: bool(logs.output))
             self.assertIn("The retry callback raised", logs.output[0])
 
     def test_nonsense_is_logged_and_the_configuration_decides(self) -> None:
         for answer in ("yes", 2, 0.5, Retry("soon"), object()):
-            with self.assertLogs("tokencache", "ERROR"):
+            with self.assertLogs("tokencache", "ERROR") as logs:
                 self.fail_with(answer)
+                wait_until(lambda: bool(logs.output))
 
     def test_none_goes_back_to_the_configuration(self) -> None:
         self.fail_with(GIVE_UP, asked=1)
