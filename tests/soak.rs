@@ -44,8 +44,11 @@ fn random_faults_break_no_promise_and_leave_nothing_behind() {
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let redis = redis::Redis::start();
         let walks = [
-            redis.map(|redis| scope.spawn(move || walk::walk(redis, lasts))),
-            Some(scope.spawn(move || walk::walk(sqlite::Sqlite::new(), lasts))),
+            redis.map(|first| {
+                let another = || redis::Redis::start().expect("it is installed");
+                scope.spawn(move || walk::walk_in_time(first, another, lasts))
+            }),
+            Some(scope.spawn(move || walk::walk_in_time(sqlite::Sqlite::new(), sqlite::Sqlite::new, lasts))),
         ];
         walks.into_iter().flatten().map(|walk| walk.join().expect("a walk to its end")).collect()
     });

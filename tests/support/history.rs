@@ -117,6 +117,13 @@ pub fn check(logs: &[Log], rules: &Rules) -> Report {
 }
 
 impl Report {
+    /// Whether something was wrong, and nothing but that changes were heard late: so it is where a thread that listens
+    /// gets no turn. Where something is wrong with the library it is so each time.
+    pub fn is_only_late(&self) -> bool {
+        let is_late = |rule: &Rule| matches!(rule, Rule::Stale | Rule::Resurrected);
+        !self.violated.is_empty() && self.violated.keys().all(is_late)
+    }
+
     /// Prints a line of figures, and ends the test if anything was wrong.
     pub fn must_be_clean(&self, name: &str) {
         println!("history of {name}: {self}");
