@@ -172,7 +172,7 @@ impl Server {
         self.run(redis::cmd("PTTL").arg(redis_key))
     }
 
-    /// A document with this server as L2, a deadline that no load of the machine breaks, and `more` members.
+    /// As [`document`], with this server as L2.
     pub fn document(&self, more: Value) -> String {
         document(&self.url(), more)
     }
@@ -193,12 +193,14 @@ impl Drop for Server {
     }
 }
 
-/// A document with the Redis at `url` as L2.
+/// A document with the Redis at `url` as L2, a deadline and a heartbeat that no load of the machine breaks, and `more`
+/// members: a test in which a server falls silent says how long that may last.
 pub fn document(url: &str, more: Value) -> String {
     let mut document = json!({
         "version": 1,
         "l2": { "kind": "redis", "url": url, "key_prefix": PREFIX },
         "encryption": { "algorithm": "none" },
+        "coherence": { "heartbeat_timeout_ms": 30_000 },
         "resilience": { "deadline_ms": 30_000 },
         "logging": { "to": "none" },
     });
