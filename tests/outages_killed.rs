@@ -239,11 +239,13 @@ fn what_a_killed_process_owed_reaches_a_database_that_another_program_held() {
 
 /// Workers on a Redis that is killed, stopped and restarted while `scene` goes on; its histories have no flaw.
 fn under_outages(name: &str, scene: impl Fn(&mut Crew, &mut Server, &str)) {
+    // A server that stands still is noticed when a heartbeat stays away.
+    let rules = Rules { bound_ms: 2_000, ..Rules::default() };
     for more in (0..3).rev() {
         // What it has acknowledged it has also when it was killed: with `everysec` it may put off its writes.
         let Some(server) = Server::with(&["--appendonly", "yes", "--appendfsync", "no"]) else { return };
-        let report = play(server, &scene);
-        if more == 0 || !report.is_only_late() {
+        let report = play(server, &scene, &rules);
+        if more == 0 || !report.is_only_late(&rules) {
             report.must_be_clean(name);
             assert!(report.degraded_writes > 0, "{report}");
             return;
@@ -252,10 +254,9 @@ fn under_outages(name: &str, scene: impl Fn(&mut Crew, &mut Server, &str)) {
     }
 }
 
-fn play(mut server: Server, scene: impl Fn(&mut Crew, &mut Server, &str)) -> Report {
+fn play(mut server: Server, scene: impl Fn(&mut Crew, &mut Server, &str), rules: &Rules) -> Report {
     let journal = server.folder().join("owed.db");
     let resilience = json!({"deadline_ms": 300, "close_ms": 60_000, "journal_path": journal});
-    // A server that stands still is noticed when a heartbeat stays away.
     let members = json!({"coherence": {"heartbeat_timeout_ms": 250}, "resilience": resilience});
     let document = server.document(members);
     let mut crew = Crew::new();
@@ -265,7 +266,7 @@ fn play(mut server: Server, scene: impl Fn(&mut Crew, &mut Server, &str)) -> Rep
     assert!(cache.flush(GENEROUS), "{}", cache.statistics(0).expect("statistics"));
     drop(cache);
     let history = crew.finish(&document);
-    check(&history.logs, &Rules { bound_ms: 2_000, ..Rules::default() })
+    check(&history.logs, rules)
 }
 
 fn orders() -> Orders {

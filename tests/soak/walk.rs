@@ -61,18 +61,19 @@ pub fn up_to_ms(ms: u64) -> Duration {
 
 /// As [`walk`], and over again on `another`, twice at most, where all that was wrong was late.
 pub fn walk_in_time<V: Victim>(victim: V, another: impl Fn() -> V, lasts: Duration) -> Outcome {
-    let mut outcome = walk(victim, lasts);
+    let rules = Rules { bound_ms: V::BOUND.as_millis() as u64, ..Rules::default() };
+    let mut outcome = walk(victim, lasts, &rules);
     for _ in 0..2 {
-        if outcome.report.is_only_late() {
+        if outcome.report.is_only_late(&rules) {
             println!("{}, once more: {}", V::NAME, outcome.report);
-            outcome = walk(another(), lasts);
+            outcome = walk(another(), lasts, &rules);
         }
     }
     outcome
 }
 
 /// Hurts `victim` for as long as it `lasts`, and holds the histories of its workers against the rules.
-fn walk<V: Victim>(victim: V, lasts: Duration) -> Outcome {
+fn walk<V: Victim>(victim: V, lasts: Duration, rules: &Rules) -> Outcome {
     let (document, crew) = (victim.document(), Crew::new());
     let (elders, mortals, faults, struck) = <_>::default();
     let mut walk = Walk { victim, document, crew, elders, mortals, faults, struck };
@@ -88,9 +89,8 @@ fn walk<V: Victim>(victim: V, lasts: Duration) -> Outcome {
     let last = walk.usage();
     walk.crew.stop();
     walk.settle();
-    let rules = Rules { bound_ms: V::BOUND.as_millis() as u64, ..Rules::default() };
     let history = walk.crew.finish(&walk.document);
-    let report = check(&history.logs, &rules);
+    let report = check(&history.logs, rules);
     if !report.violated.is_empty() {
         println!(
             "{}: the logs are in {}; what was done to it, in seconds:",

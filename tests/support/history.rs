@@ -117,10 +117,14 @@ pub fn check(logs: &[Log], rules: &Rules) -> Report {
 }
 
 impl Report {
-    /// Whether something was wrong, and nothing but that changes were heard late: so it is where a thread that listens
-    /// gets no turn. Where something is wrong with the library it is so each time.
-    pub fn is_only_late(&self) -> bool {
-        let is_late = |rule: &Rule| matches!(rule, Rule::Stale | Rule::Resurrected);
+    /// Whether something was wrong, and nothing but what a thread that gets no turn explains: where changes may be heard
+    /// of after a while, they were heard late, or a window was renewed late. What is wrong with the library is so each
+    /// time.
+    pub fn is_only_late(&self, rules: &Rules) -> bool {
+        let is_late = |rule: &Rule| match rule {
+            Rule::Stale | Rule::Resurrected => rules.bound_ms > 0,
+            rule => *rule == Rule::Ended,
+        };
         !self.violated.is_empty() && self.violated.keys().all(is_late)
     }
 
