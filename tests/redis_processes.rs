@@ -113,9 +113,21 @@ fn eight_processes_that_compare_and_swap_lose_nothing() {
 
 #[test]
 fn what_a_blind_writer_writes_among_them_is_never_overwritten_unseen() {
-    let Some(server) = Server::start() else { return };
+    // Where the machine stands still for as long as the processes take, they hardly meet.
+    for more in (0..3).rev() {
+        let Some(server) = Server::start() else { return };
+        let used = counted_on_from(&server);
+        if used > 5 {
+            return;
+        }
+        assert!(more > 0, "only {used} blind writes were counted on from");
+    }
+}
+
+/// How many writes of a blind writer the processes have counted on from; none was overwritten unseen.
+fn counted_on_from(server: &Server) -> usize {
     let mut own = server.connection().expect("a connection");
-    let mut children = children(&server);
+    let mut children = children(server);
     let mut generation = 0;
     let is_running = |children: &mut Vec<(Child, std::path::PathBuf)>| {
         children.iter_mut().any(|(child, _)| child.try_wait().expect("its state").is_none())
@@ -150,7 +162,7 @@ fn what_a_blind_writer_writes_among_them_is_never_overwritten_unseen() {
         assert_eq!(counts, expected, "generation {generation}: each was based on what another had stored");
     }
     println!("{generation} blind writes, {used} of them counted on from");
-    assert!(used > 5, "{generation} blind writes, {used} of them counted on from");
+    used
 }
 
 #[test]
