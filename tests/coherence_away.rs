@@ -33,8 +33,9 @@ const LOCK: &str = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],isolation_
                     c.execute('pragma locking_mode=exclusive')\nc.execute('begin exclusive')\n\
                     c.execute('update entries set used_at_ms=0')\nprint('held',flush=True)\nsys.stdin.read()";
 
+/// Whose table is looked at often.
 fn quick(more: Value) -> Value {
-    let mut quick = json!({"coherence": {"heartbeat_ms": 50}, "resilience": {"deadline_ms": 300}});
+    let mut quick = json!({"coherence": {"heartbeat_ms": 50}});
     cache::merge(&mut quick, more);
     quick
 }
@@ -109,13 +110,19 @@ fn lock(path: &Path) -> (Child, BufReader<ChildStdout>) {
 #[test]
 fn while_the_database_is_locked_the_shared_table_still_vouches_for_l1() {
     let shared = Shared::new();
-    let cache = shared.open(quick(json!({})));
+    let cache = shared.open(quick(json!({"resilience": {"deadline_ms": 300}})));
     fill(&cache, &["k", "changed", "owed"]);
     let (mut holder, _output) = lock(&shared.database());
     assert_eq!(read(&cache, "k"), "fresh l1 kept");
     tell_others(&shared.database(), "changed");
-    assert_eq!(read(&cache, "changed"), "TC_L2_BUSY", "somebody wrote it, and nobody can say what");
-    assert_eq!(read(&cache, "never seen"), "TC_L2_BUSY");
+    for key in ["changed", "never seen"] {
+        // On a loaded machine the deadline may pass before the lock is met.
+        wait_until("the lock is met", || {
+            let answer = read(&cache, key);
+            assert!(answer.starts_with("TC_L2_"), "nobody can say what was written: {answer}");
+            answer == "TC_L2_BUSY"
+        });
+    }
     owe(&cache);
     assert_eq!(read(&cache, "owed"), "degraded l1 new");
     assert_eq!(read(&cache, "k"), "fresh l1 kept");
@@ -157,9 +164,12 @@ fn without_its_folder_l1_answers_degraded_what_nobody_is_known_to_have_changed()
         for cache in &caches {
             wait_until("it has come to L2", || read(cache, "owed") == "fresh l1 new");
         }
-        let coherence = statistics(cache)["coherence"].clone();
-        assert_eq!(coherence["feeds_lost"], coherence["feeds_restored"]);
-        assert!(coherence["feeds_lost"].as_u64() > Some(round));
+        // It is counted a moment after.
+        wait_until("it is counted", || {
+            let coherence = statistics(cache)["coherence"].clone();
+            coherence["feeds_lost"] == coherence["feeds_restored"]
+                && coherence["feeds_lost"].as_u64() > Some(round)
+        });
         // Both hear of each other again, at once.
         set(&caches[1], "k", "theirs");
         assert_eq!(read(cache, "k"), "fresh l2 theirs");

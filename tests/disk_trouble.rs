@@ -27,6 +27,13 @@ fn brief(more: Value) -> Value {
     members
 }
 
+/// As [`brief`], where L2 itself says at once what is wrong.
+fn patient(more: Value) -> Value {
+    let mut members = brief(more);
+    members["resilience"]["deadline_ms"] = json!(30_000);
+    members
+}
+
 fn value(key: &str) -> Vec<u8> {
     format!("{key} ").bytes().cycle().take(7_000).collect()
 }
@@ -148,7 +155,7 @@ fn a_database_on_a_full_disk_is_owed_what_does_not_fit_and_gets_it_when_there_is
     let journal = elsewhere.path().join("owed.db");
     // Enough for the table of changes, which has to be there before a write.
     for members in [json!({}), json!({"resilience": {"journal_path": journal}})] {
-        let cache = open(&shared.document(brief(members)));
+        let cache = open(&shared.document(patient(members)));
         let names: Vec<String> = (0..120).map(|number| format!("key {number:03}")).collect();
         let answers: Vec<_> = names.iter().map(|key| set(&cache, key)).collect();
         let kept = answers.iter().filter(|answer| **answer == "TC_DEGRADED").count();
@@ -162,7 +169,7 @@ fn a_database_on_a_full_disk_is_owed_what_does_not_fit_and_gets_it_when_there_is
         }
         assert!(mount(&["-o", "remount,size=16m"], shared.folder()));
         assert!(cache.flush(GENEROUS), "{} are still owed", owed(&cache));
-        let other = open(&shared.document(brief(json!({}))));
+        let other = open(&shared.document(patient(json!({}))));
         for key in &names {
             assert_eq!(other.get(key.as_bytes()).expect("a read").expect("an entry").data(), value(key));
             assert_eq!(written(other.remove(key.as_bytes())), "TC_OK");
@@ -238,6 +245,7 @@ fn a_database_whose_log_was_torn_holds_a_beginning_of_what_was_written_and_takes
             "encryption": {"algorithm": "none"},
             "logging": {"to": "none"},
             "l1": {"enabled": false},
+            "resilience": {"deadline_ms": 30_000},
         });
         let cache = open(&document.to_string());
         let there: Vec<bool> = (0..WRITES)

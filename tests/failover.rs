@@ -195,7 +195,10 @@ fn all_is_there(troop: &Troop, primary: usize, writers: &[Writer]) {
 }
 
 fn start(troop: &Troop, folder: &Path) -> Vec<Writer> {
-    let members = json!({"resilience": {"deadline_ms": 500, "close_ms": 60_000}});
+    let members = json!({
+        "coherence": {"heartbeat_timeout_ms": 250},
+        "resilience": {"deadline_ms": 500, "close_ms": 60_000},
+    });
     let document = document(&troop.proxy.url(), members);
     let writers: Vec<_> = ["one", "two"].map(|name| Writer::start(name, folder, &document)).into();
     for writer in &writers {

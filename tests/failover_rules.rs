@@ -211,11 +211,12 @@ fn what_is_owed_at_the_same_time_is_newer_and_is_brought_there_once() {
     let folder = tempfile::tempdir().expect("a folder");
     for journal in [json!(null), json!(folder.path().join("owed.db"))] {
         let Some(pair) = Pair::start() else { return };
-        let mut members = json!({"resilience": {"deadline_ms": 5_000, "max_attempts": 1}});
+        let mut members = json!({"resilience": {"max_attempts": 1}});
         if !journal.is_null() {
             members["resilience"]["journal_path"] = journal;
         }
         let cache = pair.open(members);
+        wait_until("it is connected", || cache.get(b"nothing").is_ok());
         for key in ["set", "removed", "revived", "untouched"] {
             set(&cache, key, "both");
         }
@@ -305,7 +306,7 @@ fn a_primary_that_follows_another_is_left_and_what_it_forgot_is_on_that_one() {
     // Without a word: a heartbeat sees it, or that everything changes as it begins anew. Or a write meets it.
     for writes in [false, true] {
         let Some(pair) = Pair::start() else { return };
-        let cache = pair.open(json!({"resilience": {"deadline_ms": 2_000}}));
+        let cache = pair.open(json!({}));
         set(&cache, "k", "1");
         pair.catch_up();
         pair.promote();

@@ -35,7 +35,7 @@ impl Owing {
             // Nobody listens there.
             "l2": {"kind": "redis", "url": "redis://127.0.0.1:1"},
             "logging": {"to": "stderr", "level": "info"},
-            "resilience": {"journal_path": shared.folder().join("owed.db"), "max_attempts": 1, "close_ms": 100},
+            "resilience": {"journal_path": shared.folder().join("owed.db"), "deadline_ms": 500, "max_attempts": 1, "close_ms": 100},
         });
         document["l2"] = json!({});
         cache::merge(&mut document, more);
@@ -73,6 +73,7 @@ fn a_journal_that_is_removed_while_something_is_owed_is_missed_in_the_log_and_in
         }
         wait_until("it is missed", || owing.journal()["lost_files"] == round);
         assert_eq!(owing.journal()["owed_entries"], 0);
+        wait_until("it is told", || owing.said("up to 2 writes that were owed") >= round);
         assert_eq!(owing.said("was removed or replaced while it was open"), round, "once for each");
         assert_eq!(owing.said("up to 2 writes that were owed"), round);
         owing.owe("a");
@@ -99,5 +100,6 @@ fn a_counter_that_cannot_be_used_is_complained_of_once_and_until_it_can() {
     fs::remove_file(owing.file("-owed")).unwrap();
     wait_until("it is well again", || owing.journal()["reason"] == "");
     owing.owe("b");
+    wait_until("it is told", || owing.said("can be used again") > 0);
     assert_eq!((owing.said(complaint), owing.said("can be used again")), (1, 1));
 }

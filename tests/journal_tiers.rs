@@ -136,6 +136,7 @@ fn redis_store(server: &Server) -> RedisStore {
         "version": 1,
         "l2": { "kind": "redis", "url": server.url(), "key_prefix": PREFIX },
         "encryption": { "algorithm": "none" },
+        "coherence": { "heartbeat_timeout_ms": 30_000 },
     });
     let config = Config::parse(document.to_string().as_bytes()).expect("a document");
     let Kind::Redis(redis) = &config.l2.kind else { panic!("a Redis") };

@@ -67,27 +67,29 @@ fn a_write_that_is_held_on_the_way_is_not_done_after_another_process_has_brought
     let Some(server) = Server::start() else { return };
     let slow = Proxy::before(server.port());
     let folder = tempfile::tempdir().expect("a folder");
-    let members = json!({
-        "l1": {"enabled": false},
-        "coherence": {"heartbeat_timeout_ms": 10_000},
-        "resilience": {
-            "deadline_ms": 200,
-            "max_attempts": 1,
-            "circuit_failures": 0,
-            "close_ms": 0,
-            "journal_path": folder.path().join("owed.db"),
-        },
-    });
-    let open = || Cache::open(document(&slow.url(), members.clone()).as_bytes()).expect("the cache opens");
+    let open = |deadline_ms: u64| {
+        let members = json!({
+            "l1": {"enabled": false},
+            "resilience": {
+                "deadline_ms": deadline_ms,
+                "max_attempts": 1,
+                "circuit_failures": 0,
+                "close_ms": 0,
+                "journal_path": folder.path().join("owed.db"),
+            },
+        });
+        Cache::open(document(&slow.url(), members).as_bytes()).expect("the cache opens")
+    };
     let set =
         |cache: &Cache, value: &str| written(cache.set(b"key", value.as_bytes(), SetOptions::default()));
     for is_flushed in [true, false] {
-        let gone = open();
-        assert_eq!(set(&gone, "before"), "TC_OK");
+        let gone = open(200);
+        wait_until("it is written", || set(&gone, "before") == "TC_OK");
+        assert!(gone.flush(GENEROUS));
         slow.hold();
         assert_eq!(set(&gone, "first"), "TC_DEGRADED");
         assert!(!gone.close());
-        let other = open();
+        let other = open(30_000);
         if is_flushed {
             assert!(other.flush(GENEROUS));
         }

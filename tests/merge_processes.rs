@@ -165,7 +165,10 @@ fn patient(more: Value) -> Value {
 
 /// Deadlines that an outage ends soon.
 fn hasty(more: Value) -> Value {
-    let mut members = patient(json!({ "resilience": { "deadline_ms": 1000, "probe_ms": 100 } }));
+    let mut members = patient(json!({
+        "coherence": { "heartbeat_timeout_ms": 250 },
+        "resilience": { "deadline_ms": 1000, "probe_ms": 100 },
+    }));
     merge(&mut members, more);
     members
 }

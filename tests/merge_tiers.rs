@@ -154,7 +154,14 @@ fn hasty(journal: Option<&Path>) -> Value {
     if let Some(journal) = journal {
         resilience["journal_path"] = json!(journal);
     }
-    json!({ "resilience": resilience })
+    json!({ "coherence": { "heartbeat_timeout_ms": 250 }, "resilience": resilience })
+}
+
+/// The same while L2 is there.
+fn patient(journal: Option<&Path>) -> Value {
+    let mut members = hasty(journal);
+    merge(&mut members, json!({ "resilience": { "deadline_ms": 30_000, "max_attempts": 4 } }));
+    members
 }
 
 fn is_owed((outcome, merged): (SetOutcome, Option<Value>)) -> Value {
@@ -166,16 +173,18 @@ fn is_owed((outcome, merged): (SetOutcome, Option<Value>)) -> Value {
 fn an_outage(members: &Value, is_sealed: bool) {
     let Some(server) = Server::start() else { return };
     let journal = server.folder().join("owed.db");
-    let with = |journal: Option<&Path>| {
-        let mut all = hasty(journal);
+    let with = |mut all: Value| {
         merge(&mut all, members.clone());
-        server.open(all)
+        server.document(all)
     };
-    let (one, other) = (with(Some(&journal)), with(None));
+    let open = |all: Value| Cache::open(with(all).as_bytes()).expect("the cache opens");
+    let (one, other) = (open(patient(Some(&journal))), open(patient(None)));
     let at = now() - 60;
     put(&one, None, &document(&["orders"], at));
     let base = one.get(KEY).expect("a read").expect("an entry");
     let other_base = other.get(KEY).expect("a read").expect("an entry");
+    one.configure(with(hasty(Some(&journal))).as_bytes()).expect("configured");
+    other.configure(with(hasty(None)).as_bytes()).expect("configured");
     server.stop();
     let mut mine = read(base.data());
     save(&mut mine, Library::DotNet, &alice("billing", at + 10));
@@ -200,7 +209,7 @@ fn an_outage(members: &Value, is_sealed: bool) {
             .collect();
         assert!(!holds_plain_text(&kept), "what is owed lies open in the file");
     }
-    let one = with(Some(&journal));
+    let one = open(hasty(Some(&journal)));
     server.go_on();
     for cache in [&one, &other] {
         wait_until("nothing is owed", || cache.flush(Duration::from_secs(1)));
@@ -231,10 +240,11 @@ fn what_is_owed_is_merged_when_l2_is_back_sealed_too() {
 fn a_removal_meets_what_is_owed() {
     for (later, stays) in [(-30, false), (3600, true)] {
         let Some(server) = Server::start() else { return };
-        let (away, here) = (server.open(hasty(None)), server.open(json!({})));
+        let (away, here) = (server.open(patient(None)), server.open(json!({})));
         let at = now() - 60;
         put(&away, None, &document(&["orders"], at));
         let base = away.get(KEY).expect("a read").expect("an entry");
+        away.configure(server.document(hasty(None)).as_bytes()).expect("configured");
         server.stop();
         let mut mine = read(base.data());
         save(&mut mine, Library::DotNet, &alice("billing", now() + later));

@@ -51,11 +51,12 @@ fn a_name_that_leads_elsewhere_is_followed_at_the_next_link() {
     let own =
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts.to_str().expect("text")];
     let mut cache = Puppet::within(&own, &document(&url, members));
-    cache.set("k", "first");
+    wait_until("it is stored", || cache.say("set k first") == "TC_OK");
     assert_eq!(first.fields(b"k")["data"], b"first");
     lead_to("127.0.0.2");
     // The link that stands is not given up for a name.
-    cache.set("k", "still first");
+    wait_until("it is stored", || cache.say("set k still-first") == "TC_OK");
+    assert_eq!(first.fields(b"k")["data"], b"still-first");
     first.kill();
     wait_until("the name is followed", || cache.say("set k second").starts_with("TC_OK"));
     assert_eq!(second.fields(b"k")["data"], b"second");

@@ -36,9 +36,9 @@ const TIMES: u32 = 3;
 
 fn members() -> Value {
     let more = json!({
-        "coherence": {"heartbeat_ms": 50},
+        "coherence": {"heartbeat_ms": 50, "heartbeat_timeout_ms": 250},
         "expiry": {"sliding_ms": 600_000},
-        "resilience": {"deadline_ms": 2_000, "probe_ms": 100, "circuit_failures": 2, "close_ms": 40_000},
+        "resilience": {"deadline_ms": 6_000, "probe_ms": 100, "circuit_failures": 2, "close_ms": 40_000},
         "logging": {"to": "none"},
     });
     let mut members = sealed::sealing(&[("active", 1)], json!({}));

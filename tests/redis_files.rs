@@ -30,7 +30,7 @@ const MEMBERS: [&str; 5] =
     ["password_file", "username_file", "ca_file", "client_cert_file", "client_key_file"];
 
 /// A cache whose `member` names `file`. What it refuses is to be told, and not kept for later.
-fn naming(server: &Server, member: &str, file: &Path) -> Arc<Cache> {
+fn naming(server: &Server, member: &str, file: &Path, deadline_ms: u64) -> Arc<Cache> {
     let mut l2 = json!({ member: file });
     if member == "username_file" {
         l2["password"] = json!("secret");
@@ -42,7 +42,7 @@ fn naming(server: &Server, member: &str, file: &Path) -> Arc<Cache> {
     }
     let scheme = if member.ends_with("name_file") || member.starts_with("pass") { "redis" } else { "rediss" };
     let url = format!("{scheme}://127.0.0.1:{}/0", server.port());
-    let resilience = json!({"deadline_ms": 3_000, "max_attempts": 1, "circuit_failures": 0});
+    let resilience = json!({"deadline_ms": deadline_ms, "max_attempts": 1, "circuit_failures": 0});
     let members = json!({"l2": l2, "l1": {"enabled": false}, "resilience": resilience});
     Cache::open(document(&url, members).as_bytes()).expect("the cache opens")
 }
@@ -62,7 +62,7 @@ fn a_pipe_in_the_place_of_a_file_is_named_and_holds_up_no_other_link() {
     let file = server.folder().join("pipe");
     pipe(&file);
     for member in MEMBERS {
-        let waiting = naming(&server, member, &file);
+        let waiting = naming(&server, member, &file, 30_000);
         let refused = waiting.get(b"k").map(drop).expect_err("refused");
         assert_eq!(refused.kind.name(), "TC_L2_DENIED", "{member}: {refused}");
         for words in [&*file.display().to_string(), "is not a regular file"] {
@@ -81,7 +81,7 @@ fn a_password_file_that_becomes_a_pipe_and_a_file_again_is_read_again() {
     let members = json!({
         "l1": {"enabled": false},
         "l2": {"username": "app", "password_file": file},
-        "resilience": {"deadline_ms": 2_000, "max_attempts": 1},
+        "resilience": {"max_attempts": 1},
     });
     let (cache, other) = (server.open(members), server.open_without_l1());
     wait_until("it is connected", || set(&cache) == "TC_OK");
@@ -108,7 +108,7 @@ fn files_on_a_file_system_that_hangs_hold_up_neither_their_callers_nor_any_other
     fs::create_dir(&share).expect("a folder");
     let Some(hung) = Hung::at(&share) else { return };
     let waiting: Vec<_> =
-        ["password_file", "ca_file"].map(|member| naming(&server, member, &share.join("file"))).into();
+        ["password_file", "ca_file"].map(|member| naming(&server, member, &share.join("file"), 3_000)).into();
     for cache in &waiting {
         let asked = Arc::clone(cache);
         let refused = ends("a call returns", move || asked.get(b"k").map(drop)).expect_err("refused");

@@ -17,13 +17,21 @@ use serde_json::{Value, json};
 use support::{GENEROUS, Server, document, free_port, status, stored, wait_until, written};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 
-/// Beyond the deadline; the one case that is measured to 50 ms is a cell of the retry table.
-const LATE: Duration = Duration::from_secs(1);
+/// Beyond the deadline, on a machine that has much to do; the one case that is measured to 50 ms is a cell of the retry
+/// table.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Without a circuit, which would end the asking.
 fn deadline(deadline_ms: u64, max_attempts: u64) -> Value {
     let resilience = json!({"deadline_ms": deadline_ms, "max_attempts": max_attempts, "circuit_failures": 0});
     json!({"l1": {"enabled": false}, "resilience": resilience})
+}
+
+/// As [`deadline`], where the silence of a server is to be noticed soon.
+fn brief(deadline_ms: u64, max_attempts: u64) -> Value {
+    let mut members = deadline(deadline_ms, max_attempts);
+    support::cache::merge(&mut members, json!({"coherence": {"heartbeat_timeout_ms": 250}}));
+    members
 }
 
 fn open(url: &str, more: Value) -> Arc<Cache> {
@@ -36,6 +44,17 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> &'static str {
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
     cache.get(key).expect("a read").map(|entry| entry.data().to_vec())
+}
+
+/// Reads until L2 answers, however short the deadline is.
+fn wait_to_read(cache: &Cache, key: &[u8], expected: Option<&[u8]>) {
+    let mut found = None;
+    wait_until("it is read", || {
+        found = cache.get(key).ok();
+        found.is_some()
+    });
+    let found = found.flatten().map(|entry| entry.data().to_vec());
+    assert_eq!(found.as_deref(), expected);
 }
 
 fn url(port: u16) -> String {
@@ -56,7 +75,7 @@ fn opening_waits_for_nobody() {
         let begin = Instant::now();
         // An address of another machine, and a plain link to it, which has to be allowed.
         let cache = open(&address, json!({"l2": {"allow_plaintext": true}}));
-        assert!(begin.elapsed() < Duration::from_secs(10), "{address}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < LATE, "{address}: {:?}", begin.elapsed());
         drop(cache);
     }
 }
@@ -64,11 +83,12 @@ fn opening_waits_for_nobody() {
 #[test]
 fn opening_waits_where_the_document_asks_for_it_and_fails_with_the_status_of_l2() {
     let Some(server) = Server::start() else { return };
-    let required = json!({"l2": {"require_at_open": true}, "resilience": {"deadline_ms": 400}});
     let (_listener, mute) = mute();
-    for (address, expected) in [(mute, "TC_L2_TIMEOUT"), (url(free_port()), "TC_L2_UNREACHABLE")] {
+    let (silent, away) = ((mute, 400, "TC_L2_TIMEOUT"), (url(free_port()), 30_000, "TC_L2_UNREACHABLE"));
+    for (address, deadline_ms, expected) in [silent, away] {
+        let required = json!({"l2": {"require_at_open": true}, "resilience": {"deadline_ms": deadline_ms}});
         let begin = Instant::now();
-        let refused = Cache::open(document(&address, required.clone()).as_bytes());
+        let refused = Cache::open(document(&address, required).as_bytes());
         assert_eq!(status(refused.map(drop)), expected);
         assert!(begin.elapsed() < Duration::from_millis(400) + LATE, "{:?}", begin.elapsed());
     }
@@ -81,7 +101,7 @@ fn opening_waits_where_the_document_asks_for_it_and_fails_with_the_status_of_l2(
 #[test]
 fn a_server_that_comes_later_is_found() {
     let port = free_port();
-    let cache = open(&url(port), deadline(500, 2));
+    let cache = open(&url(port), deadline(30_000, 2));
     assert_eq!(status(cache.get(b"k").map(drop)), "TC_L2_UNREACHABLE");
     let Some(_server) = Server::at(port, &[]) else { return };
     wait_until("the cache finds the server", || set(&cache, b"k", b"1") == "TC_OK");
@@ -94,7 +114,7 @@ fn a_server_that_is_killed_and_comes_back_is_found_again_and_is_brought_what_it_
     let cache = server.open(deadline(2_000, 2));
     for round in 0..3_u8 {
         wait_until("the cache finds the server", || set(&cache, b"k", &[round]) == "TC_OK");
-        assert_eq!(get(&cache, b"k"), Some(vec![round]));
+        wait_to_read(&cache, b"k", Some(&[round]));
         server.kill();
         assert_eq!(set(&cache, b"k", b"gone again"), "TC_DEGRADED");
         assert_eq!(written(cache.remove(b"k")), "TC_DEGRADED");
@@ -104,8 +124,8 @@ fn a_server_that_is_killed_and_comes_back_is_found_again_and_is_brought_what_it_
         let back = Instant::now();
         wait_until("the cache finds the server", || status(cache.get(b"another").map(drop)) == "TC_OK");
         wait_until("it has what it missed", || server.fields(b"missed").get("data") == Some(&vec![round]));
-        assert!(back.elapsed() < GENEROUS / 4, "it took {:?}", back.elapsed());
-        assert_eq!(get(&cache, b"k"), None);
+        assert!(back.elapsed() < GENEROUS / 2, "it took {:?}", back.elapsed());
+        wait_to_read(&cache, b"k", None);
     }
 }
 
@@ -128,7 +148,12 @@ fn while_a_server_is_away_it_is_knocked_at_once_a_second() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while begin.elapsed() < Duration::from_secs(4) {
+                // A machine that stands still for most of the time makes up for it.
+                let is_little = || {
+                    assert!(begin.elapsed() < GENEROUS, "{calls:?} calls, {knocks:?} attempts");
+                    calls.load(Ordering::SeqCst) <= 20 || knocks.load(Ordering::SeqCst) < 2
+                };
+                while begin.elapsed() < Duration::from_secs(4) || is_little() {
                     let answer = status(cache.get(b"k").map(drop));
                     // The link may not have been closed again within a deadline so short.
                     assert!(["TC_L2_UNREACHABLE", "TC_L2_TIMEOUT"].contains(&answer), "{answer}");
@@ -148,7 +173,7 @@ fn a_password_that_changes_while_the_cache_runs_is_read_again() {
     let file = server.folder().join("password");
     std::fs::write(&file, "first\n").expect("written");
     server.ask::<()>("ACL SETUSER app on >first ~p:* +@all");
-    let mut members = deadline(2_000, 2);
+    let mut members = deadline(30_000, 2);
     support::cache::merge(&mut members, json!({"l2": {"username": "app", "password_file": file}}));
     let cache = server.open(members);
     assert_eq!(set(&cache, b"k", b"1"), "TC_OK");
@@ -198,7 +223,7 @@ fn a_document_that_cannot_be_applied_changes_nothing() {
 #[test]
 fn a_server_that_stands_still_keeps_nobody_longer_than_the_deadline() {
     let Some(server) = Server::start() else { return };
-    let cache = server.open(deadline(400, 2));
+    let cache = server.open(brief(400, 2));
     wait_until("it is connected", || set(&cache, b"k", b"1") == "TC_OK");
     server.stop();
     let operations: [(&str, &str, &(dyn Fn() -> &'static str + Sync)); 4] = [
@@ -214,14 +239,14 @@ fn a_server_that_stands_still_keeps_nobody_longer_than_the_deadline() {
     }
     server.go_on();
     wait_until("it is connected again", || set(&cache, b"k", b"3") == "TC_OK");
-    assert_eq!(get(&cache, b"k").as_deref(), Some(&b"3"[..]));
+    wait_to_read(&cache, b"k", Some(b"3"));
 }
 
 #[test]
 fn a_link_that_falls_silent_is_given_up_and_made_anew() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::before(server.port());
-    let cache = open(&proxy.url(), deadline(300, 1));
+    let cache = open(&proxy.url(), brief(300, 1));
     wait_until("it is connected", || set(&cache, b"k", b"1") == "TC_OK");
     proxy.fall_silent();
     for _ in 0..10 {
@@ -231,7 +256,7 @@ fn a_link_that_falls_silent_is_given_up_and_made_anew() {
     }
     proxy.heal();
     wait_until("it is connected again", || set(&cache, b"k", b"2") == "TC_OK");
-    assert_eq!(get(&cache, b"k").as_deref(), Some(&b"2"[..]));
+    wait_to_read(&cache, b"k", Some(b"2"));
 }
 
 #[test]
@@ -278,7 +303,7 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
     for bytes in (0..60).chain((60..30_000).step_by(1_200)) {
         let proxy = Proxy::before(server.port());
         let cache = open(&proxy.url(), deadline(30_000, 1));
-        assert_eq!(get(&cache, &[0]), Some(value(0)));
+        wait_to_read(&cache, &[0], Some(&value(0)));
         proxy.cut_after(bytes);
         let answers: Vec<_> = std::thread::scope(|scope| {
             let read = |key: u8| {
@@ -299,12 +324,10 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
                 }
                 Err(error) => {
                     cut += 1;
-                    assert_eq!(
-                        error.kind.name(),
-                        "TC_L2_UNREACHABLE",
-                        "cut after {bytes}: {}",
-                        error.message
-                    );
+                    // Who needs another link may be greeted too late there.
+                    let is_late = error.message.contains("did not answer the greeting in time");
+                    let is_expected = error.kind.name() == "TC_L2_UNREACHABLE" || is_late;
+                    assert!(is_expected, "cut after {bytes}: {error}");
                 }
             }
         }
@@ -320,8 +343,9 @@ fn a_link_that_is_cut_in_the_middle_of_a_request_stores_all_or_nothing_and_leave
     for (bytes, is_swap) in cuts.flat_map(|bytes| [(bytes, false), (bytes, true)]) {
         server.ask::<()>("FLUSHALL");
         let proxy = Proxy::before(server.port());
-        let cache = open(&proxy.url(), deadline(3_000, 1));
-        assert_eq!(set(&cache, &[1], &value(1)), "TC_OK");
+        let cache = open(&proxy.url(), deadline(30_000, 1));
+        wait_until("it is stored", || set(&cache, &[1], &value(1)) == "TC_OK");
+        assert!(cache.flush(GENEROUS));
         let seen = cache.get(&[1]).expect("a read").expect("an entry").version();
         proxy.cut_request_after(bytes);
         let expected_version = if is_swap { seen } else { 0 };
@@ -353,8 +377,8 @@ fn a_socket_in_the_file_system_serves_as_well() {
     let socket = server.socket().display().to_string();
     let mut seen = Vec::new();
     for (number, end) in ["", "?db=2", "/0", "/3"].into_iter().enumerate() {
-        let cache = open(&format!("unix://{socket}{end}"), deadline(2_000, 1));
-        assert_eq!(set(&cache, format!("k{number}").as_bytes(), b"1"), "TC_OK", "{end}");
+        let cache = open(&format!("unix://{socket}{end}"), deadline(30_000, 1));
+        wait_until("it is stored", || set(&cache, format!("k{number}").as_bytes(), b"1") == "TC_OK");
         seen.push(cache);
     }
     let keyspace: String = server.ask("INFO keyspace");
@@ -363,7 +387,7 @@ fn a_socket_in_the_file_system_serves_as_well() {
     }
     server.kill();
     assert_eq!(set(&seen[0], b"k", b"1"), "TC_DEGRADED");
-    let missing = open(&format!("unix://{socket}.missing"), deadline(2_000, 1));
+    let missing = open(&format!("unix://{socket}.missing"), deadline(30_000, 1));
     assert_eq!(status(missing.get(b"k").map(drop)), "TC_L2_UNREACHABLE");
     assert_eq!(set(&missing, b"k", b"1"), "TC_DEGRADED");
     server.restart();

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use redis::cmd;
 use serde_json::json;
-use support::{Server, stored};
+use support::{Server, stored, wait_until};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 
 const PROCESSES: u64 = 8;
@@ -113,9 +113,21 @@ fn eight_processes_that_compare_and_swap_lose_nothing() {
 
 #[test]
 fn what_a_blind_writer_writes_among_them_is_never_overwritten_unseen() {
-    let Some(server) = Server::start() else { return };
+    // Where the machine stands still for as long as the processes take, they hardly meet.
+    for more in (0..3).rev() {
+        let Some(server) = Server::start() else { return };
+        let used = counted_on_from(&server);
+        if used > 5 {
+            return;
+        }
+        assert!(more > 0, "only {used} blind writes were counted on from");
+    }
+}
+
+/// How many writes of a blind writer the processes have counted on from; none was overwritten unseen.
+fn counted_on_from(server: &Server) -> usize {
     let mut own = server.connection().expect("a connection");
-    let mut children = children(&server);
+    let mut children = children(server);
     let mut generation = 0;
     let is_running = |children: &mut Vec<(Child, std::path::PathBuf)>| {
         children.iter_mut().any(|(child, _)| child.try_wait().expect("its state").is_none())
@@ -150,17 +162,21 @@ fn what_a_blind_writer_writes_among_them_is_never_overwritten_unseen() {
         assert_eq!(counts, expected, "generation {generation}: each was based on what another had stored");
     }
     println!("{generation} blind writes, {used} of them counted on from");
-    assert!(used > 5, "{generation} blind writes, {used} of them counted on from");
+    used
 }
 
 #[test]
 fn what_l1_answers_costs_redis_nothing() {
     let Some(server) = Server::start() else { return };
-    let cache = server.open(json!({}));
+    // However long it takes: heartbeats are not counted here.
+    let quiet = json!({"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000});
+    let cache = server.open(json!({ "coherence": quiet }));
     let keys: Vec<_> = (0..100).map(|number| format!("k{number}").into_bytes()).collect();
     for key in &keys {
         cache.set(key, &[7; 7_000], SetOptions::default()).expect("stored");
-        cache.get(key).expect("a read").expect("an entry");
+        wait_until("L1 vouches for it", || {
+            cache.get(key).expect("a read").is_some() && cache.peek(key).is_some()
+        });
     }
     let mut own = server.connection().expect("a connection");
     cmd("CONFIG").arg("RESETSTAT").query::<()>(&mut own).expect("reset");

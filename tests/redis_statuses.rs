@@ -12,7 +12,7 @@ use support::{Server, status, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
 
 fn once() -> Value {
-    json!({"l1": {"enabled": false}, "resilience": {"deadline_ms": 3_000, "max_attempts": 1, "circuit_failures": 0}})
+    json!({"l1": {"enabled": false}, "resilience": {"deadline_ms": 30_000, "max_attempts": 1, "circuit_failures": 0}})
 }
 
 /// Of a key of its own: what is owed for it would answer for L2.
@@ -37,14 +37,34 @@ fn answers(cache: &Cache) -> [&'static str; 5] {
     [get(cache), swap(cache, 7), status(cache.touch(b"k")), set(cache), remove(cache)]
 }
 
-/// What they answer where L2 fails as a whole.
-fn all(failure: &'static str) -> [&'static str; 5] {
-    [failure, failure, failure, "TC_DEGRADED", "TC_DEGRADED"]
+/// That all of them say that L2 fails as a whole. On a loaded machine its greeting may come too late for a call.
+fn all_fail(cache: &Cache, failure: &'static str) {
+    let all = [failure, failure, failure, "TC_DEGRADED", "TC_DEGRADED"];
+    wait_until("all fail", || {
+        let seen = answers(cache);
+        let is_expected = seen.iter().zip(all).all(|(seen, all)| *seen == all || *seen == "TC_L2_TIMEOUT");
+        assert!(is_expected, "{seen:?} instead of {all:?}");
+        seen == all
+    });
+}
+
+/// Has a read fail with `failure`, however late the greeting comes at first; what it says.
+fn why(cache: &Cache, failure: &str) -> String {
+    let mut why = String::new();
+    wait_until(failure, || {
+        let error = cache.get(b"k").expect_err("no link");
+        assert!([failure, "TC_L2_TIMEOUT"].contains(&error.kind.name()), "{error}");
+        why = error.message.clone();
+        error.kind.name() == failure
+    });
+    why
 }
 
 fn stock(cache: &Arc<Cache>) {
     let asked = tokencache::entry::Asked { sliding_ms: 3_600_000, ..Default::default() };
-    cache.set(b"k", b"old", SetOptions { asked, ..SetOptions::default() }).expect("stored");
+    let options = SetOptions { asked, ..SetOptions::default() };
+    wait_until("it is stored", || written(cache.set(b"k", b"old", options)) == "TC_OK");
+    assert!(cache.flush(support::GENEROUS));
 }
 
 /// A primary that does not wait five seconds for more replicas.
@@ -71,8 +91,8 @@ fn a_replica_is_refused_by_a_sentence_that_names_its_primary() {
         stock(&primary.open(once()));
         wait_until("the replica has it", || replica.ask::<i64>("EXISTS p:k") == 1);
         let cache = replica.open(once());
-        assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
-        let why = cache.get(b"k").expect_err("no link").message;
+        all_fail(&cache, "TC_L2_UNREACHABLE");
+        let why = why(&cache, "TC_L2_UNREACHABLE");
         let (its, of) = (replica.port(), primary.port());
         assert_eq!(
             why,
@@ -93,7 +113,7 @@ fn a_replica_is_refused_also_where_nobody_may_ask_for_its_primary() {
     let mut members = once();
     support::cache::merge(&mut members, json!({"l2": {"username": "app", "password": "secret"}}));
     let cache = replica.open(members);
-    let why = cache.get(b"k").expect_err("no link").message;
+    let why = why(&cache, "TC_L2_UNREACHABLE");
     assert!(
         why.ends_with("is a replica, which refuses writes or loses them; point l2.url at the primary."),
         "{why}"
@@ -104,12 +124,13 @@ fn a_replica_is_refused_also_where_nobody_may_ask_for_its_primary() {
 fn a_replica_that_knows_no_hello_is_refused_where_its_rights_let_it_say_what_it_is() {
     let Some((_primary, replica)) = pair(&["--rename-command", "HELLO", ""]) else { return };
     let cache = replica.open(once());
-    assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
+    all_fail(&cache, "TC_L2_UNREACHABLE");
     replica.ask::<()>("ACL SETUSER app on >secret ~p:* +@all -info");
     let mut members = once();
     support::cache::merge(&mut members, json!({"l2": {"username": "app", "password": "secret"}}));
     let cache = replica.open(members);
-    assert_eq!((get(&cache), set(&cache)), ("TC_OK", "TC_DEGRADED"), "nobody knows, until it is written to");
+    wait_until("nobody knows, until it is written to", || get(&cache) == "TC_OK");
+    assert_eq!(set(&cache), "TC_DEGRADED");
 }
 
 #[test]
@@ -122,7 +143,7 @@ fn a_primary_that_becomes_a_replica_is_left_at_the_next_heartbeat_or_write() {
         let mut members = once();
         support::cache::merge(&mut members, heartbeat);
         let cache = primary.open(members);
-        assert_eq!(set(&cache), "TC_OK");
+        wait_until("it is stored", || set(&cache) == "TC_OK");
         primary.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
         let is_up = || support::cache::statistics(&cache)["l2"]["store"]["link_is_up"] == 1;
         if writes {
@@ -146,7 +167,7 @@ fn a_replica_that_has_lost_its_primary_is_a_replica() {
     wait_until("the replica has noticed", || {
         replica.ask::<String>("INFO replication").contains("master_link_status:down")
     });
-    assert_eq!(answers(&cache), all("TC_L2_UNREACHABLE"));
+    all_fail(&cache, "TC_L2_UNREACHABLE");
 }
 
 #[test]
@@ -162,21 +183,20 @@ fn a_sentinel_is_no_second_tier() {
     let mut sentinel = sentinel.spawn().expect("a sentinel");
     wait_until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let cache = Cache::open(support::document(&format!("redis://127.0.0.1:{port}/0"), once()).as_bytes());
-    let why = cache.expect("the cache opens").get(b"k").expect_err("no link");
+    let why = why(&cache.expect("the cache opens"), "TC_L2_PROTOCOL");
     let _ = (sentinel.kill(), sentinel.wait());
-    assert_eq!(why.kind.name(), "TC_L2_PROTOCOL");
-    assert!(why.message.contains("is a Sentinel, which holds no data"), "{}", why.message);
+    assert!(why.contains("is a Sentinel, which holds no data"), "{why}");
 }
 
 #[test]
 fn a_node_of_a_cluster_is_named_as_one() {
-    let Some(server) = Server::with(&["--cluster-enabled", "yes"]) else { return };
+    let Some(server) = Server::node() else { return };
     let cache = server.open(once());
-    assert_eq!(get(&cache), "TC_L2_BUSY", "it has no slots");
+    wait_until("it has no slots", || get(&cache) == "TC_L2_BUSY");
     // All but that of the key, which another node has.
     let slot: u64 = server.ask("CLUSTER KEYSLOT p:k");
     server.ask::<()>(&format!("CLUSTER ADDSLOTSRANGE 0 {} {} 16383", slot - 1, slot + 1));
-    let other = Server::with(&["--cluster-enabled", "yes"]).expect("another node");
+    let other = Server::node().expect("another node");
     other.ask::<()>(&format!("CLUSTER ADDSLOTS {slot}"));
     server.ask::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
     wait_until("it knows the other", || get(&cache) == "TC_L2_PROTOCOL");
@@ -220,7 +240,7 @@ fn a_server_that_runs_a_long_script_is_busy() {
         });
         let is_busy = || server.try_run::<String>(&cmd("PING")).is_err();
         wait_until("the server is busy", is_busy);
-        assert_eq!(answers(&cache), all("TC_L2_BUSY"));
+        all_fail(&cache, "TC_L2_BUSY");
         server.ask::<()>("SCRIPT KILL");
         runaway.join().expect("it ends");
     });
@@ -235,7 +255,7 @@ fn a_server_that_loads_its_data_is_busy() {
     // What it wrote itself it would make again, and until then know.
     stock(&server.open(once()));
     let cache = server.open(once());
-    assert_eq!(get(&cache), "TC_OK");
+    wait_until("it is connected", || get(&cache) == "TC_OK");
     server.ask::<()>("DEBUG POPULATE 3000 filler 100");
     server.ask::<()>("SAVE");
     server.launch();
@@ -246,10 +266,10 @@ fn a_server_that_loads_its_data_is_busy() {
     let mut seen = get(&cache);
     wait_until("the cache finds the server", || {
         seen = get(&cache);
-        seen != "TC_L2_UNREACHABLE"
+        !["TC_L2_UNREACHABLE", "TC_L2_TIMEOUT"].contains(&seen)
     });
     assert_eq!(seen, "TC_L2_BUSY");
-    assert_eq!(answers(&cache), all("TC_L2_BUSY"));
+    all_fail(&cache, "TC_L2_BUSY");
     server.ask::<()>("CONFIG SET key-load-delay 0");
     wait_until("it has loaded", || get(&cache) == "TC_OK");
     assert_eq!(cache.get(b"k").expect("a read").expect("an entry").data(), b"old");
@@ -262,7 +282,8 @@ fn a_server_that_takes_no_more_clients_is_busy() {
     cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut own).expect("set");
     let cache = server.open(once());
     for _ in 0..3 {
-        assert_eq!((get(&cache), set(&cache)), ("TC_L2_BUSY", "TC_DEGRADED"));
+        why(&cache, "TC_L2_BUSY");
+        assert_eq!(set(&cache), "TC_DEGRADED");
     }
     cmd("CONFIG").arg("SET").arg("maxclients").arg(100).query::<()>(&mut own).expect("set");
     wait_until("there is room", || set(&cache) == "TC_OK");
@@ -278,18 +299,17 @@ fn credentials_that_are_wrong_missing_or_not_enough_are_denied() {
         support::cache::merge(&mut members, json!({ "l2": l2 }));
         server.open(members)
     };
-    assert_eq!(answers(&open(json!({}))), all("TC_L2_DENIED"), "no password");
-    assert_eq!(swap(&open(json!({"password": "right"})), 7), "TC_L2_DENIED", "no user");
-    assert_eq!(swap(&open(json!({"username": "app", "password": "wrong"})), 7), "TC_L2_DENIED");
+    all_fail(&open(json!({})), "TC_L2_DENIED");
+    let is_denied = |cache: &Cache| wait_until("it is denied", || swap(cache, 7) == "TC_L2_DENIED");
+    is_denied(&open(json!({"password": "right"})));
+    is_denied(&open(json!({"username": "app", "password": "wrong"})));
     let app = json!({"username": "app", "password": "right"});
     let cache = open(app.clone());
-    assert_eq!(
-        (swap(&cache, 7), set(&cache), remove(&cache)),
-        ("TC_L2_DENIED", "TC_DEGRADED", "TC_DEGRADED")
-    );
+    is_denied(&cache);
+    assert_eq!((set(&cache), remove(&cache)), ("TC_DEGRADED", "TC_DEGRADED"));
     let mut elsewhere = app;
     elsewhere["key_prefix"] = json!("q:");
-    assert_eq!(swap(&open(elsewhere), 7), "TC_L2_DENIED");
+    is_denied(&open(elsewhere));
     server.ask::<()>("ACL SETUSER app +@all");
     assert_eq!(set(&cache), "TC_OK");
 }

@@ -8,6 +8,7 @@ mod support;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use certificates::{Certificates, For};
 use serde_json::{Value, json};
@@ -66,8 +67,19 @@ fn trusting(authority: &str) -> Value {
 
 /// What a set through such a link comes to.
 fn try_set(url: &str, l2: Value) -> Result<(), Error> {
+    let end = Instant::now() + support::GENEROUS;
+    loop {
+        match try_set_within(30_000, url, l2.clone()) {
+            // On a loaded machine the greeting may come too late.
+            Err(error) if error.kind.name() == "TC_L2_TIMEOUT" && Instant::now() < end => {}
+            answer => return answer,
+        }
+    }
+}
+
+fn try_set_within(deadline_ms: u64, url: &str, l2: Value) -> Result<(), Error> {
     // What is refused is to be told, and not kept for later.
-    let resilience = json!({"deadline_ms": 3_000, "max_attempts": 1, "journal_max_entries": 0});
+    let resilience = json!({"deadline_ms": deadline_ms, "max_attempts": 1, "journal_max_entries": 0});
     let members = json!({"l2": l2, "resilience": resilience});
     let cache = Cache::open(document(url, members).as_bytes())?;
     cache.set(b"k", b"1", SetOptions::default()).map(drop)
@@ -125,7 +137,7 @@ fn each_refusal_is_denied_and_says_what_is_wrong() {
     // Nobody whom the system's roots know has made these.
     denied(&good_url, json!({}));
     // A server that speaks no TLS waits for the end of a line, which our greeting may hold by chance.
-    let plain = status(try_set(&format!("rediss://127.0.0.1:{}/0", good.port()), ours()));
+    let plain = status(try_set_within(3_000, &format!("rediss://127.0.0.1:{}/0", good.port()), ours()));
     assert!(["TC_L2_DENIED", "TC_L2_TIMEOUT"].contains(&plain), "{plain}");
 }
 
@@ -171,7 +183,7 @@ fn a_certificate_that_is_replaced_is_believed_at_the_next_link() {
     let Some((mut server, url)) = server("good", &[]) else { return };
     let trusted = CERTIFICATES.folder().join("rotating.pem");
     std::fs::copy(CERTIFICATES.certificate("theirs"), &trusted).expect("copied");
-    let members = json!({"l2": {"url": url, "ca_file": trusted}, "resilience": {"deadline_ms": 5_000}});
+    let members = json!({"l2": {"url": url, "ca_file": trusted}});
     let cache = server.open(members);
     assert_eq!(status(cache.get(b"k").map(drop)), "TC_L2_DENIED");
     std::fs::copy(CERTIFICATES.certificate("ours"), &trusted).expect("copied");

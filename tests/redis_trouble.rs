@@ -59,7 +59,8 @@ fn figure(server: &Server, section: &str, name: &str) -> u64 {
 #[test]
 fn a_server_without_room_is_owed_what_it_does_not_take_and_is_not_pressed() {
     let Some(server) = Server::start() else { return };
-    let cache = open(&server, json!({}));
+    // It answers at once that it is full.
+    let cache = open(&server, json!({"resilience": {"deadline_ms": 30_000}}));
     let heard = Heard::of(&cache);
     wait_until("it is connected", || set(&cache, "early", &value("early")) == "TC_OK");
     assert_eq!(set(&cache, "signed out", &value("signed out")), "TC_OK");
@@ -78,7 +79,7 @@ fn a_server_without_room_is_owed_what_it_does_not_take_and_is_not_pressed() {
     for words in ["has reached maxmemory and evicts nothing", &server.port().to_string()] {
         assert!(refused.message.contains(words), "{refused}");
     }
-    assert!(heard.says(&["maxmemory"]), "the log says why");
+    wait_until("the log says why", || heard.says(&["maxmemory"]));
 
     // It is read as ever, and what is removed is removed there too, for which there is room.
     assert_eq!(statistics(&cache)["l2"]["circuit"]["state"], "closed");
@@ -117,6 +118,7 @@ fn what_a_server_evicts_is_a_miss_and_never_an_error() {
     server.ask::<()>("CONFIG SET maxmemory-policy allkeys-lru");
     for with_l1 in [true, false] {
         let cache = open(&server, json!({"l1": {"enabled": with_l1}, "resilience": {"deadline_ms": 30_000}}));
+        wait_until("it is connected", || get(&cache, "nothing") == Ok(None));
         let names: Vec<String> = (0..600).map(|number| format!("{with_l1} {number:03} ")).collect();
         let (mut there, mut gone) = (0, 0);
         for key in &names {
@@ -182,7 +184,8 @@ fn lasts_and_ends(server: &Server, cache: &Cache, what: &str, statuses: &[&str],
 #[test]
 fn a_server_that_pauses_its_clients_is_left_alone_until_it_goes_on() {
     let Some(server) = Server::start() else { return };
-    let cache = open(&server, json!({"l1": {"enabled": false}}));
+    let members = json!({"l1": {"enabled": false}, "coherence": {"heartbeat_timeout_ms": 250}});
+    let cache = open(&server, members);
     stock(&server, &cache);
     server.ask::<()>("CLIENT PAUSE 8000 ALL");
     let until_it_ends = || drop(server.ask::<String>("PING"));
@@ -261,7 +264,7 @@ fn a_server_that_loads_its_data_is_left_alone_until_it_has_loaded() {
 /// A node of a cluster whose slots nobody has; then it has all of them.
 #[test]
 fn a_cluster_that_is_down_is_left_alone_until_it_is_up() {
-    let Some(server) = Server::with(&["--cluster-enabled", "yes"]) else { return };
+    let Some(server) = Server::node() else { return };
     let cache = open(&server, json!({"l1": {"enabled": false}}));
     lasts_and_ends(&server, &cache, "cluster", &["TC_L2_BUSY"], || {
         server.ask::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
@@ -298,8 +301,13 @@ fn a_password_that_is_wrong_names_the_user_and_is_tried_once_a_second() {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                while begin.elapsed() < Duration::from_secs(4) {
-                    assert_eq!(status(cache.get(b"k").map(drop)), "TC_L2_DENIED");
+                let is_little = || proxy.accepted() < before + 2 && begin.elapsed() < GENEROUS;
+                while begin.elapsed() < Duration::from_secs(4) || is_little() {
+                    let asked = Instant::now();
+                    let answer = status(cache.get(b"k").map(drop));
+                    // On a loaded machine the refusal may come too late.
+                    let is_late = answer == "TC_L2_TIMEOUT" && asked.elapsed() >= Duration::from_millis(300);
+                    assert!(answer == "TC_L2_DENIED" || is_late, "{answer} after {:?}", asked.elapsed());
                     assert_eq!(set(&cache, "k2", b"1"), "TC_DEGRADED");
                     // What is refused is refused at once.
                     thread::sleep(Duration::from_millis(1));

@@ -231,6 +231,7 @@ fn no_secret_is_told_while_everything_happens_on_a_file() {
     let base = json!({
         "version": 1,
         "l2": {"kind": "sqlite", "path": shared.database()},
+        "resilience": {"deadline_ms": 30_000},
         "logging": {"level": "debug"},
     });
     let mut documents = Documents { folder: shared.folder(), base, count: 0 };

@@ -115,12 +115,17 @@ fn a_lock_of_another_process_ends_a_call_at_its_deadline() {
                   c.execute('delete from entries')\nprint('held',flush=True)\nsys.stdin.read()";
     let (mut holder, _output) = python(script, &path);
     let store = store(&path);
-    let started = Instant::now();
-    let failure = store.get(b"a", within(Duration::from_millis(200))).unwrap_err();
-    let took = started.elapsed();
-    assert_eq!(failure.class, Class::Busy);
-    assert!(failure.message.contains("locked by another process"), "{failure}");
-    assert!(took >= Duration::from_millis(200) && took < GENEROUS / 4, "{took:?}");
+    // On a loaded machine the deadline may pass before the lock is met.
+    wait_until("the lock is met", || {
+        let started = Instant::now();
+        let failure = store.get(b"a", within(Duration::from_millis(200))).unwrap_err();
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(200) && took < GENEROUS / 4, "{took:?}");
+        assert!([Class::Busy, Class::Timeout].contains(&failure.class), "{failure}");
+        let is_busy = failure.class == Class::Busy;
+        assert!(!is_busy || failure.message.contains("locked by another process"), "{failure}");
+        is_busy
+    });
     drop(holder.stdin.take());
     assert!(get(&store, "a").is_some(), "the other process's delete was rolled back");
     holder.wait().unwrap();

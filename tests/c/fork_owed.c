@@ -51,7 +51,7 @@ void run(void) {
   bool is_shared = strcmp(chosen, "file") == 0;
   give_up_after(300);
   snprintf(members, sizeof members,
-           ", \"resilience\": {\"close_ms\": 100, \"circuit_failures\": 0, \"max_attempts\": 1%s%s%s}",
+           ", \"resilience\": {\"deadline_ms\": 60000, \"close_ms\": 100, \"circuit_failures\": 0, \"max_attempts\": 1%s%s%s}",
            is_shared ? ", \"journal_path\": \"" : "", is_shared ? folder : "", is_shared ? "/owed.db\"" : "");
   cache = open_sqlite(members);
   IS(TC_OK, set(cache, "removed", "before"));

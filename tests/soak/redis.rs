@@ -36,7 +36,8 @@ impl Victim for Redis {
     fn document(&self) -> String {
         let journal = self.server.folder().join("owed.db");
         let resilience = json!({"deadline_ms": 300, "close_ms": 60_000, "journal_path": journal});
-        support::document(&self.proxy.url(), json!({"resilience": resilience}))
+        let coherence = json!({"heartbeat_timeout_ms": 250});
+        support::document(&self.proxy.url(), json!({"coherence": coherence, "resilience": resilience}))
     }
 
     const FAULTS: &[Fault<Redis>] = &[

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,12 +27,13 @@ impl Shared {
         self.folder().join("tokens.db")
     }
 
-    /// A document with this database as L2, and `more` members.
+    /// A document with this database as L2, a deadline that no load of the machine breaks, and `more` members.
     pub fn document(&self, more: Value) -> String {
         let mut document = json!({
             "version": 1,
             "l2": { "kind": "sqlite", "path": self.database() },
             "encryption": { "algorithm": "none" },
+            "resilience": { "deadline_ms": 30_000 },
             "logging": { "to": "none" },
         });
         merge(&mut document, more);
@@ -55,6 +57,16 @@ pub fn open_alone(more: Value) -> Arc<Cache> {
 #[allow(dead_code)]
 pub fn statistics(cache: &Cache) -> Value {
     serde_json::from_str(&cache.statistics(0).expect("an open cache")).expect("JSON")
+}
+
+/// Waits until `condition` holds.
+#[allow(dead_code)]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Whether the long lines run whole.

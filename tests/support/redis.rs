@@ -45,6 +45,14 @@ impl Server {
         Server::at(free_port(), options)
     }
 
+    /// A node of a cluster, alone.
+    pub fn node() -> Option<Server> {
+        // Nodes talk to each other 10,000 ports above, where the system must have given none to somebody else.
+        let is_free = |port: &u16| *port < 22_700 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok();
+        let port = std::iter::repeat_with(free_port).find(is_free).expect("without end");
+        Server::at(port, &["--cluster-enabled", "yes"])
+    }
+
     /// A server on a port that a test has chosen before.
     pub fn at(port: u16, options: &[&str]) -> Option<Server> {
         if !is_installed("redis-server") {
@@ -172,7 +180,7 @@ impl Server {
         self.run(redis::cmd("PTTL").arg(redis_key))
     }
 
-    /// A document with this server as L2, a deadline that no load of the machine breaks, and `more` members.
+    /// As [`document`], with this server as L2.
     pub fn document(&self, more: Value) -> String {
         document(&self.url(), more)
     }
@@ -193,12 +201,14 @@ impl Drop for Server {
     }
 }
 
-/// A document with the Redis at `url` as L2.
+/// A document with the Redis at `url` as L2, a deadline and a heartbeat that no load of the machine breaks, and `more`
+/// members: a test in which a server falls silent says how long that may last.
 pub fn document(url: &str, more: Value) -> String {
     let mut document = json!({
         "version": 1,
         "l2": { "kind": "redis", "url": url, "key_prefix": PREFIX },
         "encryption": { "algorithm": "none" },
+        "coherence": { "heartbeat_timeout_ms": 30_000 },
         "resilience": { "deadline_ms": 30_000 },
         "logging": { "to": "none" },
     });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::proxy::Proxy;
-use crate::support::{Server, free_port, wait_until};
+use crate::support::{GENEROUS, Server, free_port, wait_until};
 
 const NAME: &str = "main";
 
@@ -109,7 +109,7 @@ impl Sentinel {
         let (port, path) = (free_port(), folder.path().join("sentinel.conf"));
         let config = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 10000\n",
+             sentinel down-after-milliseconds {NAME} 5000\nsentinel failover-timeout {NAME} 10000\n",
             folder.path().display()
         );
         std::fs::write(&path, config).expect("written");
@@ -122,7 +122,7 @@ impl Sentinel {
     /// What it says of the troop.
     fn ask(&self, question: &str) -> Option<Vec<String>> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).ok()?;
-        let mut link = client.get_connection_with_timeout(Duration::from_secs(5)).ok()?;
+        let mut link = client.get_connection_with_timeout(GENEROUS).ok()?;
         redis::cmd("SENTINEL").arg(question).arg(NAME).query(&mut link).ok()
     }
 }

@@ -84,6 +84,12 @@ pub fn class<T>(answer: Result<T, Failure>) -> Class {
     }
 }
 
+/// Whether a write meets a lock within a short deadline; on a loaded machine that may pass before.
+pub fn is_busy(store: &SqliteStore) -> bool {
+    let brief = || within(Duration::from_millis(50));
+    (0..10).any(|_| class(store.remove(b"a", 1, Expected::Anything, brief())) == Class::Busy)
+}
+
 /// Waits until `condition` holds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + GENEROUS;
