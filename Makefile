@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet build install wheel dotnet-pack lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet bench-gate build install wheel dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -52,6 +52,10 @@ bench: ## speed and memory beside the bars of the design, in one table
 bench-dotnet: ## the .NET binding beside its peers: ConcurrentDictionary, MemoryCache, FusionCache, HybridCache, the adapter
 	@tools/prepare redis-server
 	@benches/dotnet/run
+
+bench-gate: ## instructions of each path beside the committed figures, with 3 % of room; BLESS=1 commits to those of now
+	@tools/prepare valgrind
+	@benches/gate $(if $(BLESS),--bless)
 
 build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked
