@@ -51,7 +51,8 @@ impl Link {
     pub fn ask(&self, up: &Up, requests: &Pipeline, attempt: Attempt<'_>) -> Answers {
         let mut connection = up.connection.clone();
         let answers = connection.send_packed_commands(requests, 0, requests.len());
-        let answers = wait::until(attempt, answers)?;
+        let lost = || up.is_over().then(|| diagnosis::lost(&up.redis.address));
+        let answers = wait::until(attempt, lost, answers)?;
         self.weigh(up, requests, answers)
     }
 

@@ -50,6 +50,11 @@ impl Up {
         (up, connected.server)
     }
 
+    /// Whether nobody reads and writes it any more.
+    pub fn is_over(&self) -> bool {
+        self.driver.0.is_finished()
+    }
+
     /// Closes the socket now, whoever uses it: nothing that was sent over it is to be done any more.
     pub fn cut(&self) {
         self.driver.0.abort();
