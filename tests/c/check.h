@@ -52,7 +52,7 @@ bool says(const char *words);
 void start_threads(int count, void *(*body)(void *), void *argument);
 void join_threads(void);
 
-/* Of this process. */
+/* Of this process; under a sanitizer, which keeps freed memory on purpose, 0. */
 long resident_kib(void);
 int open_files(void);
 int threads(void);

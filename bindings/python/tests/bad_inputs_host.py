@@ -77,9 +77,7 @@ def thousand_threads() -> None:
     before = resident_kib()
     for _ in range(125):
         at_once(8, visit)
-    # A sanitizer keeps freed memory on purpose.
-    if "TOKENCACHE_SANITIZER" not in os.environ:
-        until(lambda: resident_kib() - before < 2048)
+    until(lambda: resident_kib() - before < 2048)
 
 
 def storm_of_signals() -> None:
