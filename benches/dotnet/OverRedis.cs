@@ -20,7 +20,7 @@ internal static class OverRedis
         Workload load = new(entries);
         Adapter adapter = Adapter.Over(redis.Address, load);
         using TokenCache ours = Ours.Open(load, redis.Document(
-            "ours:", $$""", "l1": {"capacity_bytes": {{((long)entries * 9000) + (256 << 20)}}}, "coherence": {"heartbeat_ms": 60000, "heartbeat_timeout_ms": 60000}"""));
+            "ours:", $$""", "l1": {"capacity_bytes": {{((long)entries * 9000) + (256 << 20)}}}""", heartbeatMs: 60_000));
         Ours.Lease read = new(ours, load.Asked);
         // What was written before changes of others were heard of is compared with L2 once.
         for (int entry = 0; entry < entries; entry++)

@@ -20,23 +20,35 @@ public sealed class RedisServer : IDisposable
         {
             return;
         }
-        Port = FreePort();
-        Start();
+        // Between the search for a port and the server's use of it somebody else may take it.
+        for (int more = 4; _process is null; more--)
+        {
+            Port = FreePort();
+            try
+            {
+                Start();
+            }
+            catch (InvalidOperationException) when (more > 0)
+            {
+                Stop();
+            }
+        }
     }
 
     public static bool IsInstalled { get; } = (Environment.GetEnvironmentVariable("PATH") ?? string.Empty)
         .Split(Path.PathSeparator)
         .Any(folder => File.Exists(Path.Combine(folder, "redis-server")));
 
-    public int Port { get; }
+    public int Port { get; private set; }
 
     public string Address => $"127.0.0.1:{Port}";
 
-    /// <summary>A document with L2 here, with much patience for a machine that has much to do.</summary>
-    public string Document(string prefix, string more = "") =>
+    /// <summary>A document with L2 here, with much patience for a machine that has much to do, and for a silent server.</summary>
+    public string Document(string prefix, string more = "", int heartbeatMs = 1000) =>
         $$$"""
         {"version": 1, "l2": {"kind": "redis", "url": "redis://{{{Address}}}/0", "key_prefix": "{{{prefix}}}"},
          "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
+         "coherence": {"heartbeat_ms": {{{heartbeatMs}}}, "heartbeat_timeout_ms": 60000},
          "resilience": {"deadline_ms": 60000}{{{more}}}}
         """;
 

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers;
+using System.Diagnostics;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Caching.Distributed;
@@ -102,22 +103,12 @@ public class DistributedCacheTests
     {
         using TokenCache cache = TokenCache.Open(Memory);
         TokencacheDistributedCache distributed = new(cache);
-        TimeSpan window = TimeSpan.FromSeconds(3);
-        distributed.Set("kept", Bytes("token"), new() { SlidingExpiration = window });
-        distributed.Set("left", Bytes("token"), new() { SlidingExpiration = window });
-        // For as long as the one that is left alone lives, the other one is renewed; then it must have most of its window.
-        DateTimeOffset left = DateTimeOffset.UtcNow + window, last = default;
-        while (DateTimeOffset.UtcNow < left + TimeSpan.FromMilliseconds(100))
+        bool isProven = false;
+        for (int scene = 0; scene < 20 && !isProven; scene++)
         {
-            distributed.Refresh("kept");
-            await distributed.RefreshAsync("kept");
-            last = DateTimeOffset.UtcNow;
-            await Task.Delay(10);
+            isProven = await IsRenewed(distributed, TimeSpan.FromSeconds(3));
         }
-        byte[]? kept = distributed.Get("kept");
-        // A machine that stood still for the whole window proves nothing.
-        Assert.True(kept is not null || DateTimeOffset.UtcNow - last > window);
-        Assert.Null(distributed.Get("left"));
+        Assert.True(isProven, "The machine stood still in every scene.");
         distributed.Refresh("nobody");
         await distributed.RefreshAsync("nobody");
     }
@@ -134,6 +125,35 @@ public class DistributedCacheTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => distributed.RefreshAsync("alice", cancelled));
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => distributed.RemoveAsync("alice", cancelled));
         Assert.Null(distributed.Get("alice"));
+    }
+
+    /// <summary>Renews one of two entries for as long as the other one lives, then it must be there.</summary>
+    /// <returns>False where the machine stood still between two renewals, which proves nothing.</returns>
+    private static async Task<bool> IsRenewed(TokencacheDistributedCache distributed, TimeSpan window)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        TimeSpan begun = TimeSpan.Zero, longest = TimeSpan.Zero;
+        distributed.Set("kept", Bytes("token"), new() { SlidingExpiration = window });
+        distributed.Set("left", Bytes("token"), new() { SlidingExpiration = window });
+        DateTimeOffset left = DateTimeOffset.UtcNow + window;
+        while (DateTimeOffset.UtcNow < left + TimeSpan.FromMilliseconds(100))
+        {
+            TimeSpan begins = clock.Elapsed;
+            distributed.Refresh("kept");
+            await distributed.RefreshAsync("kept");
+            longest = Longer(longest, clock.Elapsed - begun);
+            begun = begins;
+            await Task.Delay(10);
+        }
+        byte[]? kept = distributed.Get("kept");
+        longest = Longer(longest, clock.Elapsed - begun);
+        Assert.Null(distributed.Get("left"));
+        // With half a window to spare for the coarse clock of the library.
+        bool isPrompt = longest < window / 2;
+        Assert.True(kept is not null || !isPrompt, $"It ended, though it was renewed every {longest} at most.");
+        return isPrompt;
+
+        static TimeSpan Longer(TimeSpan one, TimeSpan other) => one > other ? one : other;
     }
 
     /// <summary>The bytes that one call allocates, once all is warm.</summary>

@@ -94,6 +94,8 @@ public sealed class InstalledPackages : IAsyncLifetime
             // What is installed comes from the packages, and not from what an earlier run of this test has unpacked.
             start.Environment.Remove("TOKENCACHE_LIBRARY");
             start.Environment["NUGET_PACKAGES"] = Path.Combine(_folder.FullName, "unpacked");
+            // Beside the settings of those that have some, for a machine that has much to do.
+            start.Environment["Tokencache__resilience__deadline_ms"] = "60000";
         }
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         start.Environment["UseSharedCompilation"] = "false";

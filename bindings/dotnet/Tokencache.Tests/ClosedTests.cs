@@ -69,7 +69,7 @@ public class ClosedTests
             Thread[] closers = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() => Close(cache, start)))];
             Thread[] all = [.. users, .. closers];
             Array.ForEach(all, thread => thread.Start());
-            Assert.All(all, thread => Assert.True(thread.Join(TimeSpan.FromSeconds(30))));
+            Assert.All(all, thread => Assert.True(thread.Join(TimeSpan.FromSeconds(120))));
         }
 
         static void Close(TokenCache cache, Barrier start)

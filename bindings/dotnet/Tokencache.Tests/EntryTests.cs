@@ -145,7 +145,7 @@ public class EntryTests
         using TokenLease peeked = cache.Peek("alice");
         Assert.False(peeked.Found);
         Assert.Equal("token", Read(cache, "alice"));
-        Assert.True(cache.Flush(TimeSpan.FromSeconds(5)));
+        Assert.True(cache.Flush(TimeSpan.FromSeconds(60)));
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System;
 using System.Buffers;
 using System.Diagnostics;
+using System.Text.Json;
 using System.Threading;
 using System.Threading.Tasks;
 using Xunit;
@@ -61,8 +62,19 @@ public class LeakTests
             catch (OperationCanceledException)
             {
             }
+            // What is under way is no leak, and may be much where the library's threads get no turn.
+            if (round % 50 == 0)
+            {
+                Until(() => UnderWay(cache) == 0);
+            }
         }
         Assert.InRange(Resident() - before, long.MinValue, Rounds * (long)MiB / 2);
+    }
+
+    private static long UnderWay(TokenCache cache)
+    {
+        using JsonDocument statistics = JsonDocument.Parse(cache.Stats());
+        return statistics.RootElement.GetProperty("asynchronous").GetProperty("accepted").GetInt64();
     }
 
     private static void Lease(TokenCache cache)

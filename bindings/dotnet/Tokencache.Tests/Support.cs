@@ -21,10 +21,10 @@ public sealed class Folder : IDisposable
     private string Elsewhere => Path.Combine(_folder.FullName, "away");
 
     /// <summary>Opens a cache with L2 here.</summary>
-    public TokenCache Open(int attempts = 2, int closeMs = 5000) => TokenCache.Open(Document(attempts, closeMs));
+    public TokenCache Open(int attempts = 2, int closeMs = 60_000) => TokenCache.Open(Document(attempts, closeMs));
 
     /// <summary>L2 here, with much patience for a machine that has much to do, and asked however often it fails.</summary>
-    public string Document(int attempts = 2, int closeMs = 5000) =>
+    public string Document(int attempts = 2, int closeMs = 60_000) =>
         $$$"""
         {"version": 1, "l2": {"kind": "sqlite", "path": "{{{Path.Combine(Home, "tokens.db")}}}"},
          "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
@@ -44,7 +44,7 @@ internal static class Support
 {
     public const string Memory = """{"version": 1, "logging": {"to": "none"}}""";
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
 
     public static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 
