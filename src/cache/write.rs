@@ -174,11 +174,13 @@ impl Cache {
         let mut epoch = self.epoch(write.slot);
         let (clock, since) = (self.versions.next(), self.moment(write.key));
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
+        let mut unheard = None;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
             self.fence(owed_before, store, attempt)?;
             let Write { written_at_ms, lifetime, expected, .. } = *write;
-            store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt)
+            let written = store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt);
+            sure(written, &mut unheard)
         });
         match outcome {
             Ok(Written::Stored(version)) => {
@@ -219,8 +221,8 @@ impl Cache {
         if write.expected != Expected::Anything {
             return Err(failure.into());
         }
-        let is_under_way = matches!(failure.class, Class::Unreachable | Class::Timeout);
-        let link = self.store.as_ref().filter(|_| is_under_way).and_then(|store| store.link());
+        let is_late = is_under_way(failure.class);
+        let link = self.store.as_ref().filter(|_| is_late).and_then(|store| store.link());
         let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         self.replay();
@@ -249,9 +251,10 @@ impl Cache {
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
         let (clock, since) = (self.versions.next(), self.moment(write.key));
+        let mut unheard = None;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.fence(owed_before, store, attempt)?;
-            store.remove(&stored_key, clock, write.expected, attempt)
+            sure(store.remove(&stored_key, clock, write.expected, attempt), &mut unheard)
         });
         match outcome {
             Ok(Written::Stored(_)) => {
@@ -335,6 +338,33 @@ impl Cache {
             flags: 0,
         });
         entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
+    }
+}
+
+/// Whether an attempt that failed so may have been made, or be made yet.
+fn is_under_way(class: Class) -> bool {
+    matches!(class, Class::Unreachable | Class::Timeout)
+}
+
+/// What an attempt at a write has come to. A conflict is none after one that was `unheard`: that may have been made, and
+/// somebody have written since.
+fn sure(
+    written: std::result::Result<Written, Failure>,
+    unheard: &mut Option<Failure>,
+) -> std::result::Result<Written, Failure> {
+    match (written, &unheard) {
+        (Err(failure), _) if is_under_way(failure.class) => {
+            *unheard = Some(failure.clone());
+            Err(failure)
+        }
+        (Ok(Written::Conflict), Some(before)) => {
+            let message = format!(
+                "{before} Somebody else has written since, so that nobody knows whether this write was made before; \
+                 read again."
+            );
+            Err(Failure::new(before.class, message))
+        }
+        (written, _) => written,
     }
 }
 

@@ -210,7 +210,7 @@ pub trait Store: Send + Sync + replay::Target {
         proposed
     }
 
-    /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version` where something was.
+    /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version`, unless nothing was expected and nothing there.
     /// An absent key is removed already, but is not what [`Expected::Version`] expects: [`Written::Conflict`].
     fn remove(
         &self,

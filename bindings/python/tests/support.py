@@ -26,17 +26,18 @@ sys.stdin.read()
 
 
 def shared(path: Path, **members: Any) -> dict[str, Any]:
-    """The smallest document with an L2, and whatever else a test needs."""
+    """The smallest document with an L2, a deadline that no load of the machine breaks, and whatever else a test needs."""
     return {
         "version": 1,
         "l2": {"kind": "sqlite", "path": str(path)},
         "encryption": {"algorithm": "none"},
+        "resilience": {"deadline_ms": 30_000},
         "logging": {"to": "none"},
         **members,
     }
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10, pause: float = 0.001) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60, pause: float = 0.001) -> None:
     """Wait for a condition; a test that would hang fails instead."""
     end = time.monotonic() + seconds
     while not condition():

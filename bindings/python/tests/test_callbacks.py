@@ -150,7 +150,7 @@ class LogCallback(CacheTest):
             cache.on_log(callback, Level.DEBUG)
             with self.writes_failing(), self.assertRaises(tokencache.L2Error):
                 cache.set("key", b"value", expected_version=tokencache.ABSENT)
-            self.assertTrue(raised.wait(10))
+            self.assertTrue(raised.wait(60))
             cache.on_log(None)
         self.assertEqual(cache.get("other"), b"value")
 

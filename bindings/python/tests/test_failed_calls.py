@@ -113,7 +113,7 @@ class OtherKeys(unittest.TestCase):
             reader = threading.Thread(target=read)
             reader.start()
             try:
-                self.assertTrue(asked.wait(10))
+                self.assertTrue(asked.wait(60))
                 self.assertEqual(cache.get("near"), b"in L1")
                 with self.assertRaises(tokencache.L2Unreachable):
                     cache.get("another")
@@ -123,7 +123,7 @@ class OtherKeys(unittest.TestCase):
                 self.assertEqual(errors, [], "the blocked call has not ended")
             finally:
                 released.set()
-                reader.join(10)
+                reader.join(60)
             self.assertEqual([type(error) for error in errors], [tokencache.L2Unreachable])
 
 

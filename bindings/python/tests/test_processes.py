@@ -70,7 +70,7 @@ class Threads(CacheTest):
         started.wait()
         cache.close()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
             self.assertFalse(thread.is_alive())
 
 

@@ -41,15 +41,14 @@ const UPSERT: &str = concat!(
     ") RETURNING version"
 );
 
-/// A tombstone over a row that is there. Where there is none, no version was given that a later one might repeat, and
-/// a row would only take room. `?9`: over whatever is there.
+/// A tombstone over a row that is there and has ended: where nothing is to be there, nothing is removed.
 const BURY: &str = concat!(
     "UPDATE entries SET
          used_at_ms = ?2, version = max(?3, version + 1), written_at_ms = ?4, expires_at_ms = ?5,
          sliding_ms = ?6, ends_at_ms = ?7, value = ?8
-     WHERE key = ?1 AND (?9 OR NOT (",
+     WHERE key = ?1 AND NOT ?9 AND NOT (",
     live!("?2"),
-    ")) RETURNING version"
+    ") RETURNING version"
 );
 
 /// `?9`: the version that must be there.
@@ -99,17 +98,17 @@ pub(super) struct Write<'a> {
     pub lifetime: Lifetime,
 }
 
-/// Writes, if what is there is `expected`, and answers the version. A tombstone is written over a row alone.
+/// Writes, if what is there is `expected`, and answers the version. A removal leaves a tombstone also where nothing was:
+/// an older write may be owed, here or in another process, and must not come after it.
 pub(super) fn write(
     connection: &Connection,
     write: &Write<'_>,
     expected: Expected,
     now_ms: i64,
 ) -> Result<Option<u64>> {
-    let over = if write.value.is_some() { UPSERT } else { BURY };
     let (sql, condition) = match expected {
-        Expected::Anything => (over, 1),
-        Expected::Absent => (over, 0),
+        Expected::Anything => (UPSERT, 1),
+        Expected::Absent => (if write.value.is_some() { UPSERT } else { BURY }, 0),
         Expected::Version(version) => (REPLACE, version as i64),
     };
     let sliding_ms = write.lifetime.sliding_ms.min(LONGEST_MS);
