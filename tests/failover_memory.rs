@@ -15,7 +15,7 @@ use tokencache::journal::{Change, Extent, Known, Recent, Record};
 use tokencache::l2::{Class, Failure, Succession};
 
 fn remember(recent: &Recent, key: &[u8], record: Record) {
-    recent.remember(key, record, recent.moment(key));
+    recent.remember(key, record, recent.moment());
 }
 
 fn unknown() -> Succession {
@@ -69,7 +69,7 @@ fn a_memory_grows_old_only_while_there_is_a_link() {
 #[test]
 fn a_write_that_raced_the_change_is_made_again() {
     let recent = Recent::new(Extent::DEFAULT);
-    let before = recent.moment(b"k");
+    let before = recent.moment();
     recent.has_parted(false);
     recent.has_met(&Succession::Another);
     recent.remember(b"k", record(b"1"), before);
@@ -81,7 +81,7 @@ fn a_write_that_raced_the_change_is_made_again() {
     remember(&recent, b"k", record(b"2"));
     assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 1));
     recent.remember(b"k", removal(), before);
-    recent.overtake(b"k");
+    recent.overtake(b"k", u64::MAX);
     assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 0));
 }
 
@@ -151,7 +151,7 @@ fn what_is_forgotten_is_what_was_written_until_then() {
     recent.forget(b"k", second);
     assert_eq!(recent.figures().remembered.entries, 0);
     // What is to be made again already, too.
-    let before = recent.moment(b"k");
+    let before = recent.moment();
     recent.has_met(&Succession::Another);
     recent.remember(b"k", older, before);
     assert_eq!(recent.figures().again.entries, 1);
@@ -163,13 +163,13 @@ fn what_is_forgotten_is_what_was_written_until_then() {
 fn what_a_read_did_not_find_there_somebody_has_taken_away() {
     let recent = Recent::new(Extent::DEFAULT);
     remember(&recent, b"k", record(b"1"));
-    let before = recent.moment(b"k");
+    let before = recent.moment();
     remember(&recent, b"k", record(b"2"));
     // A read that began before it may have been answered before it.
     recent.found(b"k", before, |_| false);
-    recent.found(b"k", recent.moment(b"k"), |there| there.change.value().is_some());
+    recent.found(b"k", recent.moment(), |there| there.change.value().is_some());
     assert_eq!(recent.figures().remembered.entries, 1);
-    recent.found(b"k", recent.moment(b"k"), |_| false);
+    recent.found(b"k", recent.moment(), |_| false);
     assert_eq!(recent.figures().remembered.entries, 0);
 }
 
@@ -192,12 +192,33 @@ fn what_has_changed_when_it_was_due_to_end_is_in_doubt() {
 fn what_was_owed_before_the_answer_is_newer() {
     let recent = Recent::new(Extent::DEFAULT);
     for is_another in [false, true] {
-        let since = recent.moment(b"k");
-        recent.overtake(b"k");
+        let since = recent.moment();
+        let older = record(b"1");
+        recent.overtake(b"k", older.clock + 1);
         if is_another {
             recent.has_met(&Succession::Another);
         }
-        recent.remember(b"k", record(b"1"), since);
+        recent.remember(b"k", older, since);
         assert_eq!((recent.figures().remembered.entries, recent.figures().again.entries), (0, 0));
     }
+}
+
+#[test]
+fn what_was_owed_itself_is_remembered_when_it_has_arrived_whatever_else_is_owed_meanwhile() {
+    let recent = Recent::new(Extent { max_entries: 100, ..Extent::DEFAULT });
+    let since = recent.moment();
+    let (owed, another) = (record(b"1"), record(b"2"));
+    // Its replay may have begun before this process knew that it was owed.
+    recent.overtake(b"k", owed.clock);
+    for key in 0..50_u8 {
+        recent.overtake(&[key, 0], another.clock + 1);
+    }
+    recent.remember(b"k", owed, since);
+    assert_eq!(recent.figures().remembered.entries, 1);
+    // Beyond its bounds nobody knows any more what is older.
+    for key in 0..200_u8 {
+        recent.overtake(&[key, 0], another.clock + 1);
+    }
+    recent.remember(b"j", another, since);
+    assert_eq!(recent.figures().remembered.entries, 1);
 }

@@ -34,7 +34,7 @@ impl Cache {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
-        let since = self.moment(&key);
+        let since = self.moment();
         match self.owed(&key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),

@@ -95,9 +95,9 @@ impl Witness for FailoverWitness {
 }
 
 impl Cache {
-    /// Before a write or a read of `key` in an L2 begins that can fail over.
-    pub(super) fn moment(&self, key: &[u8]) -> Option<Moment> {
-        self.recent.as_ref().map(|recent| recent.moment(key))
+    /// Before a write or a read begins in an L2 that can fail over.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        self.recent.as_ref().map(|recent| recent.moment())
     }
 
     /// L2 has acknowledged a write that began at the moment `since`: of `sealed`, or with none a removal. L1 still
@@ -118,7 +118,7 @@ impl Cache {
                     Cow::Owned(bytes) => Some(Secret::from(bytes)),
                     Cow::Borrowed(bytes) => Secret::copy(bytes),
                 };
-                let Some(bytes) = bytes else { return recent.overtake(write.key) };
+                let Some(bytes) = bytes else { return recent.overtake(write.key, clock) };
                 Change::Set { bytes, lifetime: write.lifetime }
             }
         };
@@ -158,7 +158,7 @@ impl Cache {
         attempt: Attempt<'_>,
     ) -> Result<Option<Stored>, Failure> {
         loop {
-            let since = self.moment(key);
+            let since = self.moment();
             self.take_epoch(slot, epoch, store, attempt)?;
             let again = self.to_be_made_again(key)?;
             let found = match again {

@@ -91,10 +91,10 @@ impl Cache {
         let Some(journal) = self.journal.as_ref().filter(|_| is_kept(failure.class)) else {
             return Err(Failure::new(failure.class, failure.to_string()));
         };
-        let is_closing = || false;
+        let (is_closing, clock) = (|| false, record.clock);
         let kept = journal.owe_onto(key, record, onto, self.to_journal(started, &is_closing));
         if let (Ok(true), Some(recent)) = (&kept, &self.recent) {
-            recent.overtake(key);
+            recent.overtake(key, clock);
         }
         let kept = kept.map_err(|refusal| {
             Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))

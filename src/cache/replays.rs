@@ -120,7 +120,7 @@ impl Cache {
             key_prefix: config.l2.key_prefix.as_bytes(),
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
-            moment: &|key| self.moment(key),
+            moment: &|| self.moment(),
             decided: &|key| self.bump(self.slot(key)),
             is_sure: &|_| true,
             written: &|key, record, since| self.remember_replay(key, record, since),

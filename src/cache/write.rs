@@ -172,7 +172,7 @@ impl Cache {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let (clock, since) = (self.versions.next(), self.moment(write.key));
+        let (clock, since) = (self.versions.next(), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let mut unheard = None;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
@@ -250,7 +250,7 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let (clock, since) = (self.versions.next(), self.moment(write.key));
+        let (clock, since) = (self.versions.next(), self.moment());
         let mut unheard = None;
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.fence(owed_before, store, attempt)?;

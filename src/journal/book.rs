@@ -21,6 +21,10 @@ pub(super) struct Book {
     /// What had the last number when the link was lost last, and led to the same server then: what others did in between
     /// was not told.
     pub unheard: u64,
+    /// Of each key the newest write that was owed lately: its hybrid time, and when that was.
+    pub overtaken: HashMap<Arc<[u8]>, (u64, i64)>,
+    /// What is older than this may be overtaken too: nobody knows any more.
+    overtaken_before: u64,
     /// Of what is to be made again, what somebody may have taken away with intent.
     pub doubted: HashSet<Arc<[u8]>>,
 }
@@ -63,6 +67,27 @@ impl Book {
     pub fn forget_old(&mut self, before_ms: i64, gone: &mut Vec<Written>) {
         while self.written.first_key_value().is_some_and(|(_, oldest)| oldest.at_ms < before_ms) {
             gone.extend(self.take_oldest());
+        }
+    }
+}
+
+impl Book {
+    /// Whether a write of `key` at the hybrid time `clock` is older than one that was owed.
+    pub fn is_overtaken(&self, key: &[u8], clock: u64) -> bool {
+        clock < self.overtaken.get(key).map_or(self.overtaken_before, |(newest, _)| *newest)
+    }
+
+    pub fn overtake(&mut self, key: &[u8], clock: u64, now_ms: i64) {
+        let newest = self.overtaken.entry(Arc::from(key)).or_default();
+        *newest = (clock.max(newest.0), now_ms);
+    }
+
+    /// Forgets of what was owed before `before_ms`; of all, where that is more than `max_entries`.
+    pub fn forget_overtaken(&mut self, before_ms: i64, max_entries: u64) {
+        self.overtaken.retain(|_, (_, at_ms)| *at_ms >= before_ms);
+        if self.overtaken.len() as u64 > max_entries {
+            let newest = self.overtaken.drain().map(|(_, (clock, _))| clock).max();
+            self.overtaken_before = self.overtaken_before.max(newest.unwrap_or(0));
         }
     }
 }

@@ -6,8 +6,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::book::{Book, Written};
 use super::record::{Known, Numbered, Record};
 use super::{Journal, Owed};
@@ -23,8 +21,8 @@ const EXPLAINED_MS: i64 = 3000;
 /// How far the clock of a server may be ahead of ours.
 const CLOCKS_APART_MS: i64 = 1000;
 
-/// In how many places overtakings are counted.
-const PLACES: usize = 1024;
+/// Within what time the answer to a write comes, if it comes.
+const ANSWERED_MS: i64 = 120_000;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +56,6 @@ pub struct Recent {
     /// As in the book, for those who take no lock.
     entries: AtomicU64,
     last_number: AtomicU64,
-    /// How often something newer was owed, for the keys of each place.
-    overtakings: Box<[AtomicU64; PLACES]>,
     term: AtomicU64,
     is_sure: AtomicBool,
     again: Journal,
@@ -74,8 +70,6 @@ pub struct Moment {
     pub term: u64,
     /// What was remembered last.
     number: u64,
-    /// How often something newer was owed in its place.
-    overtakings: u64,
 }
 
 /// What is remembered, and what became of it.
@@ -100,7 +94,6 @@ impl Recent {
             book: Mutex::default(),
             entries: 0.into(),
             last_number: 0.into(),
-            overtakings: Box::new([const { AtomicU64::new(0) }; PLACES]),
             term: 0.into(),
             is_sure: true.into(),
             again: Journal::within(extent.max_bytes, extent.max_entries),
@@ -115,16 +108,10 @@ impl Recent {
         self.term.load(Ordering::Acquire)
     }
 
-    /// Before a write or a read of `key` in L2 begins.
+    /// Before a write or a read in L2 begins.
     #[must_use]
-    pub fn moment(&self, key: &[u8]) -> Moment {
-        let (term, number) = (self.term(), self.last_number.load(Ordering::Acquire));
-        Moment { term, number, overtakings: self.overtakings(key).load(Ordering::Acquire) }
-    }
-
-    /// Of `key`, and of others that share its place.
-    fn overtakings(&self, key: &[u8]) -> &AtomicU64 {
-        &self.overtakings[xxh3_64(key) as usize % PLACES]
+    pub fn moment(&self) -> Moment {
+        Moment { term: self.term(), number: self.last_number.load(Ordering::Acquire) }
     }
 
     /// L2 has acknowledged `record`, which began at the moment `since`.
@@ -132,7 +119,7 @@ impl Recent {
         let now_ms = clock::coarse_ms();
         let mut book = lock(&self.book);
         // By now another process may have brought to L2 what was owed here meanwhile.
-        if self.overtakings(key).load(Ordering::Acquire) != since.overtakings {
+        if book.is_overtaken(key, record.clock) {
             return;
         }
         self.drop_again(key, record.clock);
@@ -177,10 +164,15 @@ impl Recent {
         drop(gone);
     }
 
-    /// A newer write of `key` is owed: what was acknowledged before does not matter any more.
-    pub fn overtake(&self, key: &[u8]) {
-        self.overtakings(key).fetch_add(1, Ordering::Release);
+    /// A newer write of `key` at the hybrid time `clock` is owed: what was acknowledged before, or will be, does not matter
+    /// any more.
+    pub fn overtake(&self, key: &[u8], clock: u64) {
+        let now_ms = clock::coarse_ms();
         let mut book = lock(&self.book);
+        book.overtake(key, clock, now_ms);
+        if book.overtaken.len() as u64 > self.extent.max_entries {
+            book.forget_overtaken(now_ms - ANSWERED_MS, self.extent.max_entries);
+        }
         self.drop_again(key, u64::MAX);
         let gone = book.take(key);
         self.count(&book);
@@ -279,6 +271,7 @@ impl Recent {
             book.forget_old(clock::coarse_ms() - self.extent.age_ms, &mut gone);
             self.count(&book);
         }
+        book.forget_overtaken(clock::coarse_ms() - ANSWERED_MS, self.extent.max_entries);
         drop(book);
         drop(gone);
     }

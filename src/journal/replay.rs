@@ -53,8 +53,8 @@ pub struct Replay<'a, T: ?Sized> {
     pub patience: Duration,
     /// Ends the pass early.
     pub is_closing: &'a (dyn Fn() -> bool + Sync),
-    /// Taken of each key before L2 is asked what lies there, for `written`.
-    pub moment: &'a (dyn Fn(&[u8]) -> Option<Moment> + Sync),
+    /// Taken before L2 is asked what lies there, for `written`.
+    pub moment: &'a (dyn Fn() -> Option<Moment> + Sync),
     /// Told of each key before it is settled: L2 has the last word again, and what L1 holds is to be read anew.
     pub decided: &'a (dyn Fn(&[u8]) + Sync),
     /// Whether what is to be made again cannot have been taken away with intent.
@@ -145,7 +145,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             after = last.sequence;
             defect::point("replay");
             turn.journal.fence(self.target, self.attempt())?;
-            let moments = batch.iter().map(|due| (due.sequence, (self.moment)(&due.key))).collect();
+            let moments = batch.iter().map(|due| (due.sequence, (self.moment)())).collect();
             let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
             let batch = self.still_owed(turn, batch)?;
             let tried: Vec<_> = batch.iter().filter(is_tried).collect();

@@ -127,7 +127,7 @@ pub fn replay_joined<T: Target + ?Sized>(
         key_prefix,
         patience,
         is_closing: &|| false,
-        moment: &|_| None,
+        moment: &|| None,
         decided,
         is_sure,
         written,
