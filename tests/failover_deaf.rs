@@ -1,18 +1,10 @@
 //! What others have done on the new primary while this process heard nothing of it is not undone when it makes again what
 //! it had written before, also where nothing of that is left.
 
-#[path = "support/library.rs"]
-mod library;
 #[path = "support/failover.rs"]
 mod pair;
-#[path = "support/program.rs"]
-mod program;
 #[path = "support/proxy.rs"]
 mod proxy;
-#[path = "support/puppet.rs"]
-mod puppet;
-#[path = "support/sqlite.rs"]
-mod sqlite;
 #[path = "support/redis.rs"]
 mod support;
 

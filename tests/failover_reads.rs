@@ -1,17 +1,9 @@
 //! Until what was acknowledged is on the new primary again, a key reads as it will be there.
 
-#[path = "support/library.rs"]
-mod library;
 #[path = "support/failover.rs"]
 mod pair;
-#[path = "support/program.rs"]
-mod program;
 #[path = "support/proxy.rs"]
 mod proxy;
-#[path = "support/puppet.rs"]
-mod puppet;
-#[path = "support/sqlite.rs"]
-mod sqlite;
 #[path = "support/redis.rs"]
 mod support;
 

@@ -16,6 +16,7 @@ use serde_json::json;
 use support::cache::statistics;
 use support::{GENEROUS, Server, document, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
+use tokencache::resilience::{Decision, FailedAttempt, Hook};
 
 fn open(url: &str) -> Arc<Cache> {
     let members = json!({
@@ -135,4 +136,36 @@ fn a_link_that_is_given_up_is_reset() {
     assert_eq!(ended, Some(ErrorKind::ConnectionReset));
     drop((listener, client));
     let _ = asking.join();
+}
+
+/// Has somebody else write, before the attempt whose answer was lost is made again.
+struct Rival {
+    proxy: Proxy,
+    other: Arc<Cache>,
+}
+
+impl Hook for Rival {
+    fn decide(&self, _: &FailedAttempt) -> Decision {
+        self.proxy.heal();
+        assert_eq!(written(self.other.set(b"swapped", b"theirs", SetOptions::default())), "TC_OK");
+        Decision::Retry(0)
+    }
+}
+
+#[test]
+fn a_swap_whose_answer_was_lost_is_no_conflict_when_somebody_has_written_since() {
+    let Some(server) = Server::start() else { return };
+    let rival = Arc::new(Rival { proxy: Proxy::before(server.port()), other: server.open(json!({})) });
+    let resilience = json!({"max_attempts": 2, "circuit_failures": 0});
+    let members = json!({"l1": {"enabled": false}, "resilience": resilience});
+    let cache = Cache::open(document(&rival.proxy.url(), members).as_bytes()).expect("the cache opens");
+    assert_eq!(written(cache.set(b"swapped", b"before", SetOptions::default())), "TC_OK");
+    let expected_version = cache.get(b"swapped").expect("a read").expect("an entry").version();
+    cache.on_retry(Some(Arc::clone(&rival) as Arc<dyn Hook>));
+    rival.proxy.cut_after(0);
+    let swap = SetOptions { expected_version, ..SetOptions::default() };
+    let refused = cache.set(b"swapped", b"ours", swap).map(drop).expect_err("nobody knows");
+    assert_eq!(refused.kind.name(), "TC_L2_UNREACHABLE");
+    assert!(refused.message.contains("nobody knows whether this write was made"), "{refused}");
+    assert_eq!(server.fields(b"swapped")["data"], b"theirs");
 }

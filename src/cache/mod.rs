@@ -16,6 +16,7 @@ mod read;
 mod replays;
 mod seal;
 mod statistics;
+mod unheard;
 mod write;
 
 use std::borrow::Cow;

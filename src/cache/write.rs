@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use super::unheard::{is_under_way, sure};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::{self, Config, FromValue};
@@ -338,33 +339,6 @@ impl Cache {
             flags: 0,
         });
         entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
-    }
-}
-
-/// Whether an attempt that failed so may have been made, or be made yet.
-fn is_under_way(class: Class) -> bool {
-    matches!(class, Class::Unreachable | Class::Timeout)
-}
-
-/// What an attempt at a write has come to. A conflict is none after one that was `unheard`: that may have been made, and
-/// somebody have written since.
-fn sure(
-    written: std::result::Result<Written, Failure>,
-    unheard: &mut Option<Failure>,
-) -> std::result::Result<Written, Failure> {
-    match (written, &unheard) {
-        (Err(failure), _) if is_under_way(failure.class) => {
-            *unheard = Some(failure.clone());
-            Err(failure)
-        }
-        (Ok(Written::Conflict), Some(before)) => {
-            let message = format!(
-                "{before} Somebody else has written since, so that nobody knows whether this write was made before; \
-                 read again."
-            );
-            Err(Failure::new(before.class, message))
-        }
-        (written, _) => written,
     }
 }
 
