@@ -26,7 +26,7 @@ sys.stdin.read()
 
 
 def shared(path: Path, **members: Any) -> dict[str, Any]:
-    """The smallest document with an L2, a deadline that no load of the machine breaks, and whatever else a test needs."""
+    """The smallest document with an L2, a deadline that no load of the machine breaks, and what a test adds to it."""
     return {
         "version": 1,
         "l2": {"kind": "sqlite", "path": str(path)},
