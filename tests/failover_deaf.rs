@@ -54,3 +54,24 @@ fn what_was_written_over_and_has_ended_unheard_is_not_made_again() {
     assert_eq!(keys.map(|key| found(&reader, key)), ["", "", "", "", "", "1"], "{}", again(&cache));
     assert_eq!(keys.map(|key| found(&cache, key)), ["", "", "", "", "", "1"]);
 }
+
+#[test]
+fn what_was_written_over_and_flushed_unheard_is_not_made_again() {
+    let Some(pair) = Pair::start() else { return };
+    let (cache, reader) = (pair.open(json!({})), pair.new.open_without_l1());
+    set(&cache, "set", "1");
+    pair.catch_up();
+    pair.promote();
+    pair.proxy.repoint(free_port());
+    pair.proxy.cut();
+
+    let other = pair.new.open(json!({}));
+    set(&other, "set", "2");
+    pair.new.ask::<()>("FLUSHALL");
+    wait_until("word of it is there", || pair.new.ask::<u64>("EXISTS p:__tokencache:emptied") == 1);
+
+    pair.fail_over();
+    again_is_done(&cache, 1);
+    assert_eq!(found(&reader, "set"), "", "{}", again(&cache));
+    assert_eq!(found(&cache, "set"), "");
+}

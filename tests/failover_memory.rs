@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use journal::{removal, set as record, time, value};
 use support::wait_until;
+use tokencache::clock::unix_ms;
 use tokencache::journal::{Change, Extent, Known, Recent, Record};
 use tokencache::l2::{Class, Failure, Succession};
 
@@ -95,6 +96,18 @@ fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
         recent.has_parted(is_demoted);
         recent.has_met(&unknown());
         assert_eq!(recent.figures().again.entries, expected);
+    }
+}
+
+#[test]
+fn what_was_written_before_a_flush_that_nobody_told_here_is_in_doubt() {
+    for (ago_ms, is_doubted) in [(0, true), (10 * 60_000, false)] {
+        let recent = Recent::new(Extent::DEFAULT);
+        remember(&recent, b"k", record(b"1"));
+        recent.has_parted(false);
+        recent.has_met(&Succession::Emptied(unix_ms() - ago_ms));
+        assert_eq!((recent.figures().again.entries, recent.is_sure()), (1, true));
+        assert_eq!(recent.is_undoubted(b"k"), !is_doubted, "{ago_ms} ms ago");
     }
 }
 

@@ -18,6 +18,9 @@ use crate::stats::count;
 /// How soon a primary that becomes a replica, and begins anew, is known to be one.
 const EXPLAINED_MS: i64 = 3000;
 
+/// For how long a link may be dead before it is known to be.
+const NOTICED_MS: i64 = 60_000;
+
 /// How far the clock of a server may be ahead of ours.
 const CLOCKS_APART_MS: i64 = 1000;
 
@@ -39,13 +42,8 @@ pub struct Extent {
 
 impl Extent {
     /// Thirty seconds, which no failover is to lose; in 32 MiB lie some 150 tokens of 7 KB for each second of it.
-    pub const DEFAULT: Extent = Extent {
-        age_ms: 30_000,
-        max_bytes: 32 << 20,
-        max_entries: 20_000,
-        // A link may be dead for a while before it is known to be.
-        deaf_ms: TRACED_MS - 60_000,
-    };
+    pub const DEFAULT: Extent =
+        Extent { age_ms: 30_000, max_bytes: 32 << 20, max_entries: 20_000, deaf_ms: TRACED_MS - NOTICED_MS };
 }
 
 /// The newest acknowledged write of each key, and what of that is to be made again. Any method may be called from any
@@ -237,9 +235,11 @@ impl Recent {
             book.unheard = book.last_number;
             return;
         }
-        let is_sure = *succession == Succession::Another;
+        let is_sure = !matches!(succession, Succession::Unknown(_));
         let deaf_ms = parted_ms.map_or(0, |parted_ms| clock::coarse_ms() - parted_ms);
-        let has_missed = !is_sure || deaf_ms > self.extent.deaf_ms;
+        let was_emptied = matches!(succession, Succession::Emptied(at_ms)
+            if *at_ms > clock::unix_ms() - deaf_ms - NOTICED_MS);
+        let has_missed = !is_sure || was_emptied || deaf_ms > self.extent.deaf_ms;
         let mut gone = Vec::new();
         book.forget_old(parted_ms.unwrap_or_else(clock::coarse_ms) - self.extent.age_ms, &mut gone);
         if self.again.is_empty(Attempt::at_once()).unwrap_or(false) {

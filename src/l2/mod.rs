@@ -94,6 +94,8 @@ pub enum Succession {
     Same,
     /// It leads to another server, or to one that was started anew: what that never had, or has lost, is not there.
     Another,
+    /// As [`Succession::Another`], and everything was deleted there at this Unix time, with all word of what was newer.
+    Emptied(i64),
     /// It does not say, for this reason.
     Unknown(Failure),
 }

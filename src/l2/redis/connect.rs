@@ -20,7 +20,7 @@ use super::heartbeat::Pulse;
 use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
-use super::{feed, layout, server};
+use super::{emptied, feed, layout, server};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -169,13 +169,15 @@ where
     }
     server::ask(&mut requests);
     requests.add_command(if is_told { feed::tracking(prefix) } else { cmd("PING") });
+    // After which it would be heard here.
+    requests.add_command(emptied::ask(prefix));
     let answers = connection.send_packed_commands(&requests, 0, requests.len()).await.map_err(failed)?;
-    let [time, _, _, others @ .., tracked] = &answers[..] else { return Err(layout::unexpected()) };
+    let [time, _, _, others @ .., tracked, emptied] = &answers[..] else { return Err(layout::unexpected()) };
     let (selected, said) = others.split_at(others.len().saturating_sub(server::ASKED));
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
-    let server = server::meet(&redis.address, said)?;
+    let server = server::meet(&redis.address, said)?.emptied_at(emptied::at_ms(emptied));
     if let Some(end) = lost.and_then(|lost| server.end(lost)) {
         // Not everybody has the right, and it may be gone; but nothing may be asked of this link before that is done.
         connection.send_packed_command(&end).await.or_else(|error| {

@@ -23,7 +23,7 @@ use super::feed::Feed;
 use super::heartbeat::Heartbeat;
 use super::state::{Phase, State};
 use super::up::Up;
-use super::{diagnosis, feed, wait};
+use super::{diagnosis, emptied, feed, wait};
 use crate::config::{Config, Redis};
 use crate::l2::{Attempt, Class, Failure, Hearing, LinkId, Witness};
 use crate::runtime::lock;
@@ -238,6 +238,8 @@ impl Link {
         if let Some(up) = state.made_by(attempt).filter(|_| is_all) {
             // So does everything change where a primary becomes a replica, and begins anew.
             up.pulse.ask();
+            let (mut connection, word) = (up.connection.clone(), emptied::tell(&self.shared.prefix));
+            self.io.spawn(async move { connection.send_packed_command(&word).await });
         }
     }
 

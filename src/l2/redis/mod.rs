@@ -6,6 +6,7 @@ mod connect;
 mod credentials;
 mod diagnosis;
 mod echoes;
+mod emptied;
 mod exchange;
 mod feed;
 mod heartbeat;

@@ -20,6 +20,8 @@ pub(super) struct Server {
     database: i64,
     /// Which of its clients the link is.
     client: Option<i64>,
+    /// When everything was deleted there, if that is known.
+    emptied_at_ms: Option<i64>,
 }
 
 /// Asks for its role, for which everybody has the right, and for what says more, which takes `+info`.
@@ -58,10 +60,16 @@ pub(super) fn meet(address: &Address, answers: &[Value]) -> Result<Server, Failu
         }
         server => text(server).and_then(|text| self::line(&text, "run_id")).ok_or_else(|| untold(address)),
     };
-    Ok(Server { run_id, database: address.database, client: number(hello, "id") })
+    Ok(Server { run_id, database: address.database, client: number(hello, "id"), emptied_at_ms: None })
 }
 
 impl Server {
+    /// Everything was deleted there at this Unix time, as far as is known.
+    #[must_use]
+    pub fn emptied_at(self, emptied_at_ms: Option<i64>) -> Server {
+        Server { emptied_at_ms, ..self }
+    }
+
     /// Whether this is the server that `before` was.
     pub fn follows(&self, before: Option<&Server>) -> Succession {
         match (before, &self.run_id) {
@@ -71,7 +79,7 @@ impl Server {
             (Some(Server { run_id: Ok(before), database, .. }), Ok(now))
                 if before != now || *database != self.database =>
             {
-                Succession::Another
+                self.emptied_at_ms.map_or(Succession::Another, Succession::Emptied)
             }
             _ => Succession::Same,
         }
