@@ -98,7 +98,7 @@ impl Cache {
         recent: Option<Arc<Recent>>,
     ) -> Arc<Cache> {
         let (coherence, store) = second_tier.unzip();
-        let l1 = L1::new(config.l1.capacity_bytes, config.limits.max_value_bytes, config.l1.is_enabled);
+        let l1 = L1::new(config.l1.capacity_bytes, config.l1.is_enabled);
         Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,

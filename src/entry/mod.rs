@@ -80,11 +80,11 @@ impl Entry {
             global_epoch: parts.epoch.1.into(),
             slot: if parts.is_local { NO_SLOT } else { parts.slot },
             key_len: u32::try_from(parts.key.len()).ok()?,
+            reads: 0.into(),
         };
         let rare = Rare {
             renew_at_ms: renewal(parts.lifetime.sliding_ms, parts.deadline_ms).into(),
             stay_until_ms: parts.stay_until_ms,
-            written_mark: 0.into(),
             verified_at_ms: clock::coarse_ms().into(),
         };
         Raw::entry(parts.key, parts.data, public, meta, rare).map(Entry)
@@ -250,15 +250,30 @@ impl Entry {
         self.0.rare().verified_at_ms.load(Ordering::Relaxed)
     }
 
-    /// How much had been written into L1 when it was; 0 when it was read from L2.
-    #[must_use]
-    pub fn written_mark(&self) -> u64 {
-        self.0.rare().written_mark.load(Ordering::Relaxed)
+    /// Notes that it was read, as far as L1 counts: one that is read all the time is not written to.
+    #[inline]
+    pub fn mark_read(&self) {
+        const ENOUGH: u8 = 3;
+        let reads = &self.0.meta().reads;
+        let known = reads.load(Ordering::Relaxed);
+        if known < ENOUGH {
+            reads.store(known + 1, Ordering::Relaxed);
+        }
     }
 
-    /// Marks it as written.
-    pub fn set_written_mark(&self, written_bytes: u64) {
-        self.0.rare().written_mark.store(written_bytes, Ordering::Relaxed);
+    /// Takes one of the reads that were noted away, if there is one.
+    #[must_use]
+    pub fn take_mark(&self) -> bool {
+        let reads = &self.0.meta().reads;
+        let known = reads.load(Ordering::Relaxed);
+        reads.store(known.saturating_sub(1), Ordering::Relaxed);
+        known > 0
+    }
+
+    /// Takes all of them away, if there are any.
+    #[must_use]
+    pub fn take_all_marks(&self) -> bool {
+        self.0.meta().reads.swap(0, Ordering::Relaxed) > 0
     }
 
     /// What it costs in memory, with its place in L1's table.
@@ -297,20 +312,6 @@ fn renewal(sliding_ms: i64, deadline_ms: i64) -> i64 {
     clock::coarse_ms().saturating_add(quarter_ms).min(deadline_ms.saturating_sub(3 * quarter_ms))
 }
 
-impl Hash for Entry {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Key(self.key()).hash(state);
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Entry {}
-
 /// A key to look up among entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a>(pub &'a [u8]);
@@ -320,13 +321,6 @@ impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Without the length that a slice puts in front: a key is hashed alone.
         state.write(self.0);
-    }
-}
-
-impl quick_cache::Equivalent<Entry> for Key<'_> {
-    #[inline]
-    fn equivalent(&self, entry: &Entry) -> bool {
-        self.0 == entry.key()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Head   references │ owner │ PublicHead (what C sees as tc_value)      64 bytes, one cache line
-//! Meta   what every hit looks at                                       40 bytes, and the key right behind it
+//! Meta   what every hit looks at                                       48 bytes, and the key right behind it
 //! key    key_len bytes, and up to 7 to align what follows
 //! Rare   what is looked at now and then
 //! data   len bytes
@@ -13,9 +13,11 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use super::Tier;
+use arc_swap::RefCnt;
+
+use super::{Entry, Tier};
 
 /// What the caller of the C ABI may read; the same layout as `tc_value`.
 #[derive(Clone, Copy)]
@@ -37,8 +39,9 @@ pub struct PublicHead {
     pub flags: u32,
 }
 
+/// What every reference points at.
 #[repr(C)]
-struct Head {
+pub struct Head {
     references: AtomicUsize,
     /// Null for an entry; for a view, the entry whose bytes it shows.
     owner: *mut Head,
@@ -59,6 +62,8 @@ pub(super) struct Meta {
     /// The slot of its key in the epoch table, or [`NO_SLOT`].
     pub slot: u32,
     pub key_len: u32,
+    /// How often it was read since L1 looked, as far as L1 counts.
+    pub reads: AtomicU8,
 }
 
 /// Instead of a slot: kept in this process only, where nobody else can change it.
@@ -71,8 +76,6 @@ pub(super) struct Rare {
     pub renew_at_ms: AtomicI64,
     /// The latest that `deadline_ms` may become.
     pub stay_until_ms: i64,
-    /// How much had been written into L1 when it was; 0 when it was read from L2.
-    pub written_mark: AtomicU64,
     /// The coarse monotonic time in ms at which L2 last had it so.
     pub verified_at_ms: AtomicI64,
 }
@@ -208,6 +211,7 @@ impl Raw {
         }
     }
 
+    #[cold]
     fn free(head: NonNull<Head>) {
         // SAFETY: the last reference is gone, so nobody else reads or writes here; sizes are as they were allocated.
         unsafe {
@@ -245,6 +249,25 @@ impl Drop for Raw {
             let _ = unsafe { self.0.as_ref() }.references.load(Ordering::Acquire);
             Raw::free(self.0);
         }
+    }
+}
+
+// SAFETY: a pointer and a reference stand for each other one to one, a clone is one more reference to the same head, and
+// nothing here unwinds. Null is never one.
+unsafe impl RefCnt for Entry {
+    type Base = Head;
+
+    fn into_ptr(me: Entry) -> *mut Head {
+        me.0.into_pointer()
+    }
+
+    fn as_ptr(me: &Entry) -> *mut Head {
+        me.0.0.as_ptr()
+    }
+
+    unsafe fn from_ptr(head: *const Head) -> Entry {
+        // SAFETY: it came from `into_ptr`, which gave a reference away.
+        Entry(Raw(unsafe { NonNull::new_unchecked(head.cast_mut()) }))
     }
 }
 

@@ -1,0 +1,223 @@
+//! Where the entries of L1 lie: groups of seven places in one cache line each, with a tag of eight bits for each place, so
+//! that a look-up compares all tags at once and touches that line and the entry. Readers take no lock; one writer at a
+//! time changes it. An entry never moves, and places are only ever added: when both groups of a key are full, a level
+//! as large as all before it is put behind them.
+
+#![forbid(unsafe_code)]
+
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwapAny, Guard};
+use foldhash::fast::RandomState;
+
+use crate::entry::{Entry, Key};
+
+/// The number of a place, over all levels; every eighth is none.
+pub type Place = u32;
+
+/// Numbers in a group, and places.
+const NUMBERS: usize = 8;
+const PLACES: usize = NUMBERS - 1;
+/// Of every byte the lowest bit; and of those that are tags the highest, which each tag has.
+const LOW: u64 = u64::MAX / 255;
+const HIGH: u64 = (LOW << 7) >> 8;
+/// The first level and those that double it: more places than a [`Place`] can number.
+const MORE_LEVELS: usize = 32;
+
+#[repr(C, align(64))]
+struct Group {
+    tags: AtomicU64,
+    slots: [ArcSwapAny<Option<Entry>>; PLACES],
+}
+
+impl Group {
+    fn empty() -> Group {
+        Group { tags: 0.into(), slots: std::array::from_fn(|_| ArcSwapAny::new(None)) }
+    }
+
+    /// The place and the entry of `key`, if it lies here.
+    #[inline(always)]
+    fn find(&self, tag: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
+        let differences = self.tags.load(Ordering::Acquire) ^ (LOW * tag);
+        // The highest bit of each byte that is no different, and now and then of one above it.
+        let mut candidates = differences.wrapping_sub(LOW) & !differences & HIGH;
+        while candidates != 0 {
+            let at = lowest(candidates);
+            let guard = self.slots.get(at)?.load();
+            if guard.as_ref().is_some_and(|entry| entry.key() == key) {
+                return Some((at, guard));
+            }
+            candidates &= candidates - 1;
+        }
+        None
+    }
+
+    fn put(&self, at: usize, tag: u64, entry: Option<Entry>) -> Option<Entry> {
+        let old = self.slots[at].swap(entry);
+        // Readers compare the key, so a tag that is new before its entry, or old after it, costs them a look.
+        let others = self.tags.load(Ordering::Relaxed) & !(0xFF << (8 * at));
+        self.tags.store(others | tag << (8 * at), Ordering::Release);
+        old
+    }
+}
+
+/// The number of the byte of the lowest bit, among those that are tags.
+#[inline]
+fn lowest(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 8
+}
+
+/// The tag of a hash; its highest bit tells a place that is taken.
+#[inline]
+fn tag(hash: u64) -> u64 {
+    hash >> 56 | 0x80
+}
+
+struct Level(Box<[Group]>);
+
+impl Level {
+    /// `None` when there is no memory for it.
+    fn new(groups: usize) -> Option<Level> {
+        let mut all = Vec::new();
+        all.try_reserve_exact(groups).ok()?;
+        all.resize_with(groups, Group::empty);
+        Some(Level(all.into_boxed_slice()))
+    }
+
+    /// The two groups in which a key of this hash may lie.
+    #[inline]
+    fn groups(&self, hash: u64) -> [usize; 2] {
+        let mask = self.0.len() - 1;
+        [hash as usize & mask, (hash >> 28) as usize & mask]
+    }
+
+    /// The number of the place of `key` in this level, and its entry.
+    fn find(&self, hash: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
+        let find = |group: usize| {
+            let (at, guard) = self.0[group].find(tag(hash), key)?;
+            Some((group * NUMBERS + at, guard))
+        };
+        self.groups(hash).into_iter().find_map(find)
+    }
+
+    fn numbers(&self) -> usize {
+        self.0.len() * NUMBERS
+    }
+}
+
+pub struct Directory {
+    hasher: RandomState,
+    first: Level,
+    more: [OnceLock<Level>; MORE_LEVELS],
+}
+
+impl Directory {
+    /// A directory that begins with about so many places.
+    pub fn new(places: usize) -> Directory {
+        let first = Level::new(places.div_ceil(NUMBERS).next_power_of_two());
+        Directory {
+            hasher: RandomState::default(),
+            first: first.expect("the first level has at most a million places"),
+            more: Default::default(),
+        }
+    }
+
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(Key(key))
+    }
+
+    fn further(&self) -> impl Iterator<Item = &Level> {
+        self.more.iter().map_while(OnceLock::get)
+    }
+
+    /// Each level, and the number of its first place.
+    fn levels(&self) -> impl Iterator<Item = (usize, &Level)> {
+        std::iter::once(&self.first).chain(self.further()).scan(0, |next, level| {
+            let first = *next;
+            *next += level.numbers();
+            Some((first, level))
+        })
+    }
+
+    /// One more than the number of the last place.
+    pub fn numbers(&self) -> usize {
+        self.levels().map(|(_, level)| level.numbers()).sum()
+    }
+
+    /// The entry of `key`, which is noted as read.
+    #[inline(always)]
+    pub fn find(&self, key: &[u8]) -> Option<Entry> {
+        let hash = self.hash(key);
+        // Nearly all lie in the first group that is looked into.
+        let (_, guard) = match self.first.0[self.first.groups(hash)[0]].find(tag(hash), key) {
+            Some(found) => found,
+            None => self.find_further(hash, key)?,
+        };
+        Guard::into_inner(guard).inspect(Entry::mark_read)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_further(&self, hash: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
+        self.levels().find_map(|(_, level)| level.find(hash, key))
+    }
+
+    /// Where `key` lies.
+    pub fn place(&self, hash: u64, key: &[u8]) -> Option<Place> {
+        let number =
+            |(first, level): (usize, &Level)| level.find(hash, key).map(|(at, _)| (first + at) as Place);
+        self.levels().find_map(number)
+    }
+
+    /// A place where a key of this hash may lie and nothing does; `None` when there is none and there can be no more.
+    pub fn vacancy(&self, hash: u64) -> Option<Place> {
+        for (first, level) in self.levels() {
+            for group in level.groups(hash) {
+                let free = !level.0[group].tags.load(Ordering::Relaxed) & HIGH;
+                if free != 0 {
+                    return Some((first + group * NUMBERS + lowest(free)) as Place);
+                }
+            }
+        }
+        let before = self.numbers();
+        Place::try_from(2 * before).ok()?;
+        let next = self.more.iter().find(|level| level.get().is_none())?;
+        let level = Level::new(before / NUMBERS)?;
+        let place = before + level.groups(hash)[0] * NUMBERS;
+        next.set(level).ok()?;
+        Some(place as Place)
+    }
+
+    /// A place where a key of this hash may lie, whatever does.
+    pub fn taken(&self, hash: u64) -> Place {
+        (self.first.groups(hash)[0] * NUMBERS) as Place
+    }
+
+    fn group(&self, place: Place) -> Option<(&Group, usize)> {
+        let number = place as usize;
+        let (first, level) = self.levels().find(|(first, level)| number < first + level.numbers())?;
+        let at = number % NUMBERS;
+        (at < PLACES).then(|| (&level.0[(number - first) / NUMBERS], at))
+    }
+
+    /// What lies in `place`.
+    pub fn at(&self, place: Place) -> Option<Entry> {
+        let (group, at) = self.group(place)?;
+        group.slots[at].load_full()
+    }
+
+    /// Puts `entry` into `place`, and gives back what was there.
+    pub fn fill(&self, place: Place, hash: u64, entry: Entry) -> Option<Entry> {
+        let (group, at) = self.group(place)?;
+        group.put(at, tag(hash), Some(entry))
+    }
+
+    /// Empties `place`.
+    pub fn empty(&self, place: Place) -> Option<Entry> {
+        let (group, at) = self.group(place)?;
+        group.put(at, 0, None)
+    }
+}

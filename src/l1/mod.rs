@@ -1,0 +1,171 @@
+//! The tier in memory. It keeps its limit in bytes, keys and overhead counted; admits every new entry; and of the
+//! newest writes keeps an eighth of its capacity whether anybody reads them or not.
+
+#![forbid(unsafe_code)]
+
+mod directory;
+mod eviction;
+mod ghosts;
+mod queues;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use directory::Directory;
+use eviction::Eviction;
+
+use crate::defect;
+use crate::entry::{Entry, cost_bytes};
+use crate::sync::{Mutex, MutexGuard, lock, step};
+
+/// How an entry comes to L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Somebody stored it: it takes its place among the newest.
+    Written,
+    /// It was read from L2: what was evicted a while ago comes back as one that is read often.
+    Read,
+}
+
+/// What an entry is taken to cost when the first places are made: that of a user's blob or of two app tokens.
+const USUAL_BYTES: u64 = 4096;
+/// Of the first level. A tier that needs more finds them as it grows.
+const FIRST_PLACES: std::ops::RangeInclusive<u64> = 64..=1 << 20;
+
+/// The tier.
+pub struct L1 {
+    directory: Directory,
+    eviction: Mutex<Eviction>,
+    /// Writers of a key take turns, so that comparing and storing is one step.
+    turns: Box<[Mutex<()>]>,
+    is_enabled: AtomicBool,
+    earliest_deadline_ms: AtomicI64,
+}
+
+impl L1 {
+    /// A tier of `capacity_bytes`.
+    #[must_use]
+    pub fn new(capacity_bytes: u64, is_enabled: bool) -> L1 {
+        let places = (capacity_bytes / USUAL_BYTES).clamp(*FIRST_PLACES.start(), *FIRST_PLACES.end());
+        L1 {
+            directory: Directory::new(places as usize),
+            eviction: Mutex::new(Eviction::new(capacity_bytes)),
+            turns: (0..64).map(|_| Mutex::new(())).collect(),
+            is_enabled: AtomicBool::new(is_enabled),
+            earliest_deadline_ms: AtomicI64::new(i64::MAX),
+        }
+    }
+
+    /// The entry of `key`, alive or not.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Entry> {
+        step();
+        self.directory.find(key)
+    }
+
+    /// The right to write entries of `slot`, until it is dropped.
+    pub fn turn(&self, slot: u32) -> MutexGuard<'_, ()> {
+        lock(&self.turns[slot as usize % self.turns.len()])
+    }
+
+    /// Stores `entry` in place of what was under its key. Call it with the [`L1::turn`] of its slot.
+    pub fn put(&self, entry: Entry, arrival: Arrival) {
+        defect::point("l1-put");
+        let mut eviction = lock(&self.eviction);
+        if !self.is_enabled.load(Ordering::Relaxed) || entry.cost_bytes() > eviction.capacity_bytes() {
+            self.remove_if(&mut eviction, entry.key(), |_| true);
+            return;
+        }
+        let deadline_ms = entry.deadline_ms();
+        eviction.put(&self.directory, entry, arrival);
+        // Not before: a sweep in between would forget it.
+        self.note_deadline(deadline_ms);
+    }
+
+    /// Whether a key and a value of these lengths can be held at all.
+    #[must_use]
+    pub fn admits(&self, key_len: usize, value_len: usize) -> bool {
+        self.is_enabled.load(Ordering::Relaxed)
+            && cost_bytes(key_len, value_len) <= lock(&self.eviction).capacity_bytes()
+    }
+
+    /// An entry that is here ends at `deadline_ms`.
+    pub fn note_deadline(&self, deadline_ms: i64) {
+        self.earliest_deadline_ms.fetch_min(deadline_ms, Ordering::Relaxed);
+    }
+
+    /// Removes the entry of `key`.
+    pub fn remove(&self, key: &[u8]) {
+        self.remove_if(&mut lock(&self.eviction), key, |_| true);
+    }
+
+    /// Removes the entry of `key` unless this process alone knows of it.
+    pub fn remove_shared(&self, key: &[u8]) {
+        self.remove_if(&mut lock(&self.eviction), key, |entry| !entry.is_local());
+    }
+
+    fn remove_if(&self, eviction: &mut Eviction, key: &[u8], goes: impl Fn(&Entry) -> bool) {
+        if let Some(place) = self.directory.place(self.directory.hash(key), key)
+            && self.directory.at(place).is_some_and(|entry| goes(&entry))
+        {
+            eviction.remove(&self.directory, place);
+        }
+    }
+
+    /// Removes what L2 has too.
+    pub fn forget_shared(&self) {
+        lock(&self.eviction).sift(&self.directory, |entry| !entry.is_local());
+    }
+
+    /// Removes everything.
+    pub fn clear(&self) {
+        lock(&self.eviction).sift(&self.directory, |_| true);
+    }
+
+    /// Removes, and so wipes, what is dead at the coarse monotonic time `now_ms`.
+    pub fn sweep(&self, now_ms: i64) {
+        if now_ms < self.earliest_deadline_ms.load(Ordering::Relaxed) {
+            return;
+        }
+        self.earliest_deadline_ms.store(i64::MAX, Ordering::Relaxed);
+        lock(&self.eviction).sift(&self.directory, |entry| {
+            let deadline_ms = entry.deadline_ms();
+            if now_ms < deadline_ms {
+                self.note_deadline(deadline_ms);
+            }
+            now_ms >= deadline_ms
+        });
+    }
+
+    /// Takes over a new limit; what no longer fits is evicted now.
+    pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
+        lock(&self.eviction).set_capacity_bytes(&self.directory, capacity_bytes);
+    }
+
+    /// Switches the tier on or off; off, it holds nothing.
+    pub fn enable(&self, is_enabled: bool) {
+        self.is_enabled.store(is_enabled, Ordering::Relaxed);
+        if !is_enabled {
+            // Whoever puts an entry in looks whether it is on with the lock that this one takes.
+            self.clear();
+        }
+    }
+
+    /// How many entries it holds.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        lock(&self.eviction).entries()
+    }
+
+    /// How many bytes it holds, keys and overhead counted.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        lock(&self.eviction).bytes()
+    }
+
+    /// How many entries had to go for others.
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        lock(&self.eviction).evictions()
+    }
+}

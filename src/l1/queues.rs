@@ -1,0 +1,107 @@
+//! First in, first out: queues of places, each place in one of them at most, linked through one table, so that it can
+//! leave from the middle.
+
+#![forbid(unsafe_code)]
+
+use super::directory::Place;
+
+/// No place.
+const NONE: Place = Place::MAX;
+
+/// Why an entry is kept, which is the queue that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Somebody stored it lately.
+    Written,
+    /// It was read from L2 lately.
+    Fetched,
+    /// It was read again.
+    Main,
+}
+
+#[derive(Clone, Copy)]
+struct Link {
+    before: Place,
+    behind: Place,
+    queue: Option<Queue>,
+}
+
+#[derive(Clone, Copy)]
+struct Ends {
+    first: Place,
+    last: Place,
+    entries: u64,
+    bytes: u64,
+}
+
+pub struct Queues {
+    links: Vec<Link>,
+    ends: [Ends; 3],
+}
+
+impl Queues {
+    pub fn new() -> Queues {
+        Queues { links: Vec::new(), ends: [Ends { first: NONE, last: NONE, entries: 0, bytes: 0 }; 3] }
+    }
+
+    /// Takes note of so many places; `false` when there is no memory for them.
+    pub fn reserve(&mut self, places: usize) -> bool {
+        let more = places.saturating_sub(self.links.len());
+        let has_memory = self.links.try_reserve_exact(more).is_ok();
+        if has_memory {
+            self.links.resize(self.links.len() + more, Link { before: NONE, behind: NONE, queue: None });
+        }
+        has_memory
+    }
+
+    pub fn first(&self, queue: Queue) -> Option<Place> {
+        Some(self.ends[queue as usize].first).filter(|place| *place != NONE)
+    }
+
+    pub fn entries(&self, queue: Queue) -> u64 {
+        self.ends[queue as usize].entries
+    }
+
+    pub fn bytes(&self, queue: Queue) -> u64 {
+        self.ends[queue as usize].bytes
+    }
+
+    pub fn all_entries(&self) -> u64 {
+        self.ends.iter().map(|ends| ends.entries).sum()
+    }
+
+    pub fn all_bytes(&self) -> u64 {
+        self.ends.iter().map(|ends| ends.bytes).sum()
+    }
+
+    /// `place`, which stands nowhere, becomes the last of `queue`.
+    pub fn push(&mut self, queue: Queue, place: Place, cost_bytes: u64) {
+        let ends = &mut self.ends[queue as usize];
+        self.links[place as usize] = Link { before: ends.last, behind: NONE, queue: Some(queue) };
+        match ends.last {
+            NONE => ends.first = place,
+            last => self.links[last as usize].behind = place,
+        }
+        ends.last = place;
+        ends.entries += 1;
+        ends.bytes += cost_bytes;
+    }
+
+    /// `place` leaves the queue in which it stands.
+    pub fn leave(&mut self, place: Place, cost_bytes: u64) -> Option<Queue> {
+        let Link { before, behind, queue } = self.links[place as usize];
+        let ends = &mut self.ends[queue? as usize];
+        match before {
+            NONE => ends.first = behind,
+            before => self.links[before as usize].behind = behind,
+        }
+        match behind {
+            NONE => ends.last = before,
+            behind => self.links[behind as usize].before = before,
+        }
+        ends.entries -= 1;
+        ends.bytes -= cost_bytes;
+        self.links[place as usize].queue = None;
+        queue
+    }
+}
