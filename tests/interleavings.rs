@@ -20,7 +20,8 @@ use tokencache::l2::replay::{self, Answers, Seen, Target};
 use tokencache::l2::{Attempt, Class, Expected, Failure, Store, Stored, Witness, Written};
 
 const KEY: &[u8] = b"oid.tid";
-const DOCUMENT: &[u8] = br#"{"version": 1, "l2": {"kind": "sqlite", "path": "/nowhere"},
+const DOCUMENT: &[u8] =
+    br#"{"version": 1, "l1": {"capacity_bytes": 65536}, "l2": {"kind": "sqlite", "path": "/nowhere"},
     "encryption": {"algorithm": "none"}, "logging": {"to": "none"},
     "resilience": {"max_attempts": 1, "deadline_ms": 60000, "journal_max_entries": 0}}"#;
 

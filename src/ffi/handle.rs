@@ -24,7 +24,8 @@ const STRIPES: usize = 16;
 /// One read in this many is timed.
 const SAMPLED: u64 = 1024;
 
-#[repr(align(64))]
+/// Two cache lines, because a processor fetches them in pairs.
+#[repr(align(128))]
 struct Stripe {
     entered: AtomicU64,
     /// Of those that left: with a hit, and without.

@@ -206,7 +206,8 @@ impl Directory {
     /// What lies in `place`.
     pub fn at(&self, place: Place) -> Option<Entry> {
         let (group, at) = self.group(place)?;
-        group.slots[at].load_full()
+        let is_taken = group.tags.load(Ordering::Acquire) & (0x80 << (8 * at)) != 0;
+        if is_taken { group.slots[at].load_full() } else { None }
     }
 
     /// Puts `entry` into `place`, and gives back what was there.

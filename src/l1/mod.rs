@@ -10,7 +10,7 @@ mod queues;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use directory::Directory;
+use directory::{Directory, Place};
 use eviction::Eviction;
 
 use crate::defect;
@@ -30,6 +30,9 @@ pub enum Arrival {
 const USUAL_BYTES: u64 = 4096;
 /// Of the first level. A tier that needs more finds them as it grows.
 const FIRST_PLACES: std::ops::RangeInclusive<u64> = 64..=1 << 20;
+
+/// Places that are looked at under one lock: some 50 µs.
+const SIFTED_AT_ONCE: usize = 512;
 
 /// The tier.
 pub struct L1 {
@@ -114,12 +117,12 @@ impl L1 {
 
     /// Removes what L2 has too.
     pub fn forget_shared(&self) {
-        lock(&self.eviction).sift(&self.directory, |entry| !entry.is_local());
+        self.sift(|entry| !entry.is_local());
     }
 
     /// Removes everything.
     pub fn clear(&self) {
-        lock(&self.eviction).sift(&self.directory, |_| true);
+        self.sift(|_| true);
     }
 
     /// Removes, and so wipes, what is dead at the coarse monotonic time `now_ms`.
@@ -128,13 +131,22 @@ impl L1 {
             return;
         }
         self.earliest_deadline_ms.store(i64::MAX, Ordering::Relaxed);
-        lock(&self.eviction).sift(&self.directory, |entry| {
+        self.sift(|entry| {
             let deadline_ms = entry.deadline_ms();
             if now_ms < deadline_ms {
                 self.note_deadline(deadline_ms);
             }
             now_ms >= deadline_ms
         });
+    }
+
+    /// Removes what `goes` says, a few at a time, so that nobody who stores something waits for all of it.
+    fn sift(&self, goes: impl Fn(&Entry) -> bool) {
+        let end = self.directory.numbers() as Place;
+        for first in (0..end).step_by(SIFTED_AT_ONCE) {
+            let places = first..end.min(first + SIFTED_AT_ONCE as Place);
+            lock(&self.eviction).sift(&self.directory, places, &goes);
+        }
     }
 
     /// Takes over a new limit; what no longer fits is evicted now.

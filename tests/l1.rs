@@ -1,0 +1,158 @@
+//! The tier in memory by itself: its limit, who goes, and readers beside writers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokencache::entry::{Entry, Lifetime, Parts};
+use tokencache::l1::{Arrival, L1};
+
+fn entry(key: &[u8], data: &[u8]) -> Entry {
+    let parts = Parts {
+        key,
+        data,
+        version: 1,
+        written_at_ms: 0,
+        lifetime: Lifetime::default(),
+        deadline_ms: i64::MAX,
+        stay_until_ms: i64::MAX,
+        slot: 0,
+        epoch: (0, 0),
+        is_local: false,
+        flags: 0,
+    };
+    Entry::new(parts).expect("memory for an entry")
+}
+
+fn put(l1: &L1, key: &str, data: &[u8], arrival: Arrival) {
+    let _turn = l1.turn(0);
+    l1.put(entry(key.as_bytes(), data), arrival);
+}
+
+fn found(l1: &L1, key: &str) -> Option<Vec<u8>> {
+    l1.get(key.as_bytes()).map(|entry| entry.data().to_vec())
+}
+
+#[test]
+fn any_history_keeps_the_limit_and_answers_with_what_was_stored_last() {
+    const CAPACITY_BYTES: u64 = 200_000;
+    let mut random = fastrand::Rng::with_seed(7);
+    let (l1, mut stored) = (L1::new(CAPACITY_BYTES, true), HashMap::new());
+    for step in 0..200_000_u32 {
+        let key = format!("key{}", random.u32(..2_000));
+        match random.u32(..10) {
+            0..4 => {
+                let data = vec![step as u8; random.usize(..if step % 100 == 0 { 100_000 } else { 1_500 })];
+                put(&l1, &key, &data, if random.bool() { Arrival::Written } else { Arrival::Read });
+                assert_eq!(
+                    found(&l1, &key).as_ref(),
+                    Some(&data),
+                    "right after it was stored, {} bytes",
+                    data.len()
+                );
+                stored.insert(key, data);
+            }
+            4 => {
+                l1.remove(key.as_bytes());
+                stored.remove(&key);
+                assert_eq!(found(&l1, &key), None, "it was removed");
+            }
+            _ => {
+                if let Some(data) = found(&l1, &key) {
+                    assert_eq!(stored.get(&key), Some(&data), "what is there is what was stored last");
+                }
+            }
+        }
+        assert!(l1.bytes() <= CAPACITY_BYTES, "{} bytes", l1.bytes());
+    }
+    assert!(l1.evictions() > 0 && l1.entries() > 0);
+    l1.clear();
+    assert_eq!((l1.entries(), l1.bytes()), (0, 0));
+}
+
+#[test]
+fn many_small_entries_find_places_beyond_the_first() {
+    const ENTRIES: usize = 40_000;
+    let l1 = L1::new(16 << 20, true);
+    let keys: Vec<String> = (0..ENTRIES).map(|number| format!("a{number}")).collect();
+    for key in &keys {
+        put(&l1, key, b"1", Arrival::Written);
+    }
+    assert_eq!((l1.entries(), l1.evictions()), (ENTRIES as u64, 0), "all fit, {} bytes", l1.bytes());
+    assert!(keys.iter().all(|key| found(&l1, key).is_some()));
+    l1.set_capacity_bytes(1 << 20);
+    assert!(l1.bytes() <= 1 << 20 && l1.entries() > 1_000);
+    l1.sweep(i64::MAX);
+    assert_eq!(l1.entries(), 0, "what is dead by the clock");
+}
+
+#[test]
+fn what_is_read_from_l2_does_not_push_out_what_was_written_lately() {
+    let l1 = L1::new(1 << 20, true);
+    let read = |from: usize, to: usize| {
+        for number in from..to {
+            let key = format!("read{number}");
+            put(&l1, &key, &[0; 1_000], Arrival::Read);
+            found(&l1, &key);
+        }
+    };
+    read(0, 1_000);
+    let written: Vec<String> = (0..100).map(|number| format!("written{number}")).collect();
+    for key in &written {
+        put(&l1, key, &[1; 1_000], Arrival::Written);
+    }
+    read(1_000, 20_000);
+    assert_eq!(written.iter().filter(|key| found(&l1, key).is_none()).count(), 0, "a tenth of the capacity");
+}
+
+#[test]
+fn one_value_may_fill_the_tier_and_one_that_does_not_fit_leaves_nothing_old() {
+    let l1 = L1::new(1 << 20, true);
+    for number in 0..100 {
+        put(&l1, &format!("a{number}"), &[0; 9_000], Arrival::Written);
+    }
+    put(&l1, "large", &[1; 950_000], Arrival::Written);
+    assert!(found(&l1, "large").is_some() && l1.bytes() <= 1 << 20);
+    put(&l1, "large", &[2; 1 << 20], Arrival::Written);
+    assert_eq!(found(&l1, "large"), None);
+    l1.enable(false);
+    put(&l1, "a", b"1", Arrival::Written);
+    assert_eq!((found(&l1, "a"), l1.entries()), (None, 0), "it is off");
+}
+
+#[test]
+fn readers_beside_writers_see_whole_entries_of_their_key() {
+    let l1 = L1::new(100_000, true);
+    let keys: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let (l1, keys, is_over) = (&l1, &keys, &is_over);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                for _ in 0..60_000 {
+                    let key = &keys[random.usize(..keys.len())];
+                    let arrival = if random.bool() { Arrival::Written } else { Arrival::Read };
+                    match random.u32(..8) {
+                        0 => l1.remove(key.as_bytes()),
+                        _ => put(l1, key, &key.repeat(random.usize(1..700)).into_bytes(), arrival),
+                    }
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed + 2);
+                let mut hits = 0_u64;
+                while !is_over.load(Ordering::Acquire) {
+                    let key = &keys[random.usize(..keys.len())];
+                    if let Some(entry) = l1.get(key.as_bytes()) {
+                        assert_eq!(entry.key(), key.as_bytes());
+                        let is_whole = entry.data().chunks(key.len()).all(|part| part == key.as_bytes());
+                        assert!(is_whole, "the bytes of {key}");
+                        hits += 1;
+                    }
+                }
+                assert!(hits > 0);
+            });
+        }
+    });
+}
