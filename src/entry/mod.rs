@@ -208,12 +208,13 @@ impl Entry {
         now_ms >= due && renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether a read at the coarse monotonic time `now_ms` may be answered with it, as far as it knows itself: it is
-    /// alive, does not slide, and `stands` says that its slot and its epochs do.
+    /// Whether a read at the coarse monotonic time `now_ms`, which is noted, may be answered with it, as far as it knows
+    /// itself: it is alive, does not slide, and `stands` says that its slot and its epochs do.
     #[inline(always)]
     #[must_use]
     pub fn answers_plainly(&self, now_ms: i64, stands: impl FnOnce(u32, (u64, u64)) -> bool) -> bool {
         let meta = self.0.meta();
+        note_read(meta);
         let epoch = || (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed));
         now_ms < meta.deadline_ms.load(Ordering::Relaxed)
             && meta.sliding_ms == 0
@@ -250,15 +251,9 @@ impl Entry {
         self.0.rare().verified_at_ms.load(Ordering::Relaxed)
     }
 
-    /// Notes that it was read, as far as L1 counts: one that is read all the time is not written to.
-    #[inline]
+    /// Notes that it was read, as far as L1 counts.
     pub fn mark_read(&self) {
-        const ENOUGH: u8 = 3;
-        let reads = &self.0.meta().reads;
-        let known = reads.load(Ordering::Relaxed);
-        if known < ENOUGH {
-            reads.store(known + 1, Ordering::Relaxed);
-        }
+        note_read(self.0.meta());
     }
 
     /// Takes one of the reads that were noted away, if there is one.
@@ -304,6 +299,16 @@ impl Entry {
 pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
     const TABLE: u64 = 64;
     (raw::heap_bytes(key_len, value_len) as u64).saturating_add(TABLE)
+}
+
+/// One that is read all the time is not written to.
+#[inline(always)]
+fn note_read(meta: &Meta) {
+    const ENOUGH: u8 = 3;
+    let known = meta.reads.load(Ordering::Relaxed);
+    if known < ENOUGH {
+        meta.reads.store(known + 1, Ordering::Relaxed);
+    }
 }
 
 /// A read renews the window from when a quarter of it is over, however old the entry was when it came here.

@@ -92,8 +92,11 @@ const fn data(key_len: usize) -> usize {
     rare(key_len) + size_of::<Rare>()
 }
 
-/// A counted reference to an entry or a view.
+/// A counted reference to an entry or a view: the address of its head, and for a view one more, which no head has. So
+/// whoever looks for an entry's key or its end does not touch the line of the count, which other threads write to.
 pub struct Raw(NonNull<Head>);
+
+const VIEW: usize = 1;
 
 // SAFETY: everything behind the pointer is immutable or atomic, and the count is atomic.
 unsafe impl Send for Raw {}
@@ -140,12 +143,18 @@ impl Raw {
         let owner = self.into_pointer();
         // SAFETY: freshly allocated for a Head; the reference that `self` was now belongs to the view.
         unsafe { base.write(Head { references: AtomicUsize::new(1), owner, public }) };
-        Some(Raw(base))
+        Some(Raw(base.map_addr(|address| address | VIEW)))
+    }
+
+    #[inline(always)]
+    fn head(&self) -> NonNull<Head> {
+        // SAFETY: the address of a head, which is not 0.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !VIEW)) }
     }
 
     pub(super) fn public(&self) -> &PublicHead {
         // SAFETY: alive while a reference is, and immutable.
-        unsafe { &self.0.as_ref().public }
+        unsafe { &self.head().as_ref().public }
     }
 
     /// What every hit looks at; of the entry behind it, when this is a view.
@@ -174,15 +183,15 @@ impl Raw {
         self.0 == other.0
     }
 
+    #[inline(always)]
     fn is_view(&self) -> bool {
-        // SAFETY: alive while a reference is; `owner` is immutable.
-        unsafe { !self.0.as_ref().owner.is_null() }
+        self.0.addr().get() & VIEW != 0
     }
 
+    #[inline(always)]
     fn entry_base(&self) -> *const u8 {
         // SAFETY: alive while a reference is; `owner` is immutable.
-        let owner = unsafe { self.0.as_ref().owner };
-        if owner.is_null() { self.0.as_ptr().cast() } else { owner.cast() }
+        if self.is_view() { unsafe { self.head().as_ref().owner.cast() } } else { self.0.as_ptr().cast() }
     }
 
     fn into_pointer(self) -> *mut Head {
@@ -194,11 +203,13 @@ impl Raw {
     /// Gives the reference away as the address of its public head.
     #[must_use]
     pub fn into_public(self) -> *const PublicHead {
+        let head = self.head().as_ptr();
+        std::mem::forget(self);
         // SAFETY: the head is alive; only an address is taken.
-        unsafe { &raw const (*self.into_pointer()).public }
+        unsafe { &raw const (*head).public }
     }
 
-    /// Takes back a reference given away by [`Raw::into_public`].
+    /// A reference given away by [`Raw::into_public`], to be cloned or dropped: it does not tell a view from an entry.
     ///
     /// # Safety
     /// `public` came from [`Raw::into_public`], and the reference it stands for is not used again by its giver.
@@ -234,7 +245,7 @@ impl Clone for Raw {
     #[inline]
     fn clone(&self) -> Raw {
         // SAFETY: alive, because `self` is a reference to it.
-        unsafe { self.0.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
+        unsafe { self.head().as_ref() }.references.fetch_add(1, Ordering::Relaxed);
         Raw(self.0)
     }
 }
@@ -243,11 +254,11 @@ impl Drop for Raw {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: alive until the count that this reference holds is given back here.
-        if unsafe { self.0.as_ref() }.references.fetch_sub(1, Ordering::Release) == 1 {
+        if unsafe { self.head().as_ref() }.references.fetch_sub(1, Ordering::Release) == 1 {
             // As a fence would, which ThreadSanitizer does not see.
             // SAFETY: nobody but this one can free it.
-            let _ = unsafe { self.0.as_ref() }.references.load(Ordering::Acquire);
-            Raw::free(self.0);
+            let _ = unsafe { self.head().as_ref() }.references.load(Ordering::Acquire);
+            Raw::free(self.head());
         }
     }
 }

@@ -147,22 +147,22 @@ impl Directory {
         self.levels().map(|(_, level)| level.numbers()).sum()
     }
 
-    /// The entry of `key`, which is noted as read.
+    /// The entry of `key`.
     #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<Entry> {
         let hash = self.hash(key);
         // Nearly all lie in the first group that is looked into.
-        let (_, guard) = match self.first.0[self.first.groups(hash)[0]].find(tag(hash), key) {
-            Some(found) => found,
-            None => self.find_further(hash, key)?,
-        };
-        Guard::into_inner(guard).inspect(Entry::mark_read)
+        if let Some((_, guard)) = self.first.0[self.first.groups(hash)[0]].find(tag(hash), key) {
+            return Guard::into_inner(guard);
+        }
+        self.find_further(hash, key)
     }
 
     #[cold]
     #[inline(never)]
-    fn find_further(&self, hash: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
-        self.levels().find_map(|(_, level)| level.find(hash, key))
+    fn find_further(&self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let (_, guard) = self.levels().find_map(|(_, level)| level.find(hash, key))?;
+        Guard::into_inner(guard)
     }
 
     /// Where `key` lies.
