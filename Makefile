@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet bench-gate build install wheel dotnet-pack lint bless clean
+.PHONY: help demo test acceptance soak fuzz asan tsan bench bench-dotnet bench-gate bench-curves build install wheel dotnet-pack lint bless clean
 
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -45,9 +45,9 @@ tsan: ## the concurrent suites under ThreadSanitizer
 	@tools/prepare redis-server
 	@tools/sanitize thread
 
-bench: ## speed and memory beside the bars of the design, in one table
+bench: ## speed and memory beside the bars of the design, in one table; ROW=hit measures one alone
 	@tools/prepare valgrind strace redis-server libhiredis-dev
-	@benches/run
+	@benches/run $(if $(ROW),--only $(ROW))
 
 bench-dotnet: ## the .NET binding beside its peers: ConcurrentDictionary, MemoryCache, FusionCache, HybridCache, the adapter
 	@tools/prepare redis-server
@@ -56,6 +56,10 @@ bench-dotnet: ## the .NET binding beside its peers: ConcurrentDictionary, Memory
 bench-gate: ## instructions of each path beside the committed figures, with 3 % of room; BLESS=1 commits to those of now
 	@tools/prepare valgrind
 	@benches/gate $(if $(BLESS),--bless)
+
+bench-curves: ## a hit as threads, values, entries and keys grow, drawn; BLESS=1 puts the plot into docs/
+	@tools/prepare
+	@benches/curves $(if $(BLESS),--bless)
 
 build: ## the library and the command line in target/release
 	@$(CARGO) build --release --locked

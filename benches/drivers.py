@@ -2,6 +2,7 @@
 
 import functools
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,12 @@ def build(*packages: str) -> None:
 def compile(name: str, *more: str) -> None:
     run([*COMPILER, "-std=gnu11", "-O2", "-Wall", *os.environ.get("CFLAGS", "").split(), "-Iinclude",
          f"benches/{name}.c", "benches/bench.c", "-o", OUT / name, "-rdynamic", *more, "-ldl", "-lm", "-lpthread"])
+
+
+def machine() -> str:
+    """The processor, how many of its threads, and the kernel."""
+    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} threads, Linux {platform.release()}"
 
 
 @functools.cache

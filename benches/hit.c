@@ -1,18 +1,13 @@
-/* The time of L1, as ratios: in every round both sides run the same keys one after the other, and the ratio is taken
- * inside the round, so that a machine which slows down slows down both. Usage: hit [ROUNDS] */
-#include <pthread.h>
+/* The time of L1, as ratios. Usage: hit [ROUNDS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "rounds.h"
 
-enum { ENTRIES = 100000, HOT = 1000, VALUE = 7000, DRAWS = 1 << 21, CALLS = 1 << 18, MAX_ROUNDS = 101 };
+enum { ENTRIES = 100000, HOT = 1000, VALUE = 7000, CALLS = 1 << 18 };
 
 static char *keys;
-
-/* Calls made with the keys that `draws` names. */
-typedef void work(const subject *on, const uint32_t *draws, size_t calls);
 
 static void zero_copy(const subject *on, const uint32_t *draws, size_t calls) {
   for (size_t i = 0; i < calls; i++) {
@@ -36,62 +31,6 @@ static void overwrite(const subject *on, const uint32_t *draws, size_t calls) {
   memset(value, 'v', sizeof value);
   for (size_t i = 0; i < calls; i++)
     if (set(on, keys + draws[i] * KEY_STRIDE, value, sizeof value) != TC_OK) abort();
-}
-
-typedef struct {
-  work *what;
-  const subject *on;
-  const uint32_t *draws;
-  int threads;
-} side;
-
-typedef struct {
-  const side *of;
-  size_t first, calls;
-  pthread_barrier_t *start;
-  double ns;
-} turn;
-
-static void *take_turn(void *argument) {
-  turn *mine = argument;
-  pthread_barrier_wait(mine->start);
-  double start = now_ns();
-  mine->of->what(mine->of->on, mine->of->draws + mine->first, mine->calls);
-  mine->ns = now_ns() - start;
-  return NULL;
-}
-
-/* What a call costs the thread that makes it. */
-static double ns_per_call(const side *of, size_t round, size_t calls) {
-  pthread_t ids[of->threads];
-  turn turns[of->threads];
-  pthread_barrier_t start;
-  pthread_barrier_init(&start, NULL, of->threads);
-  double ns = 0;
-  for (int i = 0; i < of->threads; i++) {
-    turns[i] = (turn){of, (round * of->threads + i) * calls % DRAWS, calls, &start, 0};
-    pthread_create(&ids[i], NULL, take_turn, &turns[i]);
-  }
-  for (int i = 0; i < of->threads; i++) {
-    pthread_join(ids[i], NULL);
-    ns += turns[i].ns;
-  }
-  pthread_barrier_destroy(&start);
-  return ns / calls / of->threads;
-}
-
-static void compare(const char *row, side ours, side floor, size_t rounds, size_t calls, const char *unit) {
-  double ours_ns[MAX_ROUNDS], floor_ns[MAX_ROUNDS], ratios[MAX_ROUNDS];
-  ns_per_call(&ours, 0, calls);
-  ns_per_call(&floor, 0, calls);
-  for (size_t i = 0; i < rounds; i++) {
-    bool floor_first = i % 2;
-    if (floor_first) floor_ns[i] = ns_per_call(&floor, i, calls);
-    ours_ns[i] = ns_per_call(&ours, i, calls);
-    if (!floor_first) floor_ns[i] = ns_per_call(&floor, i, calls);
-    ratios[i] = ours_ns[i] / floor_ns[i];
-  }
-  report(row, median(ratios, rounds), "%.0f ns, %s %.0f ns", median(ours_ns, rounds), unit, median(floor_ns, rounds));
 }
 
 static void fill(const subject *on) {
