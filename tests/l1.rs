@@ -23,20 +23,27 @@ fn entry(key: &[u8], data: &[u8]) -> Entry {
     Entry::new(parts).expect("memory for an entry")
 }
 
+fn tier(capacity_bytes: u64) -> L1 {
+    L1::new(capacity_bytes, true).expect("memory for its tables")
+}
+
 fn put(l1: &L1, key: &str, data: &[u8], arrival: Arrival) {
     let _turn = l1.turn(0);
     l1.put(entry(key.as_bytes(), data), arrival);
 }
 
+/// As a read does, which is noted.
 fn found(l1: &L1, key: &str) -> Option<Vec<u8>> {
-    l1.get(key.as_bytes()).map(|entry| entry.data().to_vec())
+    let entry = l1.get(key.as_bytes())?;
+    entry.mark_read();
+    Some(entry.data().to_vec())
 }
 
 #[test]
 fn any_history_keeps_the_limit_and_answers_with_what_was_stored_last() {
     const CAPACITY_BYTES: u64 = 200_000;
     let mut random = fastrand::Rng::with_seed(7);
-    let (l1, mut stored) = (L1::new(CAPACITY_BYTES, true), HashMap::new());
+    let (l1, mut stored) = (tier(CAPACITY_BYTES), HashMap::new());
     for step in 0..200_000_u32 {
         let key = format!("key{}", random.u32(..2_000));
         match random.u32(..10) {
@@ -72,7 +79,7 @@ fn any_history_keeps_the_limit_and_answers_with_what_was_stored_last() {
 #[test]
 fn many_small_entries_find_places_beyond_the_first() {
     const ENTRIES: usize = 40_000;
-    let l1 = L1::new(16 << 20, true);
+    let l1 = tier(16 << 20);
     let keys: Vec<String> = (0..ENTRIES).map(|number| format!("a{number}")).collect();
     for key in &keys {
         put(&l1, key, b"1", Arrival::Written);
@@ -87,26 +94,48 @@ fn many_small_entries_find_places_beyond_the_first() {
 
 #[test]
 fn what_is_read_from_l2_does_not_push_out_what_was_written_lately() {
-    let l1 = L1::new(1 << 20, true);
-    let read = |from: usize, to: usize| {
-        for number in from..to {
-            let key = format!("read{number}");
-            put(&l1, &key, &[0; 1_000], Arrival::Read);
-            found(&l1, &key);
+    for read_before in [0, 1_000] {
+        let l1 = tier(1 << 20);
+        let read = |numbers: std::ops::Range<usize>| {
+            for number in numbers {
+                let key = format!("read{number}");
+                put(&l1, &key, &[0; 1_000], Arrival::Read);
+                found(&l1, &key);
+            }
+        };
+        read(0..read_before);
+        let written: Vec<String> = (0..100).map(|number| format!("written{number}")).collect();
+        for key in &written {
+            put(&l1, key, &[1; 1_000], Arrival::Written);
         }
-    };
-    read(0, 1_000);
-    let written: Vec<String> = (0..100).map(|number| format!("written{number}")).collect();
-    for key in &written {
-        put(&l1, key, &[1; 1_000], Arrival::Written);
+        read(1_000..20_000);
+        let lost = written.iter().filter(|key| found(&l1, key).is_none()).count();
+        assert_eq!(lost, 0, "a tenth of the capacity, after {read_before} reads");
     }
-    read(1_000, 20_000);
-    assert_eq!(written.iter().filter(|key| found(&l1, key).is_none()).count(), 0, "a tenth of the capacity");
+}
+
+#[test]
+fn what_replaces_an_old_entry_lately_stays_whatever_is_hot() {
+    let l1 = tier(1 << 20);
+    let keys: Vec<String> = (0..940).map(|number| format!("a{number}")).collect();
+    let write = |keys: &[String]| keys.iter().for_each(|key| put(&l1, key, &[0; 800], Arrival::Written));
+    write(&keys);
+    assert_eq!(l1.evictions(), 0, "there is room for all, {} bytes", l1.bytes());
+    let (replaced, hot) = keys.split_at(50);
+    write(replaced);
+    for number in 0..60 {
+        for key in hot {
+            found(&l1, key);
+        }
+        put(&l1, &format!("b{number}"), &[0; 800], Arrival::Written);
+    }
+    let lost = replaced.iter().filter(|key| found(&l1, key).is_none()).count();
+    assert_eq!((lost, l1.evictions() > 0), (0, true), "they and what came after is a tenth of the capacity");
 }
 
 #[test]
 fn one_value_may_fill_the_tier_and_one_that_does_not_fit_leaves_nothing_old() {
-    let l1 = L1::new(1 << 20, true);
+    let l1 = tier(1 << 20);
     for number in 0..100 {
         put(&l1, &format!("a{number}"), &[0; 9_000], Arrival::Written);
     }
@@ -121,7 +150,7 @@ fn one_value_may_fill_the_tier_and_one_that_does_not_fit_leaves_nothing_old() {
 
 #[test]
 fn readers_beside_writers_see_whole_entries_of_their_key() {
-    let l1 = L1::new(100_000, true);
+    let l1 = tier(100_000);
     let keys: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -17,7 +17,7 @@ use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::defect;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::{Extent, Journal, Recent};
 use crate::l1::L1;
 use crate::l2::redis::RedisStore;
@@ -68,7 +68,7 @@ impl Cache {
             matches!(config.l2.kind, config::Kind::Redis(_)).then(|| Arc::new(Recent::new(Extent::DEFAULT)));
         let second_tier = second_tier(&config, &log, &runtime, recent.as_ref())?;
         let journal = owed::open(&config)?;
-        let cache = Cache::assemble(config, log, hook, keys, second_tier, journal, recent);
+        let cache = Cache::assemble(config, log, hook, keys, second_tier, journal, recent)?;
         let tended: Weak<dyn Tended> = cache.me.clone();
         runtime.tend(tended)?;
         Ok(cache)
@@ -85,7 +85,7 @@ impl Cache {
         let keys = keys::Keys::new(keys::load(&config.encryption)?, &log);
         let second_tier = second_tier(&config, &log);
         let journal = owed::open(&config)?;
-        Ok(Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier), journal, None))
+        Cache::assemble(Arc::new(config), log, Arc::default(), keys, Some(second_tier), journal, None)
     }
 
     fn assemble(
@@ -96,10 +96,12 @@ impl Cache {
         second_tier: Option<SecondTier>,
         journal: Option<Journal>,
         recent: Option<Arc<Recent>>,
-    ) -> Arc<Cache> {
+    ) -> Result<Arc<Cache>> {
         let (coherence, store) = second_tier.unzip();
-        let l1 = L1::new(config.l1.capacity_bytes, config.l1.is_enabled);
-        Arc::new_cyclic(|me| Cache {
+        let tables_bytes = usize::try_from(config.l1.capacity_bytes / 128).unwrap_or(usize::MAX);
+        let l1 = L1::new(config.l1.capacity_bytes, config.l1.is_enabled)
+            .ok_or_else(|| Error::out_of_memory(tables_bytes))?;
+        Ok(Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
             coherence,
@@ -125,7 +127,7 @@ impl Cache {
             runtime: runtime::current(),
             working: 0.into(),
             accepted: 0.into(),
-        })
+        }))
     }
 
     /// An L2 that is busy or slow is no reason to fail; one that cannot be used on this machine is.

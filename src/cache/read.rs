@@ -20,7 +20,8 @@ use crate::resilience;
 use crate::stats::{Operation, count};
 
 impl Cache {
-    /// The entry of `key` when L1 can answer: no lock but the table's, no allocation, no copy.
+    /// The entry of `key` when L1 can answer: no lock, no allocation but for what a thread's
+    /// first read sets up, no copy.
     #[inline(always)]
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Entry> {
@@ -198,10 +199,7 @@ impl Cache {
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
     pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
         self.check_key(key, &self.config.load())?;
-        // A writer may have taken the old entry out and not yet put the new one in: not while we have the turn.
-        let turn = self.l1.turn(self.slot(key));
         let entry = self.peek(key);
-        drop(turn);
         if entry.is_none() {
             count(&self.stats.l1_misses);
         }

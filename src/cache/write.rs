@@ -142,7 +142,9 @@ impl Cache {
         }
         let version = self.versions.next();
         let entry = self.entry(write, version, (0, 0), config)?;
-        self.l1.put(entry, Arrival::Written);
+        if !self.l1.put(entry, Arrival::Written) {
+            return Err(Error::out_of_memory(data.len()));
+        }
         drop(turn);
         self.stats.l1_set.record(started.elapsed());
         Ok(SetOutcome::Stored(version))
@@ -287,7 +289,9 @@ impl Cache {
         let advanced = self.advance(write.slot, epoch);
         match advanced {
             Some(own) => match self.entry(write, version, own, config) {
-                Ok(entry) => self.l1.put(entry, Arrival::Written),
+                Ok(entry) => {
+                    self.l1.put(entry, Arrival::Written);
+                }
                 Err(_) => self.l1.remove(write.key),
             },
             None => self.l1.remove(write.key),

@@ -134,7 +134,7 @@ impl Raw {
 
     /// A view of `self` with another tier in its head.
     pub(super) fn view(self, tier: Tier) -> Option<Raw> {
-        debug_assert!(!self.is_view(), "a view shows an entry");
+        assert!(!self.is_view(), "a view shows an entry");
         let mut public = *self.public();
         public.tier = tier as i32;
         let layout = Layout::new::<Head>();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::hash::BuildHasher;
+use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,12 +30,24 @@ const MORE_LEVELS: usize = 32;
 #[repr(C, align(64))]
 struct Group {
     tags: AtomicU64,
-    slots: [ArcSwapAny<Option<Entry>>; PLACES],
+    /// Dropped by the group, because one that is empty takes as long as one that is not.
+    slots: [ManuallyDrop<ArcSwapAny<Option<Entry>>>; PLACES],
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let tags = *self.tags.get_mut();
+        for (at, slot) in self.slots.iter().enumerate() {
+            if is_taken(tags, at) {
+                slot.store(None);
+            }
+        }
+    }
 }
 
 impl Group {
     fn empty() -> Group {
-        Group { tags: 0.into(), slots: std::array::from_fn(|_| ArcSwapAny::new(None)) }
+        Group { tags: 0.into(), slots: std::array::from_fn(|_| ManuallyDrop::new(ArcSwapAny::new(None))) }
     }
 
     /// The place and the entry of `key`, if it lies here.
@@ -67,6 +80,10 @@ impl Group {
 #[inline]
 fn lowest(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
+}
+
+fn is_taken(tags: u64, at: usize) -> bool {
+    tags & (0x80 << (8 * at)) != 0
 }
 
 /// The tag of a hash; its highest bit tells a place that is taken.
@@ -114,14 +131,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory that begins with about so many places.
-    pub fn new(places: usize) -> Directory {
-        let first = Level::new(places.div_ceil(NUMBERS).next_power_of_two());
-        Directory {
-            hasher: RandomState::default(),
-            first: first.expect("the first level has at most a million places"),
-            more: Default::default(),
-        }
+    /// A directory that begins with about so many places; `None` when there is no memory for it.
+    pub fn new(places: usize) -> Option<Directory> {
+        let first = Level::new(places.div_ceil(NUMBERS).next_power_of_two())?;
+        Some(Directory { hasher: RandomState::default(), first, more: Default::default() })
     }
 
     #[inline]
@@ -206,8 +219,7 @@ impl Directory {
     /// What lies in `place`.
     pub fn at(&self, place: Place) -> Option<Entry> {
         let (group, at) = self.group(place)?;
-        let is_taken = group.tags.load(Ordering::Acquire) & (0x80 << (8 * at)) != 0;
-        if is_taken { group.slots[at].load_full() } else { None }
+        if is_taken(group.tags.load(Ordering::Acquire), at) { group.slots[at].load_full() } else { None }
     }
 
     /// Puts `entry` into `place`, and gives back what was there.

@@ -25,21 +25,30 @@ pub struct Eviction {
     queues: Queues,
     ghosts: Ghosts,
     capacity_bytes: u64,
-    /// Until somebody has to go the main queue is filled first. So those that come and go later share a small part of the
-    /// heap, where they leave no holes [measured with four threads: 1.0 of the limit, 1.8 where they share all of it].
+    /// Until somebody has to go, the oldest move on to the main queue while there is room in it. So those that come and go
+    /// later share a small part of the heap, where they leave no holes [measured with four threads: 1.0 of the limit, 1.8
+    /// where they share all of it].
     is_filling: bool,
     evictions: u64,
 }
 
 impl Eviction {
-    pub fn new(capacity_bytes: u64) -> Eviction {
-        Eviction {
+    /// `None` when there is no memory for it.
+    pub fn new(capacity_bytes: u64, directory: &Directory) -> Option<Eviction> {
+        let mut eviction = Eviction {
             queues: Queues::new(),
             ghosts: Ghosts::default(),
             capacity_bytes,
             is_filling: true,
             evictions: 0,
-        }
+        };
+        eviction.reserve(directory).then_some(eviction)
+    }
+
+    /// Knows all places of `directory`; `false` when there is no memory for that.
+    fn reserve(&mut self, directory: &Directory) -> bool {
+        self.ghosts.reserve(directory.numbers());
+        self.queues.reserve(directory.numbers())
     }
 
     pub fn capacity_bytes(&self) -> u64 {
@@ -58,30 +67,45 @@ impl Eviction {
         self.evictions
     }
 
-    /// Stores `entry` in place of what was under its key, and makes room for it.
-    pub fn put(&mut self, directory: &Directory, entry: Entry, arrival: Arrival) {
+    /// Stores `entry` in place of what was under its key, and makes room for it; `false` when there is no memory for its
+    /// place.
+    pub fn put(&mut self, directory: &Directory, entry: Entry, arrival: Arrival) -> bool {
         let hash = directory.hash(entry.key());
         let known = directory.place(hash, entry.key());
-        let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return };
+        let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return false };
         let cost_bytes = entry.cost_bytes();
         let before = directory.fill(place, hash, entry.clone());
         let stood = before.and_then(|before| self.queues.leave(place, before.cost_bytes()));
         let is_known = stood == Some(Queue::Main)
             || stood.is_none() && self.ghosts.take(hash, self.queues.entries(Queue::Main));
-        self.is_filling |= self.bytes() < self.capacity_bytes / 2;
         let queue = match arrival {
-            _ if self.is_filling && self.has_room_in_main(cost_bytes) => Queue::Main,
             Arrival::Read if is_known => Queue::Main,
-            Arrival::Read if stood != Some(Queue::Written) => Queue::Fetched,
+            Arrival::Read => Queue::Fetched,
             // Where nobody can overtake it, and from there to the main one, if it was there before.
-            _ => Queue::Written,
+            Arrival::Written => Queue::Written,
         };
         if is_known {
             entry.mark_read();
         }
         drop(entry);
         self.queues.push(queue, place, cost_bytes);
-        self.shrink(directory, Some(place));
+        self.settle(directory, place);
+        self.shrink(directory, Some(place), usize::MAX);
+        true
+    }
+
+    /// While nobody has to go, the oldest of the short queues move on, but not `newest`.
+    fn settle(&mut self, directory: &Directory, newest: Place) {
+        self.is_filling |= self.bytes() < self.capacity_bytes / 2;
+        while self.is_filling {
+            let Some((_, place)) = self.overlong().filter(|(_, place)| *place != newest) else { return };
+            let Some(cost_bytes) = directory.at(place).map(|entry| entry.cost_bytes()) else { return };
+            if !self.has_room_in_main(cost_bytes) {
+                return;
+            }
+            self.queues.leave(place, cost_bytes);
+            self.queues.push(Queue::Main, place, cost_bytes);
+        }
     }
 
     /// Whether the short queues keep their shares when so much more stands in the main one.
@@ -94,10 +118,10 @@ impl Eviction {
         let place = directory.vacancy(hash).unwrap_or_else(|| {
             let place = directory.taken(hash);
             self.remove(directory, place);
+            self.evictions += 1;
             place
         });
-        self.ghosts.reserve(directory.numbers());
-        self.queues.reserve(directory.numbers()).then_some(place)
+        self.reserve(directory).then_some(place)
     }
 
     /// Empties `place`.
@@ -116,17 +140,19 @@ impl Eviction {
         }
     }
 
-    pub fn set_capacity_bytes(&mut self, directory: &Directory, capacity_bytes: u64) {
+    pub fn set_capacity_bytes(&mut self, capacity_bytes: u64) {
         self.capacity_bytes = capacity_bytes;
-        self.shrink(directory, None);
     }
 
-    /// Lets go what no longer fits, but never `newest`.
-    fn shrink(&mut self, directory: &Directory, newest: Option<Place>) {
-        let mut rounds = ROUNDS;
+    /// Lets go what no longer fits, but never `newest`, and not more than `most`; whether nothing more has to go.
+    pub fn shrink(&mut self, directory: &Directory, newest: Option<Place>, most: usize) -> bool {
+        let (mut rounds, mut gone) = (ROUNDS, 0);
         while self.bytes() > self.capacity_bytes {
-            let Some((queue, place)) = self.next(newest) else { return };
-            let Some(entry) = directory.at(place) else { return };
+            let Some((queue, place)) = self.next(newest) else { return true };
+            let Some(entry) = directory.at(place) else { return true };
+            if gone == most {
+                return false;
+            }
             let is_main = queue == Queue::Main;
             let was_read = if is_main { rounds > 0 && entry.take_mark() } else { entry.take_all_marks() };
             if was_read || Some(place) == newest {
@@ -141,17 +167,26 @@ impl Eviction {
             drop(entry);
             self.is_filling = false;
             self.evictions += 1;
+            gone += 1;
             self.remove(directory, place);
         }
+        true
+    }
+
+    /// A short queue that has more than its share, and its first.
+    fn overlong(&self) -> Option<(Queue, Place)> {
+        let exceeds = |queue, share| self.queues.bytes(queue) as f64 > self.capacity_bytes as f64 * share;
+        let (queue, _) = [(Queue::Written, WRITTEN_SHARE), (Queue::Fetched, FETCHED_SHARE)]
+            .into_iter()
+            .find(|(queue, share)| exceeds(*queue, *share))?;
+        Some((queue, self.queues.first(queue)?))
     }
 
     /// The queue whose turn it is, and its first.
     fn next(&self, newest: Option<Place>) -> Option<(Queue, Place)> {
-        let exceeds = |queue, share| self.queues.bytes(queue) as f64 > self.capacity_bytes as f64 * share;
-        let short = [(Queue::Written, WRITTEN_SHARE), (Queue::Fetched, FETCHED_SHARE)];
-        let long = short.into_iter().filter(|(queue, share)| exceeds(*queue, *share)).map(|(queue, _)| queue);
-        long.chain([Queue::Main, Queue::Fetched, Queue::Written])
-            .filter_map(|queue| Some((queue, self.queues.first(queue)?)))
-            .find(|(queue, place)| Some(*place) != newest || self.queues.entries(*queue) > 1)
+        let first = |queue| Some((queue, self.queues.first(queue)?));
+        let others = [Queue::Main, Queue::Fetched, Queue::Written].into_iter().filter_map(first);
+        let is_alone = |queue, place| Some(place) == newest && self.queues.entries(queue) == 1;
+        self.overlong().into_iter().chain(others).find(|(queue, place)| !is_alone(*queue, *place))
     }
 }

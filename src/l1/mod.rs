@@ -1,5 +1,5 @@
 //! The tier in memory. It keeps its limit in bytes, keys and overhead counted; admits every new entry; and of the
-//! newest writes keeps an eighth of its capacity whether anybody reads them or not.
+//! newest writes keeps an eighth of its capacity, counted alike, whether anybody reads them or not.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod ghosts;
 mod queues;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use directory::{Directory, Place};
 use eviction::Eviction;
@@ -31,8 +32,10 @@ const USUAL_BYTES: u64 = 4096;
 /// Of the first level. A tier that needs more finds them as it grows.
 const FIRST_PLACES: std::ops::RangeInclusive<u64> = 64..=1 << 20;
 
-/// Places that are looked at under one lock: some 50 µs.
-const SIFTED_AT_ONCE: usize = 512;
+/// How much is looked at, or let go, under one lock: from 50 µs to ten times that, where all of it goes.
+const AT_ONCE: usize = 512;
+/// Between two such: a lock that is taken again at once goes to nobody who waits for it.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// The tier.
 pub struct L1 {
@@ -45,17 +48,18 @@ pub struct L1 {
 }
 
 impl L1 {
-    /// A tier of `capacity_bytes`.
+    /// A tier of `capacity_bytes`; `None` when there is no memory for its tables.
     #[must_use]
-    pub fn new(capacity_bytes: u64, is_enabled: bool) -> L1 {
+    pub fn new(capacity_bytes: u64, is_enabled: bool) -> Option<L1> {
         let places = (capacity_bytes / USUAL_BYTES).clamp(*FIRST_PLACES.start(), *FIRST_PLACES.end());
-        L1 {
-            directory: Directory::new(places as usize),
-            eviction: Mutex::new(Eviction::new(capacity_bytes)),
+        let directory = Directory::new(places as usize)?;
+        Some(L1 {
+            eviction: Mutex::new(Eviction::new(capacity_bytes, &directory)?),
+            directory,
             turns: (0..64).map(|_| Mutex::new(())).collect(),
             is_enabled: AtomicBool::new(is_enabled),
             earliest_deadline_ms: AtomicI64::new(i64::MAX),
-        }
+        })
     }
 
     /// The entry of `key`, alive or not.
@@ -71,18 +75,20 @@ impl L1 {
         lock(&self.turns[slot as usize % self.turns.len()])
     }
 
-    /// Stores `entry` in place of what was under its key. Call it with the [`L1::turn`] of its slot.
-    pub fn put(&self, entry: Entry, arrival: Arrival) {
+    /// Stores `entry` in place of what was under its key; `false` where it is not held, for want of room or of memory.
+    /// Call it with the [`L1::turn`] of its slot.
+    pub fn put(&self, entry: Entry, arrival: Arrival) -> bool {
         defect::point("l1-put");
         let mut eviction = lock(&self.eviction);
         if !self.is_enabled.load(Ordering::Relaxed) || entry.cost_bytes() > eviction.capacity_bytes() {
             self.remove_if(&mut eviction, entry.key(), |_| true);
-            return;
+            return false;
         }
         let deadline_ms = entry.deadline_ms();
-        eviction.put(&self.directory, entry, arrival);
+        let is_held = eviction.put(&self.directory, entry, arrival);
         // Not before: a sweep in between would forget it.
         self.note_deadline(deadline_ms);
+        is_held
     }
 
     /// Whether a key and a value of these lengths can be held at all.
@@ -142,16 +148,24 @@ impl L1 {
 
     /// Removes what `goes` says, a few at a time, so that nobody who stores something waits for all of it.
     fn sift(&self, goes: impl Fn(&Entry) -> bool) {
-        let end = self.directory.numbers() as Place;
-        for first in (0..end).step_by(SIFTED_AT_ONCE) {
-            let places = first..end.min(first + SIFTED_AT_ONCE as Place);
-            lock(&self.eviction).sift(&self.directory, places, &goes);
+        let mut first = 0;
+        // Asked again each time: there may be more by now.
+        while first < self.directory.numbers() {
+            let end = self.directory.numbers().min(first + AT_ONCE);
+            lock(&self.eviction).sift(&self.directory, first as Place..end as Place, &goes);
+            first = end;
+            if first < self.directory.numbers() {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 
     /// Takes over a new limit; what no longer fits is evicted now.
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
-        lock(&self.eviction).set_capacity_bytes(&self.directory, capacity_bytes);
+        lock(&self.eviction).set_capacity_bytes(capacity_bytes);
+        while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE) {
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Switches the tier on or off; off, it holds nothing.

@@ -15,7 +15,7 @@ pub enum Queue {
     Written,
     /// It was read from L2 lately.
     Fetched,
-    /// It was read again.
+    /// It was read again, or stayed when nobody had to go.
     Main,
 }
 
