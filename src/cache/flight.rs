@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+
+use foldhash::HashMap;
 
 use crate::entry::Entry;
 use crate::epoch::{self, Epoch};

@@ -6,18 +6,18 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The two sections that decide. Everything else is skipped without a copy of it being made.
 #[derive(Deserialize)]
 struct Blob {
     #[serde(rename = "AccessToken")]
-    access_tokens: Option<HashMap<String, AccessToken>>,
+    access_tokens: Option<LastEnd>,
     #[serde(rename = "RefreshToken")]
-    refresh_tokens: Option<HashMap<String, IgnoredAny>>,
+    _refresh_tokens: Option<Nothing>,
 }
 
 #[derive(Deserialize)]
@@ -25,20 +25,90 @@ struct AccessToken {
     expires_on: Seconds,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Text(String),
-    Number(i64),
+/// The Unix time in ms at which the last of several access tokens ends. One whose end cannot be read may be the last:
+/// then the blob says nothing.
+struct LastEnd(Option<i64>);
+
+impl<'de> Deserialize<'de> for LastEnd {
+    fn deserialize<D: Deserializer<'de>>(blob: D) -> Result<LastEnd, D::Error> {
+        struct Tokens;
+
+        impl<'de> Visitor<'de> for Tokens {
+            type Value = LastEnd;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("access tokens")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut tokens: A) -> Result<LastEnd, A::Error> {
+                let mut last = None;
+                while tokens.next_key::<IgnoredAny>()?.is_some() {
+                    let AccessToken { expires_on } = tokens.next_value()?;
+                    let end_ms = expires_on.0.checked_mul(1000).filter(|end_ms| *end_ms > 0);
+                    last = last.max(Some(end_ms.ok_or_else(|| A::Error::custom("a time that cannot be"))?));
+                }
+                Ok(LastEnd(last))
+            }
+        }
+
+        blob.deserialize_map(Tokens)
+    }
 }
 
-impl Seconds {
-    fn to_ms(&self) -> Option<i64> {
-        let seconds = match self {
-            Seconds::Text(text) => text.parse().ok()?,
-            Seconds::Number(number) => *number,
-        };
-        if seconds > 0 { seconds.checked_mul(1000) } else { None }
+/// A section without an item. The first item ends the reading of the blob, most of which comes after it.
+struct Nothing;
+
+impl<'de> Deserialize<'de> for Nothing {
+    fn deserialize<D: Deserializer<'de>>(blob: D) -> Result<Nothing, D::Error> {
+        struct Tokens;
+
+        impl<'de> Visitor<'de> for Tokens {
+            type Value = Nothing;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("no refresh token")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut tokens: A) -> Result<Nothing, A::Error> {
+                match tokens.next_key::<IgnoredAny>()? {
+                    None => Ok(Nothing),
+                    Some(_) => Err(A::Error::custom("a refresh token")),
+                }
+            }
+        }
+
+        blob.deserialize_map(Tokens)
+    }
+}
+
+/// Unix time: MSAL writes it as text.
+struct Seconds(i64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(blob: D) -> Result<Seconds, D::Error> {
+        struct TextOrNumber;
+
+        impl Visitor<'_> for TextOrNumber {
+            type Value = Seconds;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("seconds")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Seconds, E> {
+                text.parse().map(Seconds).map_err(E::custom)
+            }
+
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<Seconds, E> {
+                Ok(Seconds(seconds))
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Seconds, E> {
+                i64::try_from(seconds).map(Seconds).map_err(E::custom)
+            }
+        }
+
+        blob.deserialize_any(TextOrNumber)
     }
 }
 
@@ -49,11 +119,5 @@ pub fn last_token_expires_at_ms(value: &[u8]) -> Option<i64> {
     if value.first() != Some(&b'{') {
         return None;
     }
-    let blob: Blob = serde_json::from_slice(value).ok()?;
-    if blob.refresh_tokens.is_some_and(|tokens| !tokens.is_empty()) {
-        return None;
-    }
-    // One token whose end cannot be read may be the last to end: then the blob says nothing.
-    let ends: Option<Vec<i64>> = blob.access_tokens?.values().map(|token| token.expires_on.to_ms()).collect();
-    ends?.into_iter().max()
+    serde_json::from_slice::<Blob>(value).ok()?.access_tokens?.0
 }

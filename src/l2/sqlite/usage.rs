@@ -3,9 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
 use rusqlite::{Connection, Result, params};
 
 /// A use is worth recording when the one on record is older.
