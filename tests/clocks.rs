@@ -178,7 +178,7 @@ fn a_writer_in_another_century_poisons_nobodys_order() {
         future.puppet.set(key, "future");
     }
     assert_eq!(set("set", b"now"), "TC_OK");
-    assert!(future.puppet.reads("set", "now"));
+    wait_until("the other one hears of it", || future.puppet.reads("set", "now"));
     // What is owed was written later, whatever the other one's clock says.
     server.ask::<()>("CONFIG SET min-replicas-to-write 1");
     assert_eq!(set("owed", b"now"), "TC_DEGRADED");

@@ -101,13 +101,16 @@ fn what_was_flushed_stays_so_unless_the_server_began_anew_as_a_replica() {
 
 #[test]
 fn what_was_written_before_a_flush_that_nobody_told_here_is_in_doubt() {
-    for (ago_ms, is_doubted) in [(0, true), (10 * 60_000, false)] {
+    for (ago_ms, was_heard, is_doubted) in [(0, false, true), (10 * 60_000, false, false), (0, true, false)] {
         let recent = Recent::new(Extent::DEFAULT);
+        if was_heard {
+            recent.all_changed();
+        }
         remember(&recent, b"k", record(b"1"));
         recent.has_parted(false);
         recent.has_met(&Succession::Emptied(unix_ms() - ago_ms));
         assert_eq!((recent.figures().again.entries, recent.is_sure()), (1, true));
-        assert_eq!(recent.is_undoubted(b"k"), !is_doubted, "{ago_ms} ms ago");
+        assert_eq!(recent.is_undoubted(b"k"), !is_doubted, "{ago_ms} ms ago, heard: {was_heard}");
     }
 }
 

@@ -113,7 +113,8 @@ fn the_same_server_gets_nothing_back_that_was_flushed_or_cut() {
         assert!(cache.flush(GENEROUS));
         assert_eq!(found(&cache, "k"), "");
     }
-    assert_eq!(pair.old.keys(), [b"p:__tokencache:emptied"], "word of it alone");
+    // That everything was gone may have been on the link that was cut: then there is no word of it.
+    assert!(pair.old.keys().iter().all(|key| key == b"p:__tokencache:emptied"), "{:?}", pair.old.keys());
     assert_eq!(again(&cache)["primary_changes"], 0);
 
     // Nor does another primary: it was flushed before that one was met.

@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::record::Record;
+use crate::clock;
+
+/// How far the clocks of two servers may be apart.
+pub(super) const CLOCKS_APART_MS: i64 = 1000;
 
 /// The newest acknowledged write of each key, oldest first, and what was heard since.
 #[derive(Default)]
@@ -62,6 +66,12 @@ impl Book {
         self.bytes += written.cost_bytes();
         self.numbers.insert(Arc::clone(&written.key), self.last_number);
         self.written.insert(self.last_number, written);
+    }
+
+    /// Whether what was told of everything that changed at this Unix time was heard here.
+    pub fn has_heard(&self, changed_at_ms: i64) -> bool {
+        let unix_ms = |at_ms| clock::unix_ms() - (clock::coarse_ms() - at_ms);
+        self.flushed.is_some_and(|(_, at_ms)| (unix_ms(at_ms) - changed_at_ms).abs() <= CLOCKS_APART_MS)
     }
 
     pub fn forget_old(&mut self, before_ms: i64, gone: &mut Vec<Written>) {

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::book::{Book, Written};
+use super::book::{Book, CLOCKS_APART_MS, Written};
 use super::record::{Known, Numbered, Record};
 use super::{Journal, Owed};
 use crate::clock;
@@ -20,9 +20,6 @@ const EXPLAINED_MS: i64 = 3000;
 
 /// For how long a link may be dead before it is known to be.
 const NOTICED_MS: i64 = 60_000;
-
-/// How far the clock of a server may be ahead of ours.
-const CLOCKS_APART_MS: i64 = 1000;
 
 /// Within what time the answer to a write comes, if it comes.
 const ANSWERED_MS: i64 = 120_000;
@@ -238,7 +235,7 @@ impl Recent {
         let is_sure = !matches!(succession, Succession::Unknown(_));
         let deaf_ms = parted_ms.map_or(0, |parted_ms| clock::coarse_ms() - parted_ms);
         let was_emptied = matches!(succession, Succession::Emptied(at_ms)
-            if *at_ms > clock::unix_ms() - deaf_ms - NOTICED_MS);
+            if *at_ms > clock::unix_ms() - deaf_ms - NOTICED_MS && !book.has_heard(*at_ms));
         let has_missed = !is_sure || was_emptied || deaf_ms > self.extent.deaf_ms;
         let mut gone = Vec::new();
         book.forget_old(parted_ms.unwrap_or_else(clock::coarse_ms) - self.extent.age_ms, &mut gone);

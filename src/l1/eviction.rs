@@ -33,22 +33,14 @@ pub struct Eviction {
 }
 
 impl Eviction {
-    /// `None` when there is no memory for it.
-    pub fn new(capacity_bytes: u64, directory: &Directory) -> Option<Eviction> {
-        let mut eviction = Eviction {
+    pub fn new(capacity_bytes: u64) -> Eviction {
+        Eviction {
             queues: Queues::new(),
             ghosts: Ghosts::default(),
             capacity_bytes,
             is_filling: true,
             evictions: 0,
-        };
-        eviction.reserve(directory).then_some(eviction)
-    }
-
-    /// Knows all places of `directory`; `false` when there is no memory for that.
-    fn reserve(&mut self, directory: &Directory) -> bool {
-        self.ghosts.reserve(directory.numbers());
-        self.queues.reserve(directory.numbers())
+        }
     }
 
     pub fn capacity_bytes(&self) -> u64 {
@@ -115,13 +107,18 @@ impl Eviction {
     }
 
     fn vacancy(&mut self, directory: &Directory, hash: u64) -> Option<Place> {
-        let place = directory.vacancy(hash).unwrap_or_else(|| {
-            let place = directory.taken(hash);
-            self.remove(directory, place);
-            self.evictions += 1;
-            place
-        });
-        self.reserve(directory).then_some(place)
+        let place = match directory.vacancy(hash) {
+            Some(place) => place,
+            None => {
+                let place = directory.taken(hash);
+                self.remove(directory, place);
+                self.evictions += 1;
+                place
+            }
+        };
+        // Not before the first is stored: a cache that holds nothing yet is to be opened at once.
+        self.ghosts.reserve(directory.numbers());
+        self.queues.reserve(directory.numbers()).then_some(place)
     }
 
     /// Empties `place`.

@@ -49,14 +49,13 @@ pub struct L1 {
 }
 
 impl L1 {
-    /// A tier of `capacity_bytes`; `None` when there is no memory for its tables.
+    /// A tier of `capacity_bytes`; `None` when there is no memory for its first places.
     #[must_use]
     pub fn new(capacity_bytes: u64, is_enabled: bool) -> Option<L1> {
         let places = (capacity_bytes / USUAL_BYTES).clamp(*FIRST_PLACES.start(), *FIRST_PLACES.end());
-        let directory = Directory::new(places as usize)?;
         Some(L1 {
-            eviction: Mutex::new(Eviction::new(capacity_bytes, &directory)?),
-            directory,
+            directory: Directory::new(places as usize)?,
+            eviction: Mutex::new(Eviction::new(capacity_bytes)),
             turns: (0..64).map(|_| Mutex::new(())).collect(),
             is_enabled: AtomicBool::new(is_enabled),
             earliest_deadline_ms: AtomicI64::new(i64::MAX),
@@ -124,12 +123,12 @@ impl L1 {
 
     /// Removes what L2 has too.
     pub fn forget_shared(&self) {
-        self.sift(|entry| !entry.is_local());
+        self.sift(|entry| !entry.is_local(), PAUSE);
     }
 
     /// Removes everything.
     pub fn clear(&self) {
-        self.sift(|_| true);
+        self.sift(|_| true, Duration::ZERO);
     }
 
     /// Removes, and so wipes, what is dead at the coarse monotonic time `now_ms`.
@@ -138,25 +137,29 @@ impl L1 {
             return;
         }
         self.earliest_deadline_ms.store(i64::MAX, Ordering::Relaxed);
-        self.sift(|entry| {
-            let deadline_ms = entry.deadline_ms();
-            if now_ms < deadline_ms {
-                self.note_deadline(deadline_ms);
-            }
-            now_ms >= deadline_ms
-        });
+        self.sift(
+            |entry| {
+                let deadline_ms = entry.deadline_ms();
+                if now_ms < deadline_ms {
+                    self.note_deadline(deadline_ms);
+                }
+                now_ms >= deadline_ms
+            },
+            PAUSE,
+        );
     }
 
-    /// Removes what `goes` says, a few at a time, so that nobody who stores something waits for all of it.
-    fn sift(&self, goes: impl Fn(&Entry) -> bool) {
+    /// Removes what `goes` says, a few at a time with a `pause` after each, so that nobody who stores something waits for
+    /// all of it.
+    fn sift(&self, goes: impl Fn(&Entry) -> bool, pause: Duration) {
         let mut first = 0;
         // Asked again each time: there may be more by now.
         while first < self.directory.numbers() {
             let end = self.directory.numbers().min(first + AT_ONCE);
             lock(&self.eviction).sift(&self.directory, first as Place..end as Place, &goes);
             first = end;
-            if first < self.directory.numbers() {
-                std::thread::sleep(PAUSE);
+            if !pause.is_zero() && first < self.directory.numbers() {
+                std::thread::sleep(pause);
             }
         }
     }
