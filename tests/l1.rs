@@ -3,25 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokencache::entry::{Entry, Lifetime, Parts};
+use tokencache::entry::{Entry, Parts};
 use tokencache::l1::{Arrival, L1};
-
-fn entry(key: &[u8], data: &[u8]) -> Entry {
-    let parts = Parts {
-        key,
-        data,
-        version: 1,
-        written_at_ms: 0,
-        lifetime: Lifetime::default(),
-        deadline_ms: i64::MAX,
-        stay_until_ms: i64::MAX,
-        slot: 0,
-        epoch: (0, 0),
-        is_local: false,
-        flags: 0,
-    };
-    Entry::new(parts).expect("memory for an entry")
-}
 
 fn tier(capacity_bytes: u64) -> L1 {
     L1::new(capacity_bytes, true).expect("memory for its tables")
@@ -29,7 +12,7 @@ fn tier(capacity_bytes: u64) -> L1 {
 
 fn put(l1: &L1, key: &str, data: &[u8], arrival: Arrival) {
     let _turn = l1.turn(0);
-    l1.put(entry(key.as_bytes(), data), arrival);
+    l1.put(Entry::new(Parts::lasting(key.as_bytes(), data)).expect("memory for an entry"), arrival);
 }
 
 /// As a read does, which is noted.

@@ -56,6 +56,26 @@ pub struct Parts<'a> {
     pub flags: u32,
 }
 
+impl<'a> Parts<'a> {
+    /// Those of an entry that never ends, of which nothing else is known.
+    #[must_use]
+    pub fn lasting(key: &'a [u8], data: &'a [u8]) -> Parts<'a> {
+        Parts {
+            key,
+            data,
+            version: 0,
+            written_at_ms: 0,
+            lifetime: Lifetime::default(),
+            deadline_ms: i64::MAX,
+            stay_until_ms: i64::MAX,
+            slot: 0,
+            epoch: (0, 0),
+            is_local: false,
+            flags: 0,
+        }
+    }
+}
+
 /// A counted reference to an immutable entry. Its bytes are wiped when the last reference goes.
 #[derive(Clone)]
 pub struct Entry(Raw);
@@ -99,19 +119,7 @@ impl Entry {
     /// Bytes that lie in no tier, written at Unix time `written_at_ms`, with `flags`.
     #[must_use]
     pub fn apart(data: &[u8], written_at_ms: i64, flags: u32) -> Option<Entry> {
-        let parts = Parts {
-            key: b"",
-            data,
-            version: 0,
-            written_at_ms,
-            lifetime: Lifetime::default(),
-            deadline_ms: i64::MAX,
-            stay_until_ms: i64::MAX,
-            slot: 0,
-            epoch: (0, 0),
-            is_local: false,
-            flags,
-        };
+        let parts = Parts { written_at_ms, flags, ..Parts::lasting(b"", data) };
         Entry::new(parts)?.seen_from(Tier::None)
     }
 

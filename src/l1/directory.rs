@@ -142,13 +142,10 @@ impl Directory {
         self.hasher.hash_one(Key(key))
     }
 
-    fn further(&self) -> impl Iterator<Item = &Level> {
-        self.more.iter().map_while(OnceLock::get)
-    }
-
     /// Each level, and the number of its first place.
     fn levels(&self) -> impl Iterator<Item = (usize, &Level)> {
-        std::iter::once(&self.first).chain(self.further()).scan(0, |next, level| {
+        let further = self.more.iter().map_while(OnceLock::get);
+        std::iter::once(&self.first).chain(further).scan(0, |next, level| {
             let first = *next;
             *next += level.numbers();
             Some((first, level))

@@ -1,6 +1,7 @@
 //! Who goes when L1 is full: S3-FIFO. What is new stands in a short queue; what was read there comes to the main one,
-//! in which whoever was read since it passed goes round again; who was not, and comes back soon, enters the main one
-//! at once. There are two short queues, so that what is read from L2 cannot push out what was written.
+//! in which whoever was read since it passed goes round again. Who was not, and comes back soon, enters the main one at
+//! once, or counts as read where it is written. There are two short queues, so that what is read from L2 cannot push out
+//! what was written.
 
 #![forbid(unsafe_code)]
 
