@@ -1,56 +1,58 @@
-//! An attempt at a write whose answer was not heard: it may have been made, or be made yet.
+//! The attempts at one write, of which one may not have been heard of: it may have been made, or be made yet.
 
 #![forbid(unsafe_code)]
 
-use crate::l2::{Class, Failure, Written};
+use crate::l2::{Failure, Store, Written};
 
-/// Whether an attempt that failed so may have been made, or be made yet.
-pub(super) fn is_under_way(class: Class) -> bool {
-    matches!(class, Class::Unreachable | Class::Timeout)
+/// What the attempts at a write have come to so far.
+#[derive(Default)]
+pub(super) struct Attempts {
+    are_any: bool,
+    unheard: Option<Failure>,
 }
 
-/// What an attempt at a write has come to. A conflict is none after one that was `unheard`: that may have been made, and
-/// somebody have written since.
-pub(super) fn sure(
-    written: Result<Written, Failure>,
-    unheard: &mut Option<Failure>,
-) -> Result<Written, Failure> {
-    match (written, &unheard) {
-        (Err(failure), _) if is_under_way(failure.class) => {
-            *unheard = Some(failure.clone());
-            Err(failure)
-        }
-        (Ok(Written::Conflict), Some(before)) => {
-            let message = format!(
-                "{before} Somebody else has written since, so that nobody knows whether this write was made before; \
-                 read again."
-            );
-            Err(Failure::new(before.class, message))
-        }
-        (written, _) => written,
-    }
+/// What has become of a write that L2 did not acknowledge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was not tried.
+    Untried,
+    /// It was tried, and not made.
+    Undone,
+    /// Nobody knows.
+    Unheard,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(class: Class) -> Result<Written, Failure> {
-        Err(Failure::new(class, "failed."))
+impl Attempts {
+    /// What the attempt that `store` has answered so counts as. A conflict is none after one that was not heard of: that
+    /// may have been made, and somebody have written since.
+    pub fn count(
+        &mut self,
+        written: Result<Written, Failure>,
+        store: &dyn Store,
+    ) -> Result<Written, Failure> {
+        self.are_any = true;
+        match (written, &self.unheard) {
+            (Err(failure), _) if store.may_have_written(failure.class) => {
+                self.unheard = Some(failure.clone());
+                Err(failure)
+            }
+            (Ok(Written::Conflict), Some(before)) => {
+                let message = format!(
+                    "{before} Somebody else has written since, so that nobody knows whether this write was made before; \
+                     read again."
+                );
+                Err(Failure::new(before.class, message))
+            }
+            (written, _) => written,
+        }
     }
 
-    #[test]
-    fn a_conflict_after_an_attempt_that_may_have_been_made_is_its_failure() {
-        for (first, expected) in [
-            (Class::Unreachable, Some(Class::Unreachable)),
-            (Class::Timeout, Some(Class::Timeout)),
-            (Class::Busy, None),
-        ] {
-            let mut unheard = None;
-            assert_eq!(sure(failed(first), &mut unheard).expect_err("it failed").class, first);
-            let then = sure(Ok(Written::Conflict), &mut unheard);
-            assert_eq!(then.err().map(|failure| failure.class), expected, "{first:?}");
-            assert!(matches!(sure(Ok(Written::Stored(7)), &mut unheard), Ok(Written::Stored(7))));
+    /// What has become of the write, where none of them was acknowledged.
+    pub fn fate(&self) -> Fate {
+        match (&self.unheard, self.are_any) {
+            (Some(_), _) => Fate::Unheard,
+            (None, true) => Fate::Undone,
+            (None, false) => Fate::Untried,
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::unheard::{is_under_way, sure};
+use super::unheard::{Attempts, Fate};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::{self, Config, FromValue};
@@ -35,6 +35,7 @@ pub(super) struct Untaken<'w> {
     pub failure: Failure,
     sealed: Cow<'w, [u8]>,
     clock: u64,
+    fate: Fate,
 }
 
 impl Cache {
@@ -152,14 +153,20 @@ impl Cache {
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let owed_before = self.look_at_owed(write)?;
-        let Untaken { failure, sealed, clock } = match self.put_through(write, owed_before, store, config)? {
+        let untaken = match self.put_through(write, owed_before, store, config)? {
             Ok(outcome) => return Ok(outcome),
             Err(untaken) => untaken,
         };
+        let Untaken { failure, mut sealed, mut clock, fate } = untaken;
+        if fate == Fate::Undone {
+            // It follows what others have written and got acknowledged while it was tried.
+            clock = self.versions.next();
+            sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
+        }
         let version = store.version_of(&sealed, clock);
         let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
         let change = Change::Set { bytes, lifetime: write.lifetime };
-        self.keep_or_fail(write, change, clock, owed_before, failure)?;
+        self.keep_or_fail(write, change, clock, owed_before, (failure, fate))?;
         self.hold(write, version, config);
         Ok(SetOutcome::Owed(version))
     }
@@ -177,13 +184,13 @@ impl Cache {
         let mut epoch = self.epoch(write.slot);
         let (clock, since) = (self.versions.next(), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
-        let mut unheard = None;
+        let mut attempts = Attempts::default();
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.take_epoch(write.slot, &mut epoch, store, attempt)?;
             self.fence(owed_before, store, attempt)?;
             let Write { written_at_ms, lifetime, expected, .. } = *write;
             let written = store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt);
-            sure(written, &mut unheard)
+            attempts.count(written, store)
         });
         match outcome {
             Ok(Written::Stored(version)) => {
@@ -193,7 +200,7 @@ impl Cache {
                 Ok(Ok(SetOutcome::Stored(version)))
             }
             Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
-            Err(failure) => Ok(Err(Untaken { failure, sealed, clock })),
+            Err(failure) => Ok(Err(Untaken { failure, sealed, clock, fate: attempts.fate() })),
         }
     }
 
@@ -217,15 +224,14 @@ impl Cache {
         change: Change,
         clock: u64,
         owed_before: Option<u64>,
-        failure: Failure,
+        (failure, fate): (Failure, Fate),
     ) -> Result<()> {
         let known = self.known(write.key, owed_before);
         self.distrust(write);
         if write.expected != Expected::Anything {
             return Err(failure.into());
         }
-        let is_late = is_under_way(failure.class);
-        let link = self.store.as_ref().filter(|_| is_late).and_then(|store| store.link());
+        let link = self.store.as_ref().filter(|_| fate == Fate::Unheard).and_then(|store| store.link());
         let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         self.replay();
@@ -254,10 +260,10 @@ impl Cache {
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
         let (clock, since) = (self.versions.next(), self.moment());
-        let mut unheard = None;
+        let mut attempts = Attempts::default();
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
             self.fence(owed_before, store, attempt)?;
-            sure(store.remove(&stored_key, clock, write.expected, attempt), &mut unheard)
+            attempts.count(store.remove(&stored_key, clock, write.expected, attempt), store)
         });
         match outcome {
             Ok(Written::Stored(_)) => {
@@ -271,8 +277,9 @@ impl Cache {
             }
             Ok(Written::Conflict) => Ok(self.conflict(write)),
             Err(failure) => {
-                let is_closed = failure.class == Class::Closed;
-                let kept = self.keep_or_fail(write, Change::Remove, clock, owed_before, failure);
+                let (is_closed, fate) = (failure.class == Class::Closed, attempts.fate());
+                let clock = if fate == Fate::Undone { self.versions.next() } else { clock };
+                let kept = self.keep_or_fail(write, Change::Remove, clock, owed_before, (failure, fate));
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
                 if !is_closed {
                     self.l1.remove(write.key);

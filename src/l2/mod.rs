@@ -202,6 +202,11 @@ pub trait Store: Send + Sync + replay::Target {
         attempt: Attempt<'_>,
     ) -> Result<Written, Failure>;
 
+    /// Whether a write that failed as `class` may have been made, or be made yet.
+    fn may_have_written(&self, class: Class) -> bool {
+        matches!(class, Class::Unreachable | Class::Timeout)
+    }
+
     /// The newest link: what was given up may still be on its way over it.
     fn link(&self) -> Option<LinkId> {
         None

@@ -26,7 +26,7 @@ use schema::ENTRIES;
 use statements::Write;
 use usage::Usage;
 
-use super::{Attempt, Expected, Failure, Mark, Store, Stored, Witness, Written};
+use super::{Attempt, Class, Expected, Failure, Mark, Store, Stored, Witness, Written};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::entry::Lifetime;
@@ -123,6 +123,11 @@ impl Store for SqliteStore {
                 stored
             }))
         })
+    }
+
+    /// What was not committed in time is rolled back.
+    fn may_have_written(&self, class: Class) -> bool {
+        class == Class::Unreachable
     }
 
     fn set(
