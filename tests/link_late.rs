@@ -15,7 +15,7 @@ use proxy::Proxy;
 use serde_json::json;
 use support::cache::statistics;
 use support::{GENEROUS, Server, document, wait_until, written};
-use tokencache::cache::{Cache, SetOptions};
+use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::resilience::{Decision, FailedAttempt, Hook};
 
 fn open(url: &str) -> Arc<Cache> {
@@ -142,30 +142,94 @@ fn a_link_that_is_given_up_is_reset() {
 struct Rival {
     proxy: Proxy,
     other: Arc<Cache>,
+    write: fn(&Cache),
 }
 
 impl Hook for Rival {
     fn decide(&self, _: &FailedAttempt) -> Decision {
         self.proxy.heal();
-        assert_eq!(written(self.other.set(b"swapped", b"theirs", SetOptions::default())), "TC_OK");
+        (self.write)(&self.other);
         Decision::Retry(0)
     }
+}
+
+/// A key that held `before`, a cache whose next answer is lost, and what another makes of it then.
+fn contested(server: &Server, write: fn(&Cache)) -> (Arc<Cache>, Arc<Rival>) {
+    let rival = Arc::new(Rival { proxy: Proxy::before(server.port()), other: server.open(json!({})), write });
+    let members = json!({
+        "l1": {"enabled": false},
+        "resilience": {"deadline_ms": 30_000, "max_attempts": 2, "circuit_failures": 0},
+    });
+    let cache = Cache::open(document(&rival.proxy.url(), members).as_bytes()).expect("the cache opens");
+    assert_eq!(set(&cache, "before"), "TC_OK");
+    cache.on_retry(Some(Arc::clone(&rival) as Arc<dyn Hook>));
+    (cache, rival)
+}
+
+fn set(cache: &Cache, value: &str) -> &'static str {
+    written(cache.set(b"contested", value.as_bytes(), SetOptions::default()))
+}
+
+/// Swaps what is there.
+fn swap(cache: &Cache, value: &str) -> tokencache::error::Result<SetOutcome> {
+    let expected_version = cache.get(b"contested").expect("a read").expect("an entry").version();
+    cache.set(b"contested", value.as_bytes(), SetOptions { expected_version, ..SetOptions::default() })
 }
 
 #[test]
 fn a_swap_whose_answer_was_lost_is_no_conflict_when_somebody_has_written_since() {
     let Some(server) = Server::start() else { return };
-    let rival = Arc::new(Rival { proxy: Proxy::before(server.port()), other: server.open(json!({})) });
-    let resilience = json!({"max_attempts": 2, "circuit_failures": 0});
-    let members = json!({"l1": {"enabled": false}, "resilience": resilience});
-    let cache = Cache::open(document(&rival.proxy.url(), members).as_bytes()).expect("the cache opens");
-    assert_eq!(written(cache.set(b"swapped", b"before", SetOptions::default())), "TC_OK");
-    let expected_version = cache.get(b"swapped").expect("a read").expect("an entry").version();
-    cache.on_retry(Some(Arc::clone(&rival) as Arc<dyn Hook>));
+    let (cache, rival) = contested(&server, |other| assert_eq!(set(other, "theirs"), "TC_OK"));
+    let expected_version = cache.get(b"contested").expect("a read").expect("an entry").version();
     rival.proxy.cut_after(0);
-    let swap = SetOptions { expected_version, ..SetOptions::default() };
-    let refused = cache.set(b"swapped", b"ours", swap).map(drop).expect_err("nobody knows");
+    let options = SetOptions { expected_version, ..SetOptions::default() };
+    let refused = cache.set(b"contested", b"ours", options).map(drop).expect_err("nobody knows");
     assert_eq!(refused.kind.name(), "TC_L2_UNREACHABLE");
     assert!(refused.message.contains("nobody knows whether this write was made"), "{refused}");
-    assert_eq!(server.fields(b"swapped")["data"], b"theirs");
+    assert_eq!(server.fields(b"contested")["data"], b"theirs");
+}
+
+/// They read what was stored, and swap it: that their swap was acknowledged is not undone.
+#[test]
+fn a_set_whose_answer_was_lost_does_not_undo_the_swap_that_followed_it() {
+    let Some(server) = Server::start() else { return };
+    let (cache, rival) = contested(&server, |other| {
+        wait_until("it is there", || {
+            other.get(b"contested").is_ok_and(|found| found.expect("an entry").data() == b"ours")
+        });
+        assert!(matches!(swap(other, "theirs"), Ok(SetOutcome::Stored(_))));
+    });
+    rival.proxy.cut_after(0);
+    assert_eq!(set(&cache, "ours"), "TC_DEGRADED");
+    assert!(cache.flush(GENEROUS));
+    assert_eq!(server.fields(b"contested")["data"], b"theirs");
+    assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
+}
+
+/// They sign in again.
+#[test]
+fn a_removal_whose_answer_was_lost_does_not_undo_the_set_that_followed_it() {
+    let Some(server) = Server::start() else { return };
+    let (cache, rival) = contested(&server, |other| {
+        wait_until("it is gone", || other.get(b"contested").is_ok_and(|found| found.is_none()));
+        assert_eq!(set(other, "theirs"), "TC_OK");
+    });
+    rival.proxy.cut_after(0);
+    assert_eq!(written(cache.remove(b"contested")), "TC_DEGRADED");
+    assert!(cache.flush(GENEROUS));
+    assert_eq!(server.fields(b"contested")["data"], b"theirs");
+    assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
+}
+
+#[test]
+fn a_set_and_a_removal_whose_answers_were_lost_are_acknowledged_when_nobody_has_written_since() {
+    let Some(server) = Server::start() else { return };
+    let (cache, rival) = contested(&server, |_| ());
+    for is_set in [true, false] {
+        rival.proxy.cut_after(0);
+        let written = if is_set { set(&cache, "ours") } else { written(cache.remove(b"contested")) };
+        assert_eq!(written, "TC_OK");
+        let found = rival.other.get(b"contested").expect("a read").map(|entry| entry.data().to_vec());
+        assert_eq!(found.as_deref(), is_set.then_some(&b"ours"[..]));
+    }
 }

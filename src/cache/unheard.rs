@@ -2,7 +2,26 @@
 
 #![forbid(unsafe_code)]
 
-use crate::l2::{Failure, Store, Written};
+use crate::entry::Lifetime;
+use crate::journal::{Known, is_later};
+use crate::l2::{Attempt, Expected, Failure, Store, Written, replay};
+
+/// How often somebody else may come between a look and a write.
+const LOOKS: usize = 8;
+
+/// A write, as each attempt makes it.
+#[derive(Clone, Copy)]
+pub(super) struct Attempted<'a> {
+    /// As L2 knows it.
+    pub key: &'a [u8],
+    /// The bytes and until when they live; `None` removes.
+    pub value: Option<(&'a [u8], Lifetime)>,
+    pub clock: u64,
+    pub written_at_ms: i64,
+    pub expected: Expected,
+    /// What it is made onto.
+    pub known: Known,
+}
 
 /// What the attempts at a write have come to so far.
 #[derive(Default)]
@@ -23,27 +42,38 @@ pub(super) enum Fate {
 }
 
 impl Attempts {
-    /// What the attempt that `store` has answered so counts as. A conflict is none after one that was not heard of: that
-    /// may have been made, and somebody have written since.
-    pub fn count(
+    /// Makes one, after `prepare`.
+    pub fn make(
         &mut self,
-        written: Result<Written, Failure>,
+        write: &Attempted<'_>,
         store: &dyn Store,
+        attempt: Attempt<'_>,
+        prepare: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Written, Failure> {
         self.are_any = true;
-        match (written, &self.unheard) {
+        prepare()?;
+        let made = match &self.unheard {
+            Some(_) if write.expected == Expected::Anything => write.again(store, attempt),
+            _ => write.first(store, attempt),
+        };
+        match (made, &self.unheard) {
             (Err(failure), _) if store.may_have_written(failure.class) => {
                 self.unheard = Some(failure.clone());
                 Err(failure)
             }
-            (Ok(Written::Conflict), Some(before)) => {
-                let message = format!(
-                    "{before} Somebody else has written since, so that nobody knows whether this write was made before; \
-                     read again."
-                );
-                Err(Failure::new(before.class, message))
+            (Ok(Written::Conflict), Some(before)) if write.expected != Expected::Anything => {
+                Err(overtaken(before))
             }
-            (written, _) => written,
+            (made, _) => made,
+        }
+    }
+
+    /// What the call has come to. A write that expects nothing meets no conflict: it is not made because of what others
+    /// have written.
+    pub fn end(&self, outcome: Result<Written, Failure>, expected: Expected) -> Result<Written, Failure> {
+        match (outcome, &self.unheard) {
+            (Ok(Written::Conflict), Some(before)) if expected == Expected::Anything => Err(overtaken(before)),
+            (outcome, _) => outcome,
         }
     }
 
@@ -54,5 +84,42 @@ impl Attempts {
             (None, true) => Fate::Undone,
             (None, false) => Fate::Untried,
         }
+    }
+}
+
+/// The write that failed so may have been made, and somebody have written since.
+fn overtaken(before: &Failure) -> Failure {
+    let message = format!(
+        "{before} Somebody else has written since, so that nobody knows whether this write was made before; read again."
+    );
+    Failure::new(before.class, message)
+}
+
+impl Attempted<'_> {
+    fn first(&self, store: &dyn Store, attempt: Attempt<'_>) -> Result<Written, Failure> {
+        let Attempted { key, clock, written_at_ms, expected, .. } = *self;
+        match self.value {
+            Some((bytes, lifetime)) => {
+                store.set(key, bytes, clock, written_at_ms, lifetime, expected, attempt)
+            }
+            None => store.remove(key, clock, expected, attempt),
+        }
+    }
+
+    /// After an attempt that was not heard of: it may have been made, and others have got acknowledged what they made of
+    /// it, which is not written over.
+    fn again(&self, store: &dyn Store, attempt: Attempt<'_>) -> Result<Written, Failure> {
+        let Attempted { key, value, clock, written_at_ms, known, .. } = *self;
+        for _ in 0..LOOKS {
+            let seen = store.look(&[key], attempt)?.remove(0)?;
+            if is_later(seen.present, clock, known, store.now_ms()) {
+                break;
+            }
+            let write = replay::Write { key, seen: &seen, value, clock, written_at_ms, ends_at_ms: None };
+            if store.replay(&[write], attempt)?.remove(0)? {
+                return Ok(Written::Stored(value.map_or(0, |(bytes, _)| store.version_of(bytes, clock))));
+            }
+        }
+        Ok(Written::Conflict)
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::unheard::{Attempts, Fate};
+use super::unheard::{Attempted, Attempts, Fate};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::{self, Config, FromValue};
@@ -184,14 +184,17 @@ impl Cache {
         let mut epoch = self.epoch(write.slot);
         let (clock, since) = (self.versions.next(), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
+        let Write { written_at_ms, expected, .. } = *write;
+        let (value, known) = (Some((&*sealed, write.lifetime)), self.known(write.key, owed_before));
+        let attempted = Attempted { key: &stored_key, value, clock, written_at_ms, expected, known };
         let mut attempts = Attempts::default();
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
-            self.take_epoch(write.slot, &mut epoch, store, attempt)?;
-            self.fence(owed_before, store, attempt)?;
-            let Write { written_at_ms, lifetime, expected, .. } = *write;
-            let written = store.set(&stored_key, &sealed, clock, written_at_ms, lifetime, expected, attempt);
-            attempts.count(written, store)
+            attempts.make(&attempted, store, attempt, || {
+                self.take_epoch(write.slot, &mut epoch, store, attempt)?;
+                self.fence(owed_before, store, attempt)
+            })
         });
+        let outcome = attempts.end(outcome, expected);
         match outcome {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
@@ -260,11 +263,14 @@ impl Cache {
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
         let (clock, since) = (self.versions.next(), self.moment());
+        let Write { written_at_ms, expected, .. } = *write;
+        let known = self.known(write.key, owed_before);
+        let attempted = Attempted { key: &stored_key, value: None, clock, written_at_ms, expected, known };
         let mut attempts = Attempts::default();
         let outcome = call.run_unless(self.is_behind(write, config), |attempt| {
-            self.fence(owed_before, store, attempt)?;
-            attempts.count(store.remove(&stored_key, clock, write.expected, attempt), store)
+            attempts.make(&attempted, store, attempt, || self.fence(owed_before, store, attempt))
         });
+        let outcome = attempts.end(outcome, expected);
         match outcome {
             Ok(Written::Stored(_)) => {
                 self.settle(write.key, owed_before, write.started);

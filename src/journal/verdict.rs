@@ -76,6 +76,19 @@ pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
     if wins { Verdict::Write } else { Verdict::Lose(because) }
 }
 
+/// Whether what is `present` at Unix time `now_ms` was written or removed after the hybrid time `clock` of a write that was
+/// made onto `known`. Of a writer that knows nothing of clocks nobody can say so.
+#[must_use]
+pub fn is_later(present: Present, clock: u64, known: Known, now_ms: i64) -> bool {
+    match present {
+        Present::Nothing | Present::Foreign { .. } => false,
+        Present::Ours { version, .. } if known == Known::Version(version) => false,
+        Present::Ours { clock: theirs, .. } | Present::Tombstone { clock: theirs } => {
+            theirs > clock && !is_ahead(theirs, now_ms)
+        }
+    }
+}
+
 /// Decides as [`verdict`] does on a write that L2 had acknowledged before its primary changed, or without `is_sure` may
 /// have: it never lives longer for being made again.
 #[must_use]
