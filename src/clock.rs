@@ -54,7 +54,15 @@ impl HybridClock {
 
     /// The next time.
     pub fn next(&self) -> u64 {
-        let now = hybrid_now();
+        self.after(hybrid_now())
+    }
+
+    /// The next time where the clock was read at Unix time `now_ms`, for what no other process sees.
+    pub fn next_at(&self, now_ms: i64) -> u64 {
+        self.after((now_ms.max(1) as u64) << 16)
+    }
+
+    fn after(&self, now: u64) -> u64 {
         let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
         let last = last.unwrap_or_else(|last| last);
         now.max(last + 1)

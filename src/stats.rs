@@ -4,7 +4,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,19 @@ impl Latency {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Ok(mut histogram) = self.0.lock() {
             histogram.saturating_record(nanoseconds.max(1));
+        }
+    }
+
+    /// The present, for one in 64 at random: of what takes less time than two looks at the clock.
+    #[must_use]
+    pub fn sample() -> Option<Instant> {
+        (fastrand::u8(..) < 4).then(Instant::now)
+    }
+
+    /// Records one that [`Latency::sample`] has chosen.
+    pub fn record_sample(&self, sample: Option<Instant>) {
+        if let Some(started) = sample {
+            self.record(started.elapsed());
         }
     }
 
@@ -107,7 +120,7 @@ pub struct Stats {
     pub callbacks: AtomicU64,
     /// Samples of L1: one read in 1,024 is timed.
     pub l1_get: Latency,
-    /// Writes into L1.
+    /// Samples of L1: one write in 64 is timed.
     pub l1_set: Latency,
     l2: [Latency; 5],
     errors: [(AtomicU64, AtomicU64); 8],

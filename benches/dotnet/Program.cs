@@ -2,8 +2,14 @@
 //
 //     benches/dotnet/run [--quick]
 using System;
+using System.Globalization;
 using Tokencache.Benches;
 
+if (args is [Limits.Growth, string threads])
+{
+    Limits.PrintGrowth(int.Parse(threads, CultureInfo.InvariantCulture));
+    return;
+}
 bool isQuick = args is ["--quick"];
 int rounds = isQuick ? 11 : 61, fewRounds = isQuick ? 7 : 31;
 Bars bars = new();
@@ -31,6 +37,10 @@ if (!isQuick)
 {
     OverRedis.Print(bars, 100_000, 150, fewRounds);
 }
+Bars.Heading("two servers");
+Shared.Print(bars, isQuick ? 500 : 4000, fewRounds);
+Bars.Heading("a limit");
+Limits.Print(bars);
 Bars.Heading("allocations");
 Allocations.Print(bars);
 Console.WriteLine($"\n{bars.Met} met, {bars.Missed} missed");

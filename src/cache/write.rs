@@ -16,7 +16,7 @@ use crate::journal::{Change, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, Store, Written};
 use crate::msal;
-use crate::stats::{Operation, count};
+use crate::stats::{Latency, Operation, count};
 
 /// A set, resolved.
 pub(super) struct Write<'a> {
@@ -125,7 +125,7 @@ impl Cache {
             );
             return Err(Error::new(Kind::ValueTooLarge, message));
         }
-        let started = Instant::now();
+        let sample = Latency::sample();
         let turn = self.l1.turn(write.slot);
         let here = self.l1.get(key).filter(|entry| entry.is_local() && entry.is_alive(clock::coarse_ms()));
         let is_expected = match write.expected {
@@ -141,13 +141,13 @@ impl Cache {
             self.l1.remove(key);
             return Ok(SetOutcome::Stored(0));
         }
-        let version = self.versions.next();
+        let version = self.versions.next_at(write.written_at_ms);
         let entry = self.entry(write, version, (0, 0), config)?;
         if !self.l1.put(entry, Arrival::Written) {
             return Err(Error::out_of_memory(data.len()));
         }
         drop(turn);
-        self.stats.l1_set.record(started.elapsed());
+        self.stats.l1_set.record_sample(sample);
         Ok(SetOutcome::Stored(version))
     }
 
@@ -297,7 +297,7 @@ impl Cache {
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
     fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
-        let started = Instant::now();
+        let sample = Latency::sample();
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
         match advanced {
@@ -310,7 +310,7 @@ impl Cache {
             None => self.l1.remove(write.key),
         }
         drop(turn);
-        self.stats.l1_set.record(started.elapsed());
+        self.stats.l1_set.record_sample(sample);
         Ok(())
     }
 

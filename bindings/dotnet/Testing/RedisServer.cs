@@ -81,10 +81,22 @@ public sealed class RedisServer : IDisposable
         _process = null;
     }
 
+    /// <summary>Stops it where it is: it takes connections and says nothing.</summary>
+    public void Freeze() => Signal("-STOP");
+
+    /// <summary>Has it go on.</summary>
+    public void Thaw() => Signal("-CONT");
+
     public void Dispose()
     {
         Stop();
         _folder.Delete(recursive: true);
+    }
+
+    private void Signal(string signal)
+    {
+        using Process kill = Process.Start("kill", [signal, $"{_process!.Id}"]);
+        kill.WaitForExit();
     }
 
     private static int FreePort()
