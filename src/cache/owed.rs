@@ -216,8 +216,16 @@ impl Cache {
     pub(super) fn owes_nothing(&self) -> bool {
         let is_closing = || false;
         let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
-        let again = self.recent.as_ref().map(|recent| recent.again());
-        self.journal.as_ref().into_iter().chain(again).all(|journal| journal.is_empty(soon).unwrap_or(false))
+        self.journals().all(|journal| journal.is_empty(soon).unwrap_or(false))
+    }
+
+    /// As [`Cache::owes_nothing`], and no file is looked into.
+    pub(super) fn surely_owes_nothing(&self) -> bool {
+        self.journals().all(Journal::is_surely_empty)
+    }
+
+    fn journals(&self) -> impl Iterator<Item = &Journal> {
+        self.journal.as_ref().into_iter().chain(self.recent.as_ref().map(|recent| recent.again()))
     }
 
     /// Takes over the limits of the journal, and the address of what it is owed to.

@@ -104,7 +104,10 @@ impl Cache {
                 count(&self.stats.l1_hits);
                 Ok(Answer::Fresh(entry))
             }
-            None => self.get_missed(key, Instant::now()),
+            None => match self.get_suspended(key) {
+                Some(entry) => Ok(Answer::Degraded(entry)),
+                None => self.get_missed(key, Instant::now()),
+            },
         }
     }
 
@@ -181,7 +184,11 @@ impl Cache {
             error.kind,
             Kind::L2Unreachable | Kind::L2Timeout | Kind::L2Busy | Kind::L2Denied | Kind::L2Suspended
         );
-        let coherence = self.coherence.as_ref().filter(|_| is_away)?;
+        if is_away { self.unverified_here(key) } else { None }
+    }
+
+    fn unverified_here(&self, key: &[u8]) -> Option<Entry> {
+        let coherence = self.coherence.as_ref()?;
         let now_ms = clock::coarse_ms();
         let entry = self.l1.get(key).filter(|entry| entry.is_alive(now_ms))?;
         let epoch = entry.epoch();
@@ -193,6 +200,20 @@ impl Cache {
             }
         }
         count(&self.stats.degraded_reads);
+        Some(entry)
+    }
+
+    /// What the open circuit leaves of a read that [`Cache::peek`] did not answer: what L1 has, for a while. Nothing, where
+    /// more is to be looked at than L1.
+    #[must_use]
+    pub fn get_suspended(&self, key: &[u8]) -> Option<Entry> {
+        if !self.circuit.is_open() || !self.surely_owes_nothing() {
+            return None;
+        }
+        let entry = self.unverified_here(key)?;
+        self.circuit.note_suspended();
+        self.stats.failed(Kind::L2Suspended, true);
+        count(&self.stats.l1_misses);
         Some(entry)
     }
 

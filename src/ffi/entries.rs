@@ -167,7 +167,10 @@ fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
 
 #[cold]
 fn missed(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
-    handle::get(cache)?.get_missed(key, Instant::now())
+    match handle::with(cache, |cache| cache.get_suspended(key))? {
+        Some(entry) => Ok(Answer::Degraded(entry)),
+        None => handle::get(cache)?.get_missed(key, Instant::now()),
+    }
 }
 
 /// What the caller is told of a write, and its version.

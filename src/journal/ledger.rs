@@ -68,7 +68,8 @@ pub(super) trait Ledger: Send + Sync {
     /// Makes removals of the sets that have ended, which frees their room.
     fn bury_ended(&self, attempt: Attempt<'_>) -> Result<(), Failure>;
 
-    fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure>;
+    /// How many records there are, where that is known without a look into a file.
+    fn entries(&self) -> Option<u64>;
 
     /// Looks whether what can be lost without a word is still there.
     fn look(&self, attempt: Attempt<'_>) -> Sight;

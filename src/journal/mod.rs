@@ -181,7 +181,17 @@ impl Journal {
     /// What stops the file from being read then.
     #[inline]
     pub fn is_empty(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
-        self.ledger.is_empty(attempt)
+        match self.ledger.entries() {
+            Some(entries) => Ok(entries == 0),
+            None => self.ledger.owed(attempt).map(|owed| owed.entries == 0),
+        }
+    }
+
+    /// Whether nothing is owed, as far as that is known without a look into the file.
+    #[inline]
+    #[must_use]
+    pub fn is_surely_empty(&self) -> bool {
+        self.ledger.entries() == Some(0)
     }
 
     /// Looks whether the file and the counter beside it are those that they were, and makes anew what is gone. To be
