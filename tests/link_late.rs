@@ -8,7 +8,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
 use proxy::Proxy;
@@ -138,30 +138,32 @@ fn a_link_that_is_given_up_is_reset() {
     let _ = asking.join();
 }
 
-/// Has somebody else write, before the attempt whose answer was lost is made again.
+/// Has somebody else write, and the writer itself read that, before the attempt whose answer was lost is made again.
 struct Rival {
     proxy: Proxy,
     other: Arc<Cache>,
     write: fn(&Cache),
+    writer: OnceLock<Weak<Cache>>,
 }
 
 impl Hook for Rival {
     fn decide(&self, _: &FailedAttempt) -> Decision {
         self.proxy.heal();
         (self.write)(&self.other);
+        let writer = self.writer.get().and_then(Weak::upgrade).expect("the writer");
+        drop(writer.get(b"contested").expect("a read"));
         Decision::Retry(0)
     }
 }
 
 /// A key that held `before`, a cache whose next answer is lost, and what another makes of it then.
 fn contested(server: &Server, write: fn(&Cache)) -> (Arc<Cache>, Arc<Rival>) {
-    let rival = Arc::new(Rival { proxy: Proxy::before(server.port()), other: server.open(json!({})), write });
-    let members = json!({
-        "l1": {"enabled": false},
-        "resilience": {"deadline_ms": 30_000, "max_attempts": 2, "circuit_failures": 0},
-    });
+    let (proxy, other) = (Proxy::before(server.port()), server.open(json!({})));
+    let rival = Arc::new(Rival { proxy, other, write, writer: OnceLock::new() });
+    let members = json!({"resilience": {"deadline_ms": 30_000, "max_attempts": 2, "circuit_failures": 0}});
     let cache = Cache::open(document(&rival.proxy.url(), members).as_bytes()).expect("the cache opens");
     assert_eq!(set(&cache, "before"), "TC_OK");
+    assert!(rival.writer.set(Arc::downgrade(&cache)).is_ok());
     cache.on_retry(Some(Arc::clone(&rival) as Arc<dyn Hook>));
     (cache, rival)
 }

@@ -55,9 +55,10 @@ impl Cache {
             let change = Change::Set { bytes, lifetime: write.lifetime };
             let record =
                 Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link: None };
+            let epoch = self.unverified_epoch(write.slot);
             if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
+                self.hold(&write, version, epoch, config);
                 self.replay();
-                self.hold(&write, version, config);
                 return self.handed_out(SetOutcome::Owed(version), &write, config);
             }
         }

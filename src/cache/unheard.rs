@@ -4,7 +4,8 @@
 
 use crate::entry::Lifetime;
 use crate::journal::{Known, is_later};
-use crate::l2::{Attempt, Expected, Failure, Store, Written, replay};
+use crate::l2::replay::{self, Present};
+use crate::l2::{Attempt, Class, Expected, Failure, Store, Written};
 
 /// How often somebody else may come between a look and a write.
 const LOOKS: usize = 8;
@@ -111,7 +112,16 @@ impl Attempted<'_> {
     fn again(&self, store: &dyn Store, attempt: Attempt<'_>) -> Result<Written, Failure> {
         let Attempted { key, value, clock, written_at_ms, known, .. } = *self;
         for _ in 0..LOOKS {
-            let seen = store.look(&[key], attempt)?.remove(0)?;
+            let seen = match store.look(&[key], attempt)?.remove(0) {
+                // What lies there is nobody's: it is written over.
+                Err(failure) if failure.class == Class::Protocol => return self.first(store, attempt),
+                seen => seen?,
+            };
+            if let Present::Ours { clock: theirs, version } = seen.present
+                && theirs == clock
+            {
+                return Ok(Written::Stored(version));
+            }
             if is_later(seen.present, clock, known, store.now_ms()) {
                 break;
             }

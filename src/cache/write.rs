@@ -12,7 +12,7 @@ use crate::config::{self, Config, FromValue};
 use crate::entry::{self, Defaults, Entry, Lifetime, Parts, Secret};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Record};
+use crate::journal::{Change, Known, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, Store, Written};
 use crate::msal;
@@ -35,6 +35,7 @@ pub(super) struct Untaken<'w> {
     pub failure: Failure,
     sealed: Cow<'w, [u8]>,
     clock: u64,
+    known: Known,
     fate: Fate,
 }
 
@@ -157,7 +158,7 @@ impl Cache {
             Ok(outcome) => return Ok(outcome),
             Err(untaken) => untaken,
         };
-        let Untaken { failure, mut sealed, mut clock, fate } = untaken;
+        let Untaken { failure, mut sealed, mut clock, known, fate } = untaken;
         if fate == Fate::Undone {
             // It follows what others have written and got acknowledged while it was tried.
             clock = self.versions.next();
@@ -166,8 +167,9 @@ impl Cache {
         let version = store.version_of(&sealed, clock);
         let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
         let change = Change::Set { bytes, lifetime: write.lifetime };
-        self.keep_or_fail(write, change, clock, owed_before, (failure, fate))?;
-        self.hold(write, version, config);
+        let epoch = self.keep_or_fail(write, change, (clock, known), (failure, fate))?;
+        self.hold(write, version, epoch, config);
+        self.replay();
         Ok(SetOutcome::Owed(version))
     }
 
@@ -203,7 +205,7 @@ impl Cache {
                 Ok(Ok(SetOutcome::Stored(version)))
             }
             Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
-            Err(failure) => Ok(Err(Untaken { failure, sealed, clock, fate: attempts.fate() })),
+            Err(failure) => Ok(Err(Untaken { failure, sealed, clock, known, fate: attempts.fate() })),
         }
     }
 
@@ -220,33 +222,31 @@ impl Cache {
         Ok(self.owed_before(write.key, write.started))
     }
 
-    /// L2 did not take it: it is owed, where it can be, and else nobody knows whether L2 has it.
+    /// L2 did not take it: it is owed, where it can be, and else nobody knows whether L2 has it. Answers the epoch under
+    /// which L1 may hold it: a replay that lets others stand ends that.
     fn keep_or_fail(
         &self,
         write: &Write<'_>,
         change: Change,
-        clock: u64,
-        owed_before: Option<u64>,
+        (clock, known): (u64, Known),
         (failure, fate): (Failure, Fate),
-    ) -> Result<()> {
-        let known = self.known(write.key, owed_before);
+    ) -> Result<Epoch> {
         self.distrust(write);
         if write.expected != Expected::Anything {
             return Err(failure.into());
         }
+        let epoch = self.unverified_epoch(write.slot);
         let link = self.store.as_ref().filter(|_| fate == Fate::Unheard).and_then(|store| store.link());
         let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
-        self.replay();
-        Ok(())
+        Ok(epoch)
     }
 
-    /// L1 takes what is owed, to be served as what it is.
-    pub(super) fn hold(&self, write: &Write<'_>, version: u64, config: &Config) {
+    /// L1 takes what is owed since `epoch`, to be served as what it is.
+    pub(super) fn hold(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) {
         let turn = self.l1.turn(write.slot);
-        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config);
         // Without it the journal itself answers.
-        if let Ok(entry) = entry {
+        if let Ok(entry) = self.entry(write, version, epoch, config) {
             self.l1.put(entry, Arrival::Written);
         }
         drop(turn);
@@ -285,12 +285,14 @@ impl Cache {
             Err(failure) => {
                 let (is_closed, fate) = (failure.class == Class::Closed, attempts.fate());
                 let clock = if fate == Fate::Undone { self.versions.next() } else { clock };
-                let kept = self.keep_or_fail(write, Change::Remove, clock, owed_before, (failure, fate));
+                let kept = self.keep_or_fail(write, Change::Remove, (clock, known), (failure, fate));
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
                 if !is_closed {
                     self.l1.remove(write.key);
                 }
-                kept.map(|()| SetOutcome::Owed(0))
+                kept?;
+                self.replay();
+                Ok(SetOutcome::Owed(0))
             }
         }
     }

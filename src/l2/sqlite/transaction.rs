@@ -4,12 +4,15 @@
 
 use rusqlite::{Connection, Result};
 
+use super::pause::Limit;
+
 /// Runs `work` between `begin` and a commit; a failure, or a panic, rolls back.
 pub(super) fn run<T>(connection: &Connection, begin: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     connection.prepare_cached(begin)?.execute(())?;
     let _open = Open(connection);
     let answer = work()?;
-    connection.prepare_cached("COMMIT")?.execute(())?;
+    let mut commit = connection.prepare_cached("COMMIT")?;
+    Limit::lifted(|| commit.execute(()))?;
     Ok(answer)
 }
 
