@@ -69,6 +69,7 @@ pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
         Present::Tombstone { clock } => {
             (ours > theirs(clock) || (removes && ours == theirs(clock)), Because::Removed)
         }
+        Present::Ended { clock } => (ours > theirs(clock), Because::Newer),
         // The same moment is most likely this very write, whose answer was lost.
         Present::Ours { clock, version } => (is_known(version) || ours >= theirs(clock), Because::Newer),
         Present::Foreign { version } => (is_known(version), Because::Foreign),
@@ -83,9 +84,9 @@ pub fn is_later(present: Present, clock: u64, known: Known, now_ms: i64) -> bool
     match present {
         Present::Nothing | Present::Foreign { .. } => false,
         Present::Ours { version, .. } if known == Known::Version(version) => false,
-        Present::Ours { clock: theirs, .. } | Present::Tombstone { clock: theirs } => {
-            theirs > clock && !is_ahead(theirs, now_ms)
-        }
+        Present::Ours { clock: theirs, .. }
+        | Present::Tombstone { clock: theirs }
+        | Present::Ended { clock: theirs } => theirs > clock && !is_ahead(theirs, now_ms),
     }
 }
 

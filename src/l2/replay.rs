@@ -15,9 +15,14 @@ pub const TRACED_MS: i64 = 300_000;
 pub enum Present {
     /// No live entry, and no word of one.
     Nothing,
-    /// No live entry; one was removed at this hybrid time, or was written then and has ended.
+    /// No live entry; one was removed.
     Tombstone {
-        /// When.
+        /// The hybrid time at which it was.
+        clock: u64,
+    },
+    /// No live entry; one was here and has ended.
+    Ended {
+        /// The hybrid time at which it was written.
         clock: u64,
     },
     /// An entry that this library wrote.

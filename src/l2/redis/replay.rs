@@ -124,9 +124,11 @@ impl RedisStore {
                 Some(clock) if stored.written_at_ms != 0 => Present::Ours { clock, version: stored.version },
                 _ => Present::Foreign { version: stored.version },
             },
-            None => clock(text(gone))
-                .max(clock(text(trace)))
-                .map_or(Present::Nothing, |clock| Present::Tombstone { clock }),
+            None => match (clock(text(gone)), clock(text(trace))) {
+                (None, None) => Present::Nothing,
+                (Some(clock), trace) if Some(clock) >= trace => Present::Tombstone { clock },
+                (_, trace) => trace.map_or(Present::Nothing, |clock| Present::Ended { clock }),
+            },
         };
         Ok(Seen { present, mark })
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::{Connection, Result, params};
 
 use super::usage::Usage;
+use crate::l2::replay::TRACED_MS;
 use crate::l2::{Class, Failure};
 
 /// Entries deleted at once.
@@ -23,6 +24,14 @@ const OVERHEAD_BYTES: u64 = 10 * 4096;
 const DELETE_EXPIRED: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE ends_at_ms != 0 AND ends_at_ms <= ?1 AND key IS NOT ?3
       ORDER BY ends_at_ms LIMIT ?2)";
+
+/// What ended leaves a sign of when it was written: an older write may be owed, and must not come after it.
+const BURY_EXPIRED: &str = "UPDATE entries SET value = NULL, ends_at_ms = ?1 + ?3 WHERE id IN
+     (SELECT id FROM entries WHERE value IS NOT NULL AND ends_at_ms != 0 AND ends_at_ms <= ?1
+      ORDER BY ends_at_ms LIMIT ?2)";
+
+const FORGET_ENDED: &str = "DELETE FROM entries WHERE id IN
+     (SELECT id FROM entries WHERE value IS NULL AND ends_at_ms <= ?1 ORDER BY ends_at_ms LIMIT ?2)";
 
 const DELETE_TOMBSTONES: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE value IS NULL AND key IS NOT ?2 ORDER BY ends_at_ms LIMIT ?1)";
@@ -109,8 +118,18 @@ impl Capacity {
         Ok(())
     }
 
+    /// Lets go of the values of a batch of what has ended, and of a batch of tombstones that are over; answers how many
+    /// there were.
+    pub fn bury_expired(&self, connection: &Connection, now_ms: i64) -> Result<u64> {
+        let buried =
+            connection.prepare_cached(BURY_EXPIRED)?.execute(params![now_ms, BATCH, TRACED_MS])? as u64;
+        self.expired.fetch_add(buried, Ordering::Relaxed);
+        let forgotten = connection.prepare_cached(FORGET_ENDED)?.execute(params![now_ms, BATCH])? as u64;
+        Ok(buried + forgotten)
+    }
+
     /// Deletes a batch of what has ended, and answers how many.
-    pub fn delete_expired(&self, connection: &Connection, kept: Option<&[u8]>, now_ms: i64) -> Result<u64> {
+    fn delete_expired(&self, connection: &Connection, kept: Option<&[u8]>, now_ms: i64) -> Result<u64> {
         let deleted =
             connection.prepare_cached(DELETE_EXPIRED)?.execute(params![now_ms, BATCH, kept])? as u64;
         self.expired.fetch_add(deleted, Ordering::Relaxed);

@@ -204,7 +204,7 @@ impl Store for SqliteStore {
                 self.witness.settles();
                 self.usage.record(connection)?;
                 self.capacity.keep(connection, None, now_ms, &self.usage)?;
-                self.capacity.delete_expired(connection, None, now_ms)
+                self.capacity.bury_expired(connection, now_ms)
             })?;
             if expired == 0 || Instant::now() >= until {
                 break;

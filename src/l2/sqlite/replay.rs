@@ -4,20 +4,42 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::statements::{self, Write as Row};
+use super::statements::{self, Write as Row, live};
 use super::{Change, SqliteStore};
 use crate::clock;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Expected};
 
-const LOOK: &str = "SELECT version, value IS NOT NULL FROM entries
-     WHERE key = ?1 AND (ends_at_ms = 0 OR ends_at_ms > ?2)";
+/// What has ended is still a sign of when it was written; a removal never had an end of its own.
+const LOOK: &str = concat!(
+    "SELECT version, ",
+    live!("?2"),
+    ", expires_at_ms != 0 OR sliding_ms != 0 FROM entries WHERE key = ?1"
+);
 
-/// What has ended is not there, and no version that can be given is 0.
-fn look(connection: &Connection, key: &[u8], now_ms: i64) -> Result<(u64, bool)> {
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?));
+fn look(connection: &Connection, key: &[u8], now_ms: i64) -> Result<Present> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let version = row.get::<_, i64>(0)? as u64;
+        Ok(match (row.get(1)?, row.get(2)?) {
+            (true, _) => Present::Ours { clock: version, version },
+            (false, true) => Present::Ended { clock: version },
+            (false, false) => Present::Tombstone { clock: version },
+        })
+    };
     let found = connection.prepare_cached(LOOK)?.query_row(params![key, now_ms], read).optional()?;
-    Ok(found.unwrap_or((0, false)))
+    Ok(found.unwrap_or(Present::Nothing))
+}
+
+/// By which it is known whether that is still there: every write changes the version, and none is 0.
+fn mark(present: Present) -> [u8; 9] {
+    let (version, is_live) = match present {
+        Present::Nothing => (0, false),
+        Present::Tombstone { clock } | Present::Ended { clock } => (clock, false),
+        Present::Ours { version, .. } | Present::Foreign { version } => (version, true),
+    };
+    let mut mark = [u8::from(is_live); 9];
+    mark[1..].copy_from_slice(&version.to_be_bytes());
+    mark
 }
 
 impl Target for SqliteStore {
@@ -26,14 +48,7 @@ impl Target for SqliteStore {
             let now_ms = clock::unix_ms();
             keys.iter().map(|key| look(connection, key, now_ms)).collect::<Result<Vec<_>>>()
         })?;
-        let answer = |seen: (u64, bool)| {
-            let present = match seen {
-                (0, _) => Present::Nothing,
-                (version, true) => Present::Ours { clock: version, version },
-                (clock, false) => Present::Tombstone { clock },
-            };
-            Ok(Seen { present, mark: seen.0.to_be_bytes().to_vec() })
-        };
+        let answer = |present| Ok(Seen { present, mark: mark(present).to_vec() });
         Ok(seen.into_iter().map(answer).collect())
     }
 
@@ -67,7 +82,7 @@ impl Target for SqliteStore {
 impl SqliteStore {
     fn replay_one(&self, connection: &Connection, write: &Write<'_>, now_ms: i64) -> Result<bool> {
         let key = write.key;
-        if look(connection, key, now_ms)?.0.to_be_bytes() != write.seen.mark[..] {
+        if mark(look(connection, key, now_ms)?) != write.seen.mark[..] {
             return Ok(false);
         }
         let (value, lifetime) = write.value.unzip();

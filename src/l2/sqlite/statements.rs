@@ -22,6 +22,8 @@ macro_rules! live {
     };
 }
 
+pub(super) use live;
+
 const GET: &str = concat!(
     "SELECT version, written_at_ms, expires_at_ms, sliding_ms, ends_at_ms, used_at_ms, value
      FROM entries WHERE key = ?1 AND ",
