@@ -70,7 +70,7 @@ static void hang(const char *port, size_t calls) {
 }
 
 static void recover(const char *port, size_t times) {
-  double took[MAX_CALLS];
+  double took[MAX_CALLS] = {0};
   for (size_t i = 0; i < times; i++) {
     subject on = open_on(port, "");
     char key[KEY_STRIDE];
