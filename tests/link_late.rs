@@ -191,6 +191,13 @@ fn a_swap_whose_answer_was_lost_is_no_conflict_when_somebody_has_written_since()
     assert_eq!(server.fields(b"contested")["data"], b"theirs");
 }
 
+/// What was owed has been brought to L2, and has lost.
+fn theirs_stands(server: &Server, cache: &Cache) {
+    assert!(cache.flush(GENEROUS));
+    assert_eq!(server.fields(b"contested")["data"], b"theirs");
+    assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
+}
+
 /// They read what was stored, and swap it: that their swap was acknowledged is not undone.
 #[test]
 fn a_set_whose_answer_was_lost_does_not_undo_the_swap_that_followed_it() {
@@ -203,9 +210,7 @@ fn a_set_whose_answer_was_lost_does_not_undo_the_swap_that_followed_it() {
     });
     rival.proxy.cut_after(0);
     assert_eq!(set(&cache, "ours"), "TC_DEGRADED");
-    assert!(cache.flush(GENEROUS));
-    assert_eq!(server.fields(b"contested")["data"], b"theirs");
-    assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
+    theirs_stands(&server, &cache);
 }
 
 /// They sign in again.
@@ -218,9 +223,7 @@ fn a_removal_whose_answer_was_lost_does_not_undo_the_set_that_followed_it() {
     });
     rival.proxy.cut_after(0);
     assert_eq!(written(cache.remove(b"contested")), "TC_DEGRADED");
-    assert!(cache.flush(GENEROUS));
-    assert_eq!(server.fields(b"contested")["data"], b"theirs");
-    assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
+    theirs_stands(&server, &cache);
 }
 
 #[test]

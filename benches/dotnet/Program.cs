@@ -38,7 +38,7 @@ if (!isQuick)
     OverRedis.Print(bars, 100_000, 150, fewRounds);
 }
 Bars.Heading("two servers");
-Shared.Print(bars, isQuick ? 500 : 4000, fewRounds);
+TwoServers.Print(bars, isQuick ? 500 : 4000, fewRounds);
 Bars.Heading("a limit");
 Limits.Print(bars);
 Bars.Heading("allocations");

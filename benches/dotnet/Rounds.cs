@@ -56,7 +56,7 @@ internal sealed class Rounds
         return (Quantile(ratios, 0.5), Quantile(ratios, 0.25), Quantile(ratios, 0.75));
     }
 
-    private static double Quantile(double[] values, double part)
+    public static double Quantile(double[] values, double part)
     {
         double[] ordered = [.. values.Order()];
         return ordered[(int)(part * (ordered.Length - 1))];

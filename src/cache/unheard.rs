@@ -57,14 +57,23 @@ impl Attempts {
             Some(_) if write.expected == Expected::Anything => write.again(store, attempt),
             _ => write.first(store, attempt),
         };
+        self.count(made, write.expected, |class| store.may_have_written(class))
+    }
+
+    /// What an attempt counts as. A conflict of a comparison is none after one that was not heard of: that may have been
+    /// made, and somebody have written since.
+    fn count(
+        &mut self,
+        made: Result<Written, Failure>,
+        expected: Expected,
+        may_have_written: impl FnOnce(Class) -> bool,
+    ) -> Result<Written, Failure> {
         match (made, &self.unheard) {
-            (Err(failure), _) if store.may_have_written(failure.class) => {
+            (Err(failure), _) if may_have_written(failure.class) => {
                 self.unheard = Some(failure.clone());
                 Err(failure)
             }
-            (Ok(Written::Conflict), Some(before)) if write.expected != Expected::Anything => {
-                Err(overtaken(before))
-            }
+            (Ok(Written::Conflict), Some(before)) if expected != Expected::Anything => Err(overtaken(before)),
             (made, _) => made,
         }
     }
@@ -131,5 +140,24 @@ impl Attempted<'_> {
             }
         }
         Ok(Written::Conflict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_after_an_attempt_that_may_have_been_made_is_its_failure() {
+        for (first, is_unheard) in [(Class::Unreachable, true), (Class::Timeout, true), (Class::Busy, false)]
+        {
+            let mut attempts = Attempts::default();
+            let mut count = |made| attempts.count(made, Expected::Version(7), |class| class != Class::Busy);
+            let failed = Err(Failure::new(first, "failed."));
+            assert_eq!(count(failed).expect_err("it failed").class, first);
+            let then = count(Ok(Written::Conflict)).err().map(|failure| failure.class);
+            assert_eq!(then, is_unheard.then_some(first), "{first:?}");
+            assert!(matches!(count(Ok(Written::Stored(7))), Ok(Written::Stored(7))));
+        }
     }
 }

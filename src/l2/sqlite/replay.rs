@@ -30,7 +30,8 @@ fn look(connection: &Connection, key: &[u8], now_ms: i64) -> Result<Present> {
     Ok(found.unwrap_or(Present::Nothing))
 }
 
-/// By which it is known whether that is still there: every write changes the version, and none is 0.
+/// By which it is known whether that is still there: every write changes the version, none is 0, and what ends meanwhile
+/// keeps its own.
 fn mark(present: Present) -> [u8; 9] {
     let (version, is_live) = match present {
         Present::Nothing => (0, false),

@@ -26,3 +26,30 @@ impl Drop for Open<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// SQLite asks after each step whether it is to go on, the last one of a commit included.
+    #[test]
+    fn a_commit_is_not_told_to_have_ended_early() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection.execute_batch("CREATE TABLE t (n)").expect("a table");
+        connection.progress_handler(1, Some(Limit::is_over)).expect("a handler");
+        run(&connection, "BEGIN IMMEDIATE", || {
+            connection.execute("INSERT INTO t VALUES (1)", ())?;
+            // The deadline passes here.
+            std::mem::forget(Limit::until(Instant::now()));
+            Ok(())
+        })
+        .expect("it is made");
+        assert!(Limit::is_over(), "and counts again");
+        drop(Limit::until(Instant::now()));
+        let count: i64 =
+            connection.query_row("SELECT count(*) FROM t", (), |row| row.get(0)).expect("a count");
+        assert_eq!(count, 1);
+    }
+}
