@@ -10,7 +10,7 @@ use super::{Answer, Cache};
 use crate::clock;
 use crate::config::Config;
 use crate::defect;
-use crate::entry::{self, Entry, Parts, Tier};
+use crate::entry::{self, Entry, Held, Own, Parts, Reader, Tier};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
 use crate::l1::Arrival;
@@ -22,19 +22,25 @@ use crate::stats::{Operation, count};
 impl Cache {
     /// The entry of `key` when L1 can answer: no lock, no allocation but for what a thread's
     /// first read sets up, no copy.
-    #[inline(always)]
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Entry> {
-        let entry = self.l1.get(key)?;
+        self.peek_held(key, Reader::own()).map(Held::counted)
+    }
+
+    /// As [`Cache::peek`], held for `reader`.
+    #[inline(always)]
+    #[must_use]
+    pub fn peek_held(&self, key: &[u8], reader: Option<Own>) -> Option<Held> {
+        let entry = self.l1.hold(key, reader)?;
         let now_ms = clock::coarse_ms();
         let stands = |slot, epoch| {
             self.coherence.as_ref().is_none_or(|coherence| coherence.epochs.stands(slot, epoch))
         };
-        if entry.answers_plainly(now_ms, stands) { Some(entry) } else { self.peek_carefully(entry, now_ms) }
+        if entry.answers_plainly(now_ms, stands) { Some(entry) } else { self.hold_carefully(entry, now_ms) }
     }
 
     #[cold]
-    fn peek_carefully(&self, entry: Entry, now_ms: i64) -> Option<Entry> {
+    fn hold_carefully(&self, entry: Held, now_ms: i64) -> Option<Held> {
         if !entry.is_alive(now_ms) || !self.is_trusted(&entry) {
             return None;
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
-pub use raw::Secret;
+pub use raw::{Held, Own, Reader, Secret, Spot};
 use raw::{Meta, NO_SLOT, PublicHead, Rare, Raw};
 
 use crate::clock;

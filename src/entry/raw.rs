@@ -11,13 +11,23 @@
 //!
 //! A *view* is a `Head` alone: it has its own public head and points at the bytes of the entry that it owns.
 
+mod hazard;
+mod lease;
+pub mod reader;
+mod spot;
+
 use std::alloc::{Layout, alloc, dealloc};
+use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::RefCnt;
+use super::Tier;
+pub use lease::{release, retain};
+pub use reader::{Own, Reader};
+pub use spot::{Held, Spot};
 
-use super::{Entry, Tier};
+/// Heads lie at multiples of it. What is handed out and no counted reference lies elsewhere.
+pub const COUNTED_ALIGN: usize = 16;
 
 /// What the caller of the C ABI may read; the same layout as `tc_value`.
 #[derive(Clone, Copy)]
@@ -40,7 +50,7 @@ pub struct PublicHead {
 }
 
 /// What every reference points at.
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct Head {
     references: AtomicUsize,
     /// Null for an entry; for a view, the entry whose bytes it shows.
@@ -79,6 +89,8 @@ pub(super) struct Rare {
     /// The coarse monotonic time in ms at which L2 last had it so.
     pub verified_at_ms: AtomicI64,
 }
+
+const _: () = assert!(align_of::<Head>() == COUNTED_ALIGN && offset_of!(Head, public) % COUNTED_ALIGN == 0);
 
 const META: usize = size_of::<Head>();
 const KEY: usize = META + size_of::<Meta>();
@@ -200,6 +212,13 @@ impl Raw {
         pointer
     }
 
+    /// # Safety
+    /// It came from [`Raw::into_pointer`], and stands for one reference.
+    unsafe fn from_pointer(head: *mut Head) -> Raw {
+        // SAFETY: by the contract not null.
+        Raw(unsafe { NonNull::new_unchecked(head) })
+    }
+
     /// Gives the reference away as the address of its public head.
     #[must_use]
     pub fn into_public(self) -> *const PublicHead {
@@ -209,15 +228,24 @@ impl Raw {
         unsafe { &raw const (*head).public }
     }
 
+    /// Adds a reference to one that was given away.
+    ///
+    /// # Safety
+    /// `public` came from [`Raw::into_public`], and a reference to it is alive.
+    unsafe fn retain_public(public: *const PublicHead) {
+        // SAFETY: by the contract; neither of the two is dropped.
+        let raw = ManuallyDrop::new(unsafe { Raw::from_public(public) });
+        std::mem::forget(Raw::clone(&raw));
+    }
+
     /// A reference given away by [`Raw::into_public`], to be cloned or dropped: it does not tell a view from an entry.
     ///
     /// # Safety
     /// `public` came from [`Raw::into_public`], and the reference it stands for is not used again by its giver.
-    #[must_use]
-    pub unsafe fn from_public(public: *const PublicHead) -> Raw {
+    unsafe fn from_public(public: *const PublicHead) -> Raw {
         // SAFETY: by the contract, `public` is the member of a live Head.
         unsafe {
-            let head = public.cast::<u8>().sub(std::mem::offset_of!(Head, public)).cast_mut();
+            let head = public.cast::<u8>().sub(offset_of!(Head, public)).cast_mut();
             Raw(NonNull::new_unchecked(head.cast()))
         }
     }
@@ -260,25 +288,6 @@ impl Drop for Raw {
             let _ = unsafe { self.head().as_ref() }.references.load(Ordering::Acquire);
             Raw::free(self.head());
         }
-    }
-}
-
-// SAFETY: a pointer and a reference stand for each other one to one, a clone is one more reference to the same head, and
-// nothing here unwinds. Null is never one.
-unsafe impl RefCnt for Entry {
-    type Base = Head;
-
-    fn into_ptr(me: Entry) -> *mut Head {
-        me.0.into_pointer()
-    }
-
-    fn as_ptr(me: &Entry) -> *mut Head {
-        me.0.0.as_ptr()
-    }
-
-    unsafe fn from_ptr(head: *const Head) -> Entry {
-        // SAFETY: it came from `into_ptr`, which gave a reference away.
-        Entry(Raw(unsafe { NonNull::new_unchecked(head.cast_mut()) }))
     }
 }
 

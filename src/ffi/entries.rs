@@ -26,11 +26,15 @@ pub unsafe extern "C" fn tc_get(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
         arguments::output("out_value", out_value)?;
-        let Some((entry, status)) = found(find(cache, key)?) else {
-            return Ok(tc_status::TC_NOT_FOUND);
+        let (value, status) = match handle::hit(cache, key) {
+            Some((reader, held)) => (held.lend(reader).cast(), tc_status::TC_OK),
+            None => match found(missed(cache, key)?) {
+                Some((entry, status)) => (value::give(entry), status),
+                None => return Ok(tc_status::TC_NOT_FOUND),
+            },
         };
         // SAFETY: not null and aligned; writable by the caller's contract.
-        unsafe { out_value.write(value::give(entry)) };
+        unsafe { out_value.write(value) };
         Ok(status)
     })
 }
@@ -48,15 +52,15 @@ pub unsafe extern "C" fn tc_peek(
         // SAFETY: by the caller's contract.
         let key = unsafe { arguments::key(key, key_len) }?;
         arguments::output("out_value", out_value)?;
-        let entry = match handle::hit(cache, key) {
-            Some(entry) => entry,
+        let value = match handle::hit(cache, key) {
+            Some((reader, held)) => held.lend(reader).cast(),
             None => match handle::get(cache)?.peek_missed(key)? {
-                Some(entry) => entry,
+                Some(entry) => value::give(entry),
                 None => return Ok(tc_status::TC_NOT_FOUND),
             },
         };
         // SAFETY: not null and aligned; writable by the caller's contract.
-        unsafe { out_value.write(value::give(entry)) };
+        unsafe { out_value.write(value) };
         Ok(tc_status::TC_OK)
     })
 }
@@ -79,21 +83,16 @@ pub unsafe extern "C" fn tc_get_into(
         if buffer.is_null() && buffer_len != 0 {
             return Err(arguments::invalid("buffer is null, but buffer_len is not 0."));
         }
-        let Some((entry, status)) = found(find(cache, key)?) else {
+        // SAFETY: the buffer is writable for `buffer_len` bytes and `out_len` not null and aligned, by the caller's contract.
+        let copy = |entry: &Entry| unsafe { copy_out(entry.data(), buffer, buffer_len, out_len) };
+        if let Some((_, held)) = handle::hit(cache, key) {
+            copy(&held)?;
+            return Ok(tc_status::TC_OK);
+        }
+        let Some((entry, status)) = found(missed(cache, key)?) else {
             return Ok(tc_status::TC_NOT_FOUND);
         };
-        let data = entry.data();
-        // SAFETY: not null and aligned; writable by the caller's contract.
-        unsafe { out_len.write(data.len()) };
-        if data.len() > buffer_len {
-            let message = format!("The value is {} bytes long, the buffer {buffer_len}.", data.len());
-            return Err(Error::new(Kind::BufferTooSmall, message));
-        }
-        if !data.is_empty() {
-            // SAFETY: the buffer is writable for `buffer_len` bytes by the caller's contract, which are enough; it is
-            // the caller's own, so it cannot overlap an entry.
-            unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), buffer.cast(), data.len()) };
-        }
+        copy(&entry)?;
         Ok(status)
     })
 }
@@ -157,12 +156,23 @@ pub unsafe extern "C" fn tc_clear(cache: *mut tc_cache) -> tc_status {
     })
 }
 
+/// Copies `data` to where the caller wants it, and says how long it is.
+///
+/// # Safety
+/// `buffer` can be written for `buffer_len` bytes, and `out_len` at all.
 #[inline(always)]
-fn find(cache: *mut tc_cache, key: &[u8]) -> Result<Answer> {
-    match handle::hit(cache, key) {
-        Some(entry) => Ok(Answer::Fresh(entry)),
-        None => missed(cache, key),
+unsafe fn copy_out(data: &[u8], buffer: *mut c_void, buffer_len: usize, out_len: *mut usize) -> Result<()> {
+    // SAFETY: by the contract.
+    unsafe { out_len.write(data.len()) };
+    if data.len() > buffer_len {
+        let message = format!("The value is {} bytes long, the buffer {buffer_len}.", data.len());
+        return Err(Error::new(Kind::BufferTooSmall, message));
     }
+    if !data.is_empty() {
+        // SAFETY: by the contract, and it is long enough; it is the caller's own, so it cannot overlap an entry.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), buffer.cast(), data.len()) };
+    }
+    Ok(())
 }
 
 #[cold]

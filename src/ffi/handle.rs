@@ -1,9 +1,9 @@
 //! Checked handles. A `tc_cache *` is no address: its value is the number of a slot and a tag that changes with
 //! every open and close, so that null, garbage and closed handles are an answer, never a crash.
 //!
-//! A call enters its slot by counting itself in, and leaves by counting itself out, as a hit or as anything else;
-//! `close` changes the tag first and then waits until as many have left as entered. So the count of hits costs
-//! nothing. Counters are striped, so that threads do not meet in one of them. Only what never waits runs inside; a
+//! A hit says in its thread's own memory that it is inside; any other call enters by counting itself in and leaves by
+//! counting itself out, in counters that are striped, so that threads do not meet in one of them. `close` changes the tag
+//! first and then waits until nobody is inside and as many have left as entered. Only what never waits runs inside; a
 //! call that may wait takes a reference to the cache and leaves.
 
 use std::hash::{BuildHasher, RandomState};
@@ -14,12 +14,13 @@ use std::sync::{Arc, Mutex};
 use super::fork;
 use super::types::tc_cache;
 use crate::cache::Cache;
-use crate::entry::Entry;
+use crate::entry::raw::reader::CACHES;
+use crate::entry::{Held, Own, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::lock;
 use crate::stats::stripe;
 
-const SLOTS: usize = 256;
+const SLOTS: usize = CACHES;
 const STRIPES: usize = 16;
 /// One read in this many is timed.
 const SAMPLED: u64 = 1024;
@@ -28,15 +29,13 @@ const SAMPLED: u64 = 1024;
 #[repr(align(128))]
 struct Stripe {
     entered: AtomicU64,
-    /// Of those that left: with a hit, and without.
-    hit: AtomicU64,
     left: AtomicU64,
 }
 
 impl Stripe {
     fn has_visitors(&self) -> bool {
         // Those that left first: when both are equal then, nobody was inside in between.
-        let left = self.hit.load(Ordering::SeqCst) + self.left.load(Ordering::SeqCst);
+        let left = self.left.load(Ordering::SeqCst);
         left != self.entered.load(Ordering::SeqCst)
     }
 }
@@ -61,9 +60,7 @@ impl Slot {
             suspended: AtomicU64::new(Slot::nobody(number)),
             hits_before: AtomicU64::new(0),
             cache: AtomicPtr::new(ptr::null_mut()),
-            stripes: [const {
-                Stripe { entered: AtomicU64::new(0), hit: AtomicU64::new(0), left: AtomicU64::new(0) }
-            }; STRIPES],
+            stripes: [const { Stripe { entered: AtomicU64::new(0), left: AtomicU64::new(0) } }; STRIPES],
         }
     }
 
@@ -72,12 +69,19 @@ impl Slot {
     }
 
     fn of(handle: u64) -> &'static Slot {
-        &TABLE[handle as usize % SLOTS]
+        &TABLE[number(handle)]
     }
+}
 
-    fn hits(&self) -> u64 {
-        self.stripes.iter().map(|stripe| stripe.hit.load(Ordering::Relaxed)).sum()
-    }
+/// The number of the slot of `handle`.
+#[inline(always)]
+fn number(handle: u64) -> usize {
+    handle as usize % SLOTS
+}
+
+/// All hits that slot `number` ever had.
+fn all_hits(number: usize) -> u64 {
+    Reader::all().map(|reader| reader.hits(number)).sum()
 }
 
 static TABLE: [Slot; SLOTS] = {
@@ -89,26 +93,25 @@ static TABLE: [Slot; SLOTS] = {
 /// The tag of the next handle, 0 before the first; and the right to open, close and replace.
 static NEXT_TAG: Mutex<u64> = Mutex::new(0);
 
-/// What L1 has for `key`: the whole of a hit. `None` also for a handle that is not open, or suspended; the caller goes
-/// on with [`get`], which says so.
+/// What L1 has for `key`, and the reader who holds it: the whole of a hit. `None` also for a handle that is not open, or
+/// suspended; the caller goes on with [`get`], which says so.
 #[inline(always)]
-pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<Entry> {
+pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<(Own, Held)> {
     let handle = handle as u64;
     let slot = Slot::of(handle);
-    let stripe = &slot.stripes[stripe()];
-    let entered = stripe.entered.fetch_add(1, Ordering::SeqCst);
-    let visit = Visit(stripe);
+    let reader = Reader::own()?;
+    let _visit = reader.enter(handle);
     if slot.handle.load(Ordering::SeqCst) != handle {
         return None;
     }
-    // SAFETY: as in `with`.
+    // SAFETY: the slot is open under this handle and we are inside, so `close` does not let go of the cache before the
+    // visit ends.
     let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
-    let entry = cache.peek(key)?;
-    if entered % SAMPLED == 0 {
+    let held = cache.peek_held(key, Some(reader))?;
+    if reader.count_hit(number(handle)) % SAMPLED == 0 {
         cache.sample(key);
     }
-    visit.end_as_hit();
-    Some(entry)
+    Some((reader, held))
 }
 
 /// Runs `body` on the cache of `handle`. It must not wait.
@@ -132,14 +135,6 @@ pub fn with<R>(handle: *mut tc_cache, body: impl FnOnce(&Cache) -> R) -> Result<
 /// Counted in, until dropped.
 struct Visit<'a>(&'a Stripe);
 
-impl Visit<'_> {
-    #[inline(always)]
-    fn end_as_hit(self) {
-        self.0.hit.fetch_add(1, Ordering::Release);
-        std::mem::forget(self);
-    }
-}
-
 impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -149,8 +144,8 @@ impl Drop for Visit<'_> {
 
 /// How many reads of the cache of `handle` were hits.
 pub fn hits(handle: *mut tc_cache) -> u64 {
-    let slot = Slot::of(handle as u64);
-    slot.hits().saturating_sub(slot.hits_before.load(Ordering::Relaxed))
+    let handle = handle as u64;
+    all_hits(number(handle)).saturating_sub(Slot::of(handle).hits_before.load(Ordering::Relaxed))
 }
 
 /// A reference to the cache of `handle`, for a call that may wait.
@@ -182,7 +177,7 @@ pub fn open(cache: Arc<Cache>) -> Result<*mut tc_cache> {
     // The upper bit keeps a handle from being an address that somebody could read.
     *next_tag = (*next_tag + 1) & ((1 << 47) - 1);
     let handle = 1 << 63 | *next_tag << 8 | number as u64;
-    slot.hits_before.store(slot.hits(), Ordering::Relaxed);
+    slot.hits_before.store(all_hits(number), Ordering::Relaxed);
     slot.cache.store(Arc::into_raw(cache).cast_mut(), Ordering::Release);
     slot.handle.store(handle, Ordering::SeqCst);
     Ok(handle as *mut tc_cache)
@@ -193,12 +188,12 @@ pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
     with(handle, |_| ())?;
     let _one_at_a_time = lock(&NEXT_TAG);
     let slot = Slot::of(handle as u64);
-    let nobody = Slot::nobody(handle as usize % SLOTS);
+    let nobody = Slot::nobody(number(handle as u64));
     let swapped = slot.handle.compare_exchange(handle as u64, nobody, Ordering::SeqCst, Ordering::SeqCst);
     if swapped.is_err() {
         return Err(unknown());
     }
-    wait_for_visitors(slot);
+    wait_for_visitors(slot, handle as u64);
     let cache = slot.cache.swap(ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: it came from Arc::into_raw in `open`, nobody can enter any more, and whoever had entered has left.
     Ok(unsafe { Arc::from_raw(cache) })
@@ -220,12 +215,17 @@ fn reopen(handle: u64) -> Result<()> {
     let fresh = unsafe { &*slot.cache.load(Ordering::Acquire) }.reopened()?;
     // The parent's inside is left alone: its locks may be held for ever by threads that are not here.
     slot.cache.store(Arc::into_raw(fresh).cast_mut(), Ordering::Release);
-    slot.suspended.store(Slot::nobody(handle as usize % SLOTS), Ordering::SeqCst);
+    slot.suspended.store(Slot::nobody(number(handle)), Ordering::SeqCst);
     slot.handle.store(handle, Ordering::SeqCst);
     Ok(())
 }
 
-fn wait_for_visitors(slot: &Slot) {
+fn wait_for_visitors(slot: &Slot, handle: u64) {
+    for reader in Reader::all() {
+        while reader.is_inside(handle) {
+            std::thread::yield_now();
+        }
+    }
     for stripe in &slot.stripes {
         while stripe.has_visitors() {
             std::thread::yield_now();
@@ -236,18 +236,18 @@ fn wait_for_visitors(slot: &Slot) {
 /// In a forked child: suspends what is open until it is used again. Visitors on threads that are not here will never
 /// leave, so they are counted out.
 pub fn suspend_all() {
+    Reader::all().for_each(Reader::forget);
     for (number, slot) in TABLE.iter().enumerate() {
         if !slot.cache.load(Ordering::Relaxed).is_null() {
             let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);
             if handle != Slot::nobody(number) {
                 slot.suspended.store(handle, Ordering::SeqCst);
             }
-            slot.hits_before.store(slot.hits(), Ordering::Relaxed);
+            slot.hits_before.store(all_hits(number), Ordering::Relaxed);
         }
         // Closed slots too, for stale handles lead there. Memory that nobody visits stays shared with the parent.
         for stripe in slot.stripes.iter().filter(|stripe| stripe.has_visitors()) {
-            let hit = stripe.hit.load(Ordering::Relaxed);
-            stripe.left.store(stripe.entered.load(Ordering::Relaxed) - hit, Ordering::Relaxed);
+            stripe.left.store(stripe.entered.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `tc_value`: the one thing handed out.
 
-use std::mem::{ManuallyDrop, offset_of};
+use std::mem::offset_of;
 
 use super::types::tc_value;
 use crate::entry::Entry;
-use crate::entry::raw::{PublicHead, Raw};
+use crate::entry::raw::{self, PublicHead};
 
 // The entry's own head is what C reads.
 const _: () = {
@@ -29,8 +29,7 @@ pub fn give(entry: Entry) -> *const tc_value {
 pub unsafe extern "C" fn tc_value_retain(value: *const tc_value) -> *const tc_value {
     if !value.is_null() {
         // SAFETY: by the caller's contract a value that was handed out and not yet released for the last time.
-        let raw = ManuallyDrop::new(unsafe { Raw::from_public(value.cast()) });
-        std::mem::forget(Raw::clone(&raw));
+        unsafe { raw::retain(value.cast()) };
     }
     value
 }
@@ -40,6 +39,6 @@ pub unsafe extern "C" fn tc_value_retain(value: *const tc_value) -> *const tc_va
 pub unsafe extern "C" fn tc_value_release(value: *const tc_value) {
     if !value.is_null() {
         // SAFETY: by the caller's contract one of its own references to a value that was handed out.
-        drop(unsafe { Raw::from_public(value.cast()) });
+        unsafe { raw::release(value.cast()) };
     }
 }

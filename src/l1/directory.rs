@@ -6,14 +6,12 @@
 #![forbid(unsafe_code)]
 
 use std::hash::BuildHasher;
-use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::{ArcSwapAny, Guard};
 use foldhash::fast::RandomState;
 
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Held, Key, Own, Reader, Spot};
 
 /// The number of a place, over all levels; every eighth is none.
 pub type Place = u32;
@@ -30,16 +28,15 @@ const MORE_LEVELS: usize = 32;
 #[repr(C, align(64))]
 struct Group {
     tags: AtomicU64,
-    /// Dropped by the group, because one that is empty takes as long as one that is not.
-    slots: [ManuallyDrop<ArcSwapAny<Option<Entry>>>; PLACES],
+    spots: [Spot; PLACES],
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         let tags = *self.tags.get_mut();
-        for (at, slot) in self.slots.iter().enumerate() {
+        for (at, spot) in self.spots.iter().enumerate() {
             if is_taken(tags, at) {
-                slot.store(None);
+                drop(spot.swap(None));
             }
         }
     }
@@ -47,20 +44,21 @@ impl Drop for Group {
 
 impl Group {
     fn empty() -> Group {
-        Group { tags: 0.into(), slots: std::array::from_fn(|_| ManuallyDrop::new(ArcSwapAny::new(None))) }
+        Group { tags: 0.into(), spots: std::array::from_fn(|_| Spot::empty()) }
     }
 
     /// The place and the entry of `key`, if it lies here.
     #[inline(always)]
-    fn find(&self, tag: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
+    fn find(&self, tag: u64, key: &[u8], reader: Option<Own>) -> Option<(usize, Held)> {
         let differences = self.tags.load(Ordering::Acquire) ^ (LOW * tag);
         // The highest bit of each byte that is no different, and now and then of one above it.
         let mut candidates = differences.wrapping_sub(LOW) & !differences & HIGH;
         while candidates != 0 {
             let at = lowest(candidates);
-            let guard = self.slots.get(at)?.load();
-            if guard.as_ref().is_some_and(|entry| entry.key() == key) {
-                return Some((at, guard));
+            if let Some(held) = self.spots.get(at)?.hold(reader)
+                && held.key() == key
+            {
+                return Some((at, held));
             }
             candidates &= candidates - 1;
         }
@@ -68,7 +66,7 @@ impl Group {
     }
 
     fn put(&self, at: usize, tag: u64, entry: Option<Entry>) -> Option<Entry> {
-        let old = self.slots[at].swap(entry);
+        let old = self.spots[at].swap(entry);
         // Readers compare the key, so a tag that is new before its entry, or old after it, costs them a look.
         let others = self.tags.load(Ordering::Relaxed) & !(0xFF << (8 * at));
         self.tags.store(others | tag << (8 * at), Ordering::Release);
@@ -111,10 +109,10 @@ impl Level {
     }
 
     /// The number of the place of `key` in this level, and its entry.
-    fn find(&self, hash: u64, key: &[u8]) -> Option<(usize, Guard<Option<Entry>>)> {
+    fn find(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<(usize, Held)> {
         let find = |group: usize| {
-            let (at, guard) = self.0[group].find(tag(hash), key)?;
-            Some((group * NUMBERS + at, guard))
+            let (at, held) = self.0[group].find(tag(hash), key, reader)?;
+            Some((group * NUMBERS + at, held))
         };
         self.groups(hash).into_iter().find_map(find)
     }
@@ -157,28 +155,29 @@ impl Directory {
         self.levels().map(|(_, level)| level.numbers()).sum()
     }
 
-    /// The entry of `key`.
+    /// The entry of `key`, held for `reader`.
     #[inline(always)]
-    pub fn find(&self, key: &[u8]) -> Option<Entry> {
+    pub fn find(&self, key: &[u8], reader: Option<Own>) -> Option<Held> {
         let hash = self.hash(key);
         // Nearly all lie in the first group that is looked into.
-        if let Some((_, guard)) = self.first.0[self.first.groups(hash)[0]].find(tag(hash), key) {
-            return Guard::into_inner(guard);
+        if let Some((_, held)) = self.first.0[self.first.groups(hash)[0]].find(tag(hash), key, reader) {
+            return Some(held);
         }
-        self.find_further(hash, key)
+        self.find_further(hash, key, reader)
     }
 
     #[cold]
     #[inline(never)]
-    fn find_further(&self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let (_, guard) = self.levels().find_map(|(_, level)| level.find(hash, key))?;
-        Guard::into_inner(guard)
+    fn find_further(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
+        self.levels().find_map(|(_, level)| level.find(hash, key, reader)).map(|(_, held)| held)
     }
 
     /// Where `key` lies.
     pub fn place(&self, hash: u64, key: &[u8]) -> Option<Place> {
-        let number =
-            |(first, level): (usize, &Level)| level.find(hash, key).map(|(at, _)| (first + at) as Place);
+        let reader = Reader::own();
+        let number = |(first, level): (usize, &Level)| {
+            level.find(hash, key, reader).map(|(at, _)| (first + at) as Place)
+        };
         self.levels().find_map(number)
     }
 
@@ -216,7 +215,7 @@ impl Directory {
     /// What lies in `place`.
     pub fn at(&self, place: Place) -> Option<Entry> {
         let (group, at) = self.group(place)?;
-        if is_taken(group.tags.load(Ordering::Acquire), at) { group.slots[at].load_full() } else { None }
+        if is_taken(group.tags.load(Ordering::Acquire), at) { group.spots[at].get() } else { None }
     }
 
     /// Puts `entry` into `place`, and gives back what was there.

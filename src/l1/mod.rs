@@ -8,14 +8,14 @@ mod eviction;
 mod ghosts;
 mod queues;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use directory::{Directory, Place};
 use eviction::Eviction;
 
 use crate::defect;
-use crate::entry::{Entry, cost_bytes};
+use crate::entry::{Entry, Held, Own, Reader, cost_bytes};
 use crate::sync::{Mutex, MutexGuard, lock, step};
 
 /// How an entry comes to L1.
@@ -42,6 +42,8 @@ const PAUSE: Duration = Duration::from_micros(20);
 pub struct L1 {
     directory: Directory,
     eviction: Mutex<Eviction>,
+    /// That of the eviction, for those who only ask.
+    capacity_bytes: AtomicU64,
     /// Writers of a key take turns, so that comparing and storing is one step.
     turns: Box<[Mutex<()>]>,
     is_enabled: AtomicBool,
@@ -56,6 +58,7 @@ impl L1 {
         Some(L1 {
             directory: Directory::new(places as usize)?,
             eviction: Mutex::new(Eviction::new(capacity_bytes)),
+            capacity_bytes: capacity_bytes.into(),
             turns: (0..64).map(|_| Mutex::new(())).collect(),
             is_enabled: AtomicBool::new(is_enabled),
             earliest_deadline_ms: AtomicI64::new(i64::MAX),
@@ -63,11 +66,17 @@ impl L1 {
     }
 
     /// The entry of `key`, alive or not.
-    #[inline(always)]
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Entry> {
+        self.hold(key, Reader::own()).map(Held::counted)
+    }
+
+    /// As [`L1::get`], held for `reader`.
+    #[inline(always)]
+    #[must_use]
+    pub fn hold(&self, key: &[u8], reader: Option<Own>) -> Option<Held> {
         step();
-        self.directory.find(key)
+        self.directory.find(key, reader)
     }
 
     /// The right to write entries of `slot`, until it is dropped.
@@ -95,7 +104,7 @@ impl L1 {
     #[must_use]
     pub fn admits(&self, key_len: usize, value_len: usize) -> bool {
         self.is_enabled.load(Ordering::Relaxed)
-            && cost_bytes(key_len, value_len) <= lock(&self.eviction).capacity_bytes()
+            && cost_bytes(key_len, value_len) <= self.capacity_bytes.load(Ordering::Relaxed)
     }
 
     /// An entry that is here ends at `deadline_ms`.
@@ -167,6 +176,7 @@ impl L1 {
     /// Takes over a new limit; what no longer fits is evicted now.
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
         lock(&self.eviction).set_capacity_bytes(capacity_bytes);
+        self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
         while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE) {
             std::thread::sleep(PAUSE);
         }

@@ -1,0 +1,181 @@
+//! What a thread that reads has of its own: the hazards by which it holds entries, the leases that it hands out, where it says
+//! that it is inside a cache, and its hits. So threads that read the same key write to nothing in common.
+
+use std::cell::Cell;
+use std::iter;
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use super::hazard::Hazard;
+use super::lease::Lease;
+
+/// How many caches it counts the hits of.
+pub const CACHES: usize = 256;
+/// How many values a thread hands out before it counts, and one hazard more, for what it looks at in passing: writers look at
+/// all of them.
+const LEASES: usize = 4;
+const HAZARDS: usize = LEASES + 1;
+
+/// It is never freed: when its thread ends it waits for another one, because leases outlive threads.
+#[repr(C, align(128))]
+pub struct Reader {
+    /// These and the next reader stand in one cache line, because that is all that a writer looks at.
+    hazards: [Hazard; HAZARDS],
+    next: AtomicPtr<Reader>,
+    /// The handle whose cache the thread is reading; 0 for none.
+    inside: AtomicU64,
+    is_owned: AtomicBool,
+    leases: [Lease; LEASES],
+    hits: [AtomicU64; CACHES],
+}
+
+/// Of threads that have none of their own, because they are ending or there was no memory.
+static SPARE: Reader = Reader::new(ptr::null_mut());
+/// All of them. No lock, because in a forked child nobody would release it.
+static FIRST: AtomicPtr<Reader> = AtomicPtr::new((&raw const SPARE).cast_mut());
+
+thread_local! {
+    static OWN: Cell<Option<Own>> = const { Cell::new(None) };
+    static LEAVING: Leaving = const { Leaving };
+}
+
+/// Gives that of an ending thread back.
+struct Leaving;
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(own) = OWN.take() {
+            own.0.is_owned.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Reader {
+    const fn new(next: *mut Reader) -> Reader {
+        Reader {
+            hazards: [const { Hazard::vacant() }; HAZARDS],
+            next: AtomicPtr::new(next),
+            inside: AtomicU64::new(0),
+            is_owned: AtomicBool::new(true),
+            leases: [const { Lease::new() }; LEASES],
+            hits: [const { AtomicU64::new(0) }; CACHES],
+        }
+    }
+
+    /// That of this thread, unless it is ending or there is no memory.
+    #[inline(always)]
+    pub fn own() -> Option<Own> {
+        OWN.get().or_else(Reader::arrive)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn arrive() -> Option<Own> {
+        LEAVING.try_with(|_| ()).ok()?;
+        let is_mine = |reader: &&Reader| !reader.is_owned.swap(true, Ordering::Acquire);
+        let reader = Reader::all().find(is_mine).or_else(Reader::one_more)?;
+        let own = Own(reader, PhantomData);
+        OWN.set(Some(own));
+        Some(own)
+    }
+
+    fn one_more() -> Option<&'static Reader> {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).ok()?;
+        one.push(Reader::new(ptr::null_mut()));
+        let reader: &'static Reader = one.leak().first()?;
+        let publish = |first| {
+            reader.next.store(first, Ordering::Relaxed);
+            Some(ptr::from_ref(reader).cast_mut())
+        };
+        // Whoever looks through all and does not see this one yet has done before what this one sees when it looks.
+        FIRST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, publish).ok()?;
+        Some(reader)
+    }
+
+    /// All of them, also those that wait for a thread.
+    pub fn all() -> impl Iterator<Item = &'static Reader> {
+        // SAFETY: never freed, and published with what it points at.
+        let follow = |at: *mut Reader| unsafe { at.as_ref() };
+        let first = follow(FIRST.load(Ordering::SeqCst));
+        iter::successors(first, move |reader| follow(reader.next.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn hazards(&'static self) -> &'static [Hazard] {
+        &self.hazards
+    }
+
+    /// Those that any thread may claim.
+    pub(super) fn spare() -> &'static [Hazard] {
+        &SPARE.hazards
+    }
+
+    /// Whether its thread is inside the cache of `handle`.
+    pub fn is_inside(&self, handle: u64) -> bool {
+        self.inside.load(Ordering::SeqCst) == handle
+    }
+
+    /// In a forked child: its thread is not here.
+    pub fn forget(&self) {
+        self.inside.store(0, Ordering::SeqCst);
+    }
+
+    /// Its hits of the cache of this number.
+    pub fn hits(&self, cache: usize) -> u64 {
+        self.hits[cache % CACHES].load(Ordering::Relaxed)
+    }
+}
+
+/// That of this thread, which it does not leave.
+#[derive(Clone, Copy)]
+pub struct Own(&'static Reader, PhantomData<*const ()>);
+
+impl Own {
+    /// A hazard that holds nothing.
+    #[inline(always)]
+    pub(super) fn vacant(self) -> Option<&'static Hazard> {
+        let first = &self.0.hazards[0];
+        if first.is_vacant() { Some(first) } else { self.another_vacant() }
+    }
+
+    #[cold]
+    fn another_vacant(self) -> Option<&'static Hazard> {
+        self.0.hazards.iter().find(|hazard| hazard.is_vacant())
+    }
+
+    /// The lease of `hazard`, if that is its own and has one.
+    #[inline(always)]
+    pub(super) fn lease(self, hazard: &Hazard) -> Option<&'static Lease> {
+        let number =
+            ptr::from_ref(hazard).addr().wrapping_sub(self.0.hazards.as_ptr().addr()) / size_of::<Hazard>();
+        self.0.leases.get(number)
+    }
+
+    /// Says that this thread is inside the cache of `handle`, until what it returns is dropped. Nothing that is done there
+    /// enters again.
+    #[inline(always)]
+    pub fn enter(self, handle: u64) -> Visit {
+        self.0.inside.store(handle, Ordering::SeqCst);
+        Visit(self.0)
+    }
+
+    /// One more hit of the cache of this number; how many there were.
+    #[inline(always)]
+    pub fn count_hit(self, cache: usize) -> u64 {
+        let hits = &self.0.hits[cache % CACHES];
+        let before = hits.load(Ordering::Relaxed);
+        hits.store(before + 1, Ordering::Relaxed);
+        before
+    }
+}
+
+/// Inside, until dropped.
+pub struct Visit(&'static Reader);
+
+impl Drop for Visit {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.inside.store(0, Ordering::Release);
+    }
+}
