@@ -2,9 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{Aes256Gcm, KeyInit};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
@@ -37,34 +35,34 @@ impl OneTime {
         self.0.last_chunk().expect("64 bytes end with 32")
     }
 
-    /// Seals `plaintext` into `sealed`, which is as long. The nonce is always zeros, because the key is used once.
-    pub fn seal(&self, header: &[u8; HEADER_BYTES], plaintext: &[u8], sealed: &mut [u8]) -> [u8; TAG_BYTES] {
-        let tag = self.encrypt(header, plaintext, sealed);
+    /// Seals what is in `body` where it is, and gives its tag; `None` when there is no memory for the key.
+    pub fn seal(&self, header: &[u8; HEADER_BYTES], body: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
+        let tag = self.encrypt(header, body);
         wipe_stack();
         tag
     }
 
-    /// Opens `sealed` into `plaintext`, which is as long, or answers `false` and leaves nothing in it.
+    /// Opens `sealed` into `plaintext`, which is as long, or answers `false` and leaves nothing in it. `None` when there is no
+    /// memory for the key.
     pub fn open(
         &self,
         header: &[u8; HEADER_BYTES],
         sealed: &[u8],
         tag: &[u8; TAG_BYTES],
         plaintext: &mut [u8],
-    ) -> bool {
+    ) -> Option<bool> {
         let is_open = self.decrypt(header, sealed, tag, plaintext);
         wipe_stack();
-        if !is_open {
+        if is_open != Some(true) {
             plaintext.zeroize();
         }
         is_open
     }
 
     #[inline(never)]
-    fn encrypt(&self, header: &[u8; HEADER_BYTES], plaintext: &[u8], sealed: &mut [u8]) -> [u8; TAG_BYTES] {
-        let buffer = InOutBuf::new(plaintext, sealed).expect("both are as long");
-        let tag = self.aead().encrypt_inout_detached(&[0; 12].into(), header, buffer);
-        tag.expect("an entry is shorter than 64 GiB").into()
+    fn encrypt(&self, header: &[u8; HEADER_BYTES], body: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
+        let tag = self.aead()?.seal_in_place_separate_tag(nonce(), Aad::from(header), body).ok()?;
+        tag.as_ref().first_chunk().copied()
     }
 
     #[inline(never)]
@@ -74,15 +72,19 @@ impl OneTime {
         sealed: &[u8],
         tag: &[u8; TAG_BYTES],
         plaintext: &mut [u8],
-    ) -> bool {
-        let buffer = InOutBuf::new(sealed, plaintext).expect("both are as long");
-        self.aead().decrypt_inout_detached(&[0; 12].into(), header, buffer, tag.into()).is_ok()
+    ) -> Option<bool> {
+        Some(self.aead()?.open_separate_gather(nonce(), Aad::from(header), sealed, tag, plaintext).is_ok())
     }
 
-    fn aead(&self) -> Aes256Gcm {
+    fn aead(&self) -> Option<LessSafeKey> {
         let key: &[u8; KEY_BYTES] = self.0.first_chunk().expect("64 bytes begin with 32");
-        Aes256Gcm::new(key.into())
+        UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
     }
+}
+
+/// Always zeros, because a key is used once.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
 /// The cipher leaves the last block of a value, and what its keys expand to, on the stack below its caller: this takes

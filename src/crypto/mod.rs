@@ -19,7 +19,7 @@ pub mod ring;
 pub mod wrap;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use self::cipher::OneTime;
 use self::envelope::{AES_256_GCM, CLEAR, COMMITMENT_AT, Envelope, HEADER_BYTES, Malformed, OVERHEAD};
@@ -83,8 +83,11 @@ pub fn seal_with_salt(
     let once = OneTime::derive(key, salt, &header, context);
     header[COMMITMENT_AT..].copy_from_slice(once.commitment());
     sealed.extend_from_slice(&header);
-    sealed.resize(HEADER_BYTES + plaintext.len(), 0);
-    let tag = once.seal(&header, plaintext, &mut sealed[HEADER_BYTES..]);
+    sealed.extend_from_slice(plaintext);
+    let Some(tag) = once.seal(&header, &mut sealed[HEADER_BYTES..]) else {
+        sealed.zeroize();
+        return Err(Error::out_of_memory(length));
+    };
     sealed.extend_from_slice(&tag);
     Ok(sealed)
 }
@@ -118,8 +121,12 @@ pub fn open(ring: &Ring, context: &Context<'_>, bytes: &[u8]) -> std::result::Re
     let mut plaintext = Zeroizing::new(Vec::new());
     plaintext.try_reserve_exact(length).map_err(|_| Refusal::OutOfMemory(length))?;
     plaintext.resize(length, 0);
-    if !once.open(envelope.header, envelope.body, envelope.tag, &mut plaintext) {
-        return Err(Refusal::Broken { what: "its value does not match its tag", id: Some(id) });
+    match once.open(envelope.header, envelope.body, envelope.tag, &mut plaintext) {
+        Some(true) => {}
+        Some(false) => {
+            return Err(Refusal::Broken { what: "its value does not match its tag", id: Some(id) });
+        }
+        None => return Err(Refusal::OutOfMemory(length)),
     }
     Ok(Opened { bytes: Secret::from(std::mem::take(&mut *plaintext)), stamp: envelope.stamp, is_retired })
 }
