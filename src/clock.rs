@@ -10,9 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// Unix time in milliseconds.
 #[must_use]
 pub fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_millis().min(i64::MAX as u128) as i64)
+    read_ms(ClockId::Realtime).max(0)
 }
 
 /// Monotonic time in milliseconds.

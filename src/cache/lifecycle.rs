@@ -113,6 +113,7 @@ impl Cache {
             replays: Default::default(),
             recent,
             is_probing: false.into(),
+            opened_at: Instant::now(),
             keys,
             seals: Counters::default(),
             peers: Peers::default(),

@@ -59,6 +59,7 @@ pub struct Cache {
     coherence: Option<Arc<Coherence>>,
     looked_at_ms: AtomicI64,
     store: Option<Box<dyn Store>>,
+    opened_at: Instant,
     circuit: Circuit,
     journal: Option<Journal>,
     replays: Replays,
@@ -141,6 +142,11 @@ pub enum SetOutcome {
 }
 
 impl Cache {
+    /// When a call begins, to within what matters: only L2 has deadlines.
+    fn begin(&self) -> Instant {
+        if self.store.is_some() { Instant::now() } else { self.opened_at }
+    }
+
     /// A call of `operation` on `key` that began at `started`.
     fn call<'a>(
         &'a self,

@@ -42,7 +42,7 @@ pub(super) struct Untaken<'w> {
 impl Cache {
     /// Stores `data` under `key`.
     pub fn set(&self, key: &[u8], data: &[u8], options: SetOptions) -> Result<SetOutcome> {
-        self.set_since(key, data, options, Instant::now())
+        self.set_since(key, data, options, self.begin())
     }
 
     /// As [`Cache::set`], for a call that began at `started`.
@@ -128,11 +128,12 @@ impl Cache {
         }
         let sample = Latency::sample();
         let turn = self.l1.turn(write.slot);
-        let here = self.l1.get(key).filter(|entry| entry.is_local() && entry.is_alive(clock::coarse_ms()));
+        let is_here = |entry: &Entry| entry.is_local() && entry.is_alive(clock::coarse_ms());
+        let here = || self.l1.get(key).filter(is_here);
         let is_expected = match write.expected {
             Expected::Anything => true,
-            Expected::Absent => here.is_none(),
-            Expected::Version(version) => here.as_ref().is_some_and(|entry| entry.version() == version),
+            Expected::Absent => here().is_none(),
+            Expected::Version(version) => here().is_some_and(|entry| entry.version() == version),
         };
         if !is_expected {
             count(&self.stats.conflicts);

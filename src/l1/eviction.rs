@@ -67,20 +67,22 @@ impl Eviction {
         let known = directory.place(hash, entry.key());
         let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return false };
         let cost_bytes = entry.cost_bytes();
-        let before = directory.fill(place, hash, entry.clone());
-        let stood = before.and_then(|before| self.queues.leave(place, before.cost_bytes()));
-        let is_known = stood == Some(Queue::Main)
-            || stood.is_none() && self.ghosts.take(hash, self.queues.entries(Queue::Main));
+        let is_known = match known {
+            Some(place) => self.queues.standing(place) == Some(Queue::Main),
+            None => self.ghosts.take(hash, self.queues.entries(Queue::Main)),
+        };
+        if is_known {
+            entry.mark_read();
+        }
+        if let Some(before) = directory.fill(place, hash, entry) {
+            self.queues.leave(place, before.cost_bytes());
+        }
         let queue = match arrival {
             Arrival::Read if is_known => Queue::Main,
             Arrival::Read => Queue::Fetched,
             // Where nobody can overtake it, and from there to the main one, if it was there before.
             Arrival::Written => Queue::Written,
         };
-        if is_known {
-            entry.mark_read();
-        }
-        drop(entry);
         self.queues.push(queue, place, cost_bytes);
         self.settle(directory, place);
         self.shrink(directory, Some(place), usize::MAX);

@@ -74,6 +74,11 @@ impl Queues {
         self.ends.iter().map(|ends| ends.bytes).sum()
     }
 
+    /// The queue in which `place` stands.
+    pub fn standing(&self, place: Place) -> Option<Queue> {
+        self.links[place as usize].queue
+    }
+
     /// `place`, which stands nowhere, becomes the last of `queue`.
     pub fn push(&mut self, queue: Queue, place: Place, cost_bytes: u64) {
         let ends = &mut self.ends[queue as usize];
