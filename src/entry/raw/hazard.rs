@@ -57,7 +57,8 @@ impl Hazard {
         if self.0.load(Ordering::SeqCst) == named {
             let marked = named.map_addr(|address| address | COUNTED);
             let counted = head.clone();
-            if self.0.compare_exchange(named, marked, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+            // Where it was let go of in between, what was read of it comes before it is freed.
+            if self.0.compare_exchange(named, marked, Ordering::SeqCst, Ordering::Acquire).is_ok() {
                 std::mem::forget(counted);
             }
         }
