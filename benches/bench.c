@@ -66,6 +66,25 @@ subject open_floor(void) {
                    .set = floor_symbol("floor_set")};
 }
 
+static void *peer_symbol(const char *name, const char *what) {
+  static void *handle;
+  if (!handle) handle = library("TOKENCACHE_PEERS", "target/release/libtokencache_peers.so");
+  char symbol[64];
+  snprintf(symbol, sizeof symbol, "%s_%s", name, what);
+  void *found = dlsym(handle, symbol);
+  if (!found) fail(symbol, "not among the peers");
+  return found;
+}
+
+subject open_peer(const char *name, uint64_t capacity_bytes) {
+  tc_cache *(*open)(uint64_t) = peer_symbol(name, "open");
+  return (subject){.cache = open(capacity_bytes),
+                   .get = peer_symbol(name, "get"),
+                   .release = peer_symbol("peer", "value_release"),
+                   .set = peer_symbol(name, "set"),
+                   .close = peer_symbol(name, "close")};
+}
+
 void must(tc_status status, const char *what) {
   if (status == TC_OK) return;
   const char *(*name)(int32_t) = tokencache_symbol("tc_status_name");

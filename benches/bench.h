@@ -1,4 +1,4 @@
-/* What every benchmark needs: the two libraries, keys, Zipf, a clock, a line of the report. */
+/* What every benchmark needs: the libraries, keys, Zipf, a clock, a line of the report. */
 #ifndef BENCH_H
 #define BENCH_H
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 
 enum { KEY_LENGTH = 73, KEY_STRIDE = 80 };
 
-/* The library, or the floor behind the same functions. */
+/* The library, or the floor or a peer behind the same functions. */
 typedef struct {
   tc_cache *cache;
   tc_status (*get)(tc_cache *, const char *, size_t, const tc_value **);
@@ -25,6 +25,8 @@ subject open_document(const char *document);
 /* A cache with L1 alone and this capacity; 0 for the document's default. */
 subject open_tokencache(uint64_t capacity_bytes);
 subject open_floor(void);
+/* Another cache, of benches/peers: "moka", "quick_cache", "dashmap" or "lru". */
+subject open_peer(const char *name, uint64_t capacity_bytes);
 /* A function of the library. */
 void *tokencache_symbol(const char *name);
 /* A function of the floor's library. */

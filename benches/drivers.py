@@ -12,11 +12,13 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 OUT = TARGET / "benches"
 LIBRARY = Path(os.environ.get("TOKENCACHE_LIBRARY", TARGET / "release/libtokencache.so")).resolve()
 FLOOR = TARGET / "release/libtokencache_floor.so"
+PEERS = TARGET / "release/libtokencache_peers.so"
 COMPILER = os.environ.get("CC", "cc").split()
 
 
 def run(command: list, environment: dict | None = None, **options) -> str:
-    everything = os.environ | {"TOKENCACHE_LIBRARY": str(LIBRARY), "TOKENCACHE_FLOOR": str(FLOOR)} | (environment or {})
+    libraries = {"TOKENCACHE_LIBRARY": str(LIBRARY), "TOKENCACHE_FLOOR": str(FLOOR), "TOKENCACHE_PEERS": str(PEERS)}
+    everything = os.environ | libraries | (environment or {})
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=everything, text=True,
                           stdout=subprocess.PIPE, **options)
     if done.returncode:

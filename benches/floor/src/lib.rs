@@ -5,24 +5,15 @@
 //! is lower still: it does not even compare the key, which is what a copying get is measured against.
 #![warn(missing_docs)]
 
+mod value;
+
 use std::hash::BuildHasher;
-use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-/// What is handed out, with the first two members of `tc_value`.
-#[repr(C)]
-pub struct Head {
-    data: *const u8,
-    len: usize,
-}
-
-/// A `Head` and the bytes behind it in one allocation, as an entry of L1 is.
-type Value = Arc<[MaybeUninit<u64>]>;
+use value::{Head, NOT_FOUND, OK, Value, bytes, copy, guard, hand_out, head, take_back};
 
 /// The map of the floor.
 pub struct Floor {
@@ -38,42 +29,7 @@ pub struct Bare {
 /// Five times as many slots as the benchmark has keys, so that few of them share a value.
 const BARE_SLOTS: usize = 1 << 19;
 
-const OK: i32 = 0;
-const NOT_FOUND: i32 = 1;
 const BUFFER_TOO_SMALL: i32 = -4;
-const PANIC: i32 = -99;
-
-fn guard(body: impl FnOnce() -> i32) -> i32 {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(PANIC)
-}
-
-fn words(len: usize) -> usize {
-    (size_of::<Head>() + len).div_ceil(size_of::<u64>())
-}
-
-fn copy(bytes: &[u8]) -> Value {
-    let mut value: Value = Arc::<[u64]>::new_uninit_slice(words(bytes.len()));
-    let base = Arc::get_mut(&mut value).expect("nobody else has it yet").as_mut_ptr().cast::<u8>();
-    // SAFETY: it is as long as the head and the bytes.
-    unsafe {
-        let data = base.add(size_of::<Head>());
-        base.cast::<Head>().write(Head { data, len: bytes.len() });
-        ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-    }
-    value
-}
-
-fn head(value: &Value) -> &Head {
-    // SAFETY: `copy` wrote one at the start.
-    unsafe { &*value.as_ptr().cast::<Head>() }
-}
-
-/// # Safety
-/// `data` points at `len` bytes.
-unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
-    // SAFETY: by the contract of this function.
-    unsafe { std::slice::from_raw_parts(data, len) }
-}
 
 /// An empty floor.
 #[unsafe(no_mangle)]
@@ -124,9 +80,8 @@ pub unsafe extern "C" fn floor_get(
         // SAFETY: by the contract of this function.
         let (floor, key) = unsafe { (&*floor, bytes(key, key_len)) };
         let Some(value) = floor.map.get(key) else { return NOT_FOUND };
-        let handed_out = Arc::into_raw(value.clone()).cast::<Head>();
         // SAFETY: as above.
-        unsafe { out_value.write(handed_out) };
+        unsafe { out_value.write(hand_out(value.clone())) };
         OK
     })
 }
@@ -138,13 +93,8 @@ pub unsafe extern "C" fn floor_get(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floor_value_release(value: *const Head) {
     let _ = guard(|| {
-        // SAFETY: by the contract, this is the start of an Arc's words, and its own length says how many there are.
-        unsafe {
-            drop(Arc::from_raw(ptr::slice_from_raw_parts(
-                value.cast::<MaybeUninit<u64>>(),
-                words((*value).len),
-            )))
-        };
+        // SAFETY: by the contract of this function.
+        unsafe { take_back(value) };
         OK
     });
 }
