@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use tokencache::entry::raw::{self, PublicHead};
-use tokencache::entry::{Entry, Parts, Reader, Spot};
+use tokencache::entry::{Entry, Held, Parts, Reader, Spot};
 
 /// What was handed out, released when dropped.
 struct Lent(*const PublicHead);
@@ -96,6 +96,70 @@ fn a_value_outlives_the_thread_that_got_it() {
     });
     assert_eq!(all.len(), 48);
     all.iter().for_each(|lent| is_whole(lent, 3));
+}
+
+#[test]
+fn a_thread_without_a_reader_or_with_all_of_its_hazards_taken_holds_too() {
+    let spot = Spot::empty();
+    assert!(spot.hold(None).is_none());
+    spot.swap(entry(5));
+    let first = spot.hold(None).expect("an entry lies there");
+    let own = Reader::own();
+    let more: Vec<Held> = (0..8).map(|_| spot.hold(own).expect("an entry lies there")).collect();
+    drop(spot.swap(entry(6)));
+    assert!(more.iter().chain([&first]).all(|held| held.data() == [5; 700]));
+    assert_eq!(spot.get().expect("an entry lies there").data(), [6; 700]);
+    // Counted on its way out, where no lease goes with it.
+    let lent = more
+        .into_iter()
+        .map(|held| Lent(held.lend(own.expect("a reader of this thread"))))
+        .collect::<Vec<_>>();
+    lent.iter().for_each(|lent| is_whole(lent, 5));
+}
+
+#[test]
+fn threads_that_read_while_they_end_leave_no_reader_behind() {
+    extern "C" fn read(spot: *mut libc::c_void) {
+        // SAFETY: it outlives the threads.
+        let spot = unsafe { &*spot.cast::<Spot>() };
+        assert!(spot.get().is_some());
+    }
+    let spot = Spot::empty();
+    spot.swap(entry(7));
+    let mut key = 0;
+    // SAFETY: `key` can be written.
+    assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(read)) }, 0);
+    // The other tests of this program have threads too.
+    let most = Reader::all().count() + 50;
+    for _ in 0..200 {
+        // SAFETY: a key that was made.
+        let begin = || assert_eq!(unsafe { libc::pthread_setspecific(key, (&raw const spot).cast()) }, 0);
+        thread::scope(|scope| scope.spawn(begin).join()).expect("nothing fails in it");
+    }
+    assert!(Reader::all().count() < most, "{} readers", Reader::all().count());
+}
+
+#[test]
+fn a_child_has_what_was_lent_and_no_reader_of_other_threads() {
+    let spot = Spot::empty();
+    spot.swap(entry(8));
+    let mut lents: Vec<Lent> = (0..6).map(|_| Lent::of(&spot)).collect();
+    // SAFETY: the child calls nothing that another thread may have locked.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        Reader::forget_others();
+        let is_right = lents.iter().all(|lent| lent.data() == [8; 700]);
+        lents.drain(..3).for_each(drop);
+        let held = Lent::of(&spot);
+        let is_right = is_right && held.data() == [8; 700] && spot.hold(None).is_some();
+        // SAFETY: it ends here.
+        unsafe { libc::_exit(if is_right { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` can be written.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    lents.iter().for_each(|lent| is_whole(lent, 8));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub mod ring;
 pub mod wrap;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use self::cipher::OneTime;
 use self::envelope::{AES_256_GCM, CLEAR, COMMITMENT_AT, Envelope, HEADER_BYTES, Malformed, OVERHEAD};
@@ -76,7 +76,8 @@ pub fn seal_with_salt(
     salt: &[u8; 32],
 ) -> Result<Vec<u8>> {
     let length = plaintext.len().saturating_add(OVERHEAD);
-    let mut sealed = Vec::new();
+    // It holds the value itself until that is sealed where it lies.
+    let mut sealed = Zeroizing::new(Vec::new());
     sealed.try_reserve_exact(length).map_err(|_| Error::out_of_memory(length))?;
     let (id, key) = ring.active();
     let mut header = envelope::header(AES_256_GCM, id, stamp, salt);
@@ -84,12 +85,9 @@ pub fn seal_with_salt(
     header[COMMITMENT_AT..].copy_from_slice(once.commitment());
     sealed.extend_from_slice(&header);
     sealed.extend_from_slice(plaintext);
-    let Some(tag) = once.seal(&header, &mut sealed[HEADER_BYTES..]) else {
-        sealed.zeroize();
-        return Err(Error::out_of_memory(length));
-    };
+    let tag = once.seal(&header, &mut sealed[HEADER_BYTES..]).ok_or_else(|| Error::out_of_memory(length))?;
     sealed.extend_from_slice(&tag);
-    Ok(sealed)
+    Ok(std::mem::take(&mut *sealed))
 }
 
 /// The entry that `bytes` hold, sealed for `context` under any key of `ring` that opens.

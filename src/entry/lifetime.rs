@@ -79,13 +79,17 @@ const LONG_MS: i64 = 60_000;
 /// process, when it may stay `max_ttl_ms` (0 for as long as it lives). Never later than the true end.
 #[must_use]
 pub fn deadline_ms(ends_at_ms: i64, max_ttl_ms: i64) -> i64 {
-    let left = if ends_at_ms == 0 { i64::MAX } else { ends_at_ms.saturating_sub(clock::unix_ms()) };
-    let left = if max_ttl_ms == 0 { left } else { left.min(max_ttl_ms) };
-    if left == i64::MAX {
-        return i64::MAX;
-    }
-    // Of a long life nobody misses the lag of a clock that costs less to read.
-    let now_ms = if left < LONG_MS { clock::monotonic_ms() } else { clock::coarse_ms() };
+    let left_ms = || {
+        let left_ms = if ends_at_ms == 0 { i64::MAX } else { ends_at_ms.saturating_sub(clock::unix_ms()) };
+        if max_ttl_ms == 0 { left_ms } else { left_ms.min(max_ttl_ms) }
+    };
+    // Each time before Unix time: a thread that gets no turn in between has it end early, never late.
+    let (now_ms, left) = match (clock::coarse_ms(), left_ms()) {
+        (_, i64::MAX) => return i64::MAX,
+        // Of a long life nobody misses the lag of a clock that costs less to read.
+        long if long.1 >= LONG_MS => long,
+        _ => (clock::monotonic_ms(), left_ms()),
+    };
     now_ms.saturating_add(left).saturating_sub(clock::COARSE_LAG_MS)
 }
 

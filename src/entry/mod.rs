@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
 pub use raw::{Held, Own, Reader, Secret, Spot};
-use raw::{Meta, NO_SLOT, PublicHead, Rare, Raw};
+use raw::{LOCAL, Meta, PublicHead, Rare, Raw, SLIDES, Sliding};
 
 use crate::clock;
 
@@ -95,19 +95,19 @@ impl Entry {
         };
         let meta = Meta {
             deadline_ms: parts.deadline_ms.into(),
-            sliding_ms: parts.lifetime.sliding_ms,
             epoch: parts.epoch.0.into(),
             global_epoch: parts.epoch.1.into(),
-            slot: if parts.is_local { NO_SLOT } else { parts.slot },
-            key_len: u32::try_from(parts.key.len()).ok()?,
+            key_len: 0,
+            slot: parts.slot as u16,
+            kind: if parts.is_local { LOCAL } else { 0 },
             reads: 0.into(),
         };
-        let rare = Rare {
-            renew_at_ms: renewal(parts.lifetime.sliding_ms, parts.deadline_ms).into(),
-            stay_until_ms: parts.stay_until_ms,
-            verified_at_ms: clock::coarse_ms().into(),
-        };
-        Raw::entry(parts.key, parts.data, public, meta, rare).map(Entry)
+        let verified_at_ms = clock::coarse_ms().into();
+        let rare = Rare { stay_until_ms: parts.stay_until_ms, verified_at_ms };
+        let window_ms = parts.lifetime.sliding_ms;
+        let renew_at_ms = || renewal(window_ms, parts.deadline_ms).into();
+        let sliding = (window_ms != 0).then(|| Sliding { window_ms, renew_at_ms: renew_at_ms() });
+        Raw::entry(parts.key, parts.data, public, meta, rare, sliding).map(Entry)
     }
 
     /// Bytes that are no entry: a document made by this library.
@@ -162,7 +162,8 @@ impl Entry {
     /// Until when it lives.
     #[must_use]
     pub fn lifetime(&self) -> Lifetime {
-        Lifetime { expires_at_ms: self.0.public().expires_at_ms, sliding_ms: self.0.meta().sliding_ms }
+        let sliding_ms = self.0.sliding().map_or(0, |sliding| sliding.window_ms);
+        Lifetime { expires_at_ms: self.0.public().expires_at_ms, sliding_ms }
     }
 
     /// The tier that gave this answer.
@@ -179,7 +180,7 @@ impl Entry {
     #[inline]
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.0.meta().slot == NO_SLOT
+        self.0.meta().kind & LOCAL != 0
     }
 
     /// Whether it may still be served at the coarse monotonic time `now_ms`.
@@ -206,13 +207,9 @@ impl Entry {
     /// quarter of it.
     #[must_use]
     pub fn claims_renewal(&self, now_ms: i64) -> bool {
-        self.0.meta().sliding_ms != 0 && self.claim(now_ms)
-    }
-
-    fn claim(&self, now_ms: i64) -> bool {
-        let renew_at_ms = &self.0.rare().renew_at_ms;
+        let Some(Sliding { window_ms, renew_at_ms }) = self.0.sliding() else { return false };
         let due = renew_at_ms.load(Ordering::Relaxed);
-        let next = now_ms.saturating_add(self.0.meta().sliding_ms / 4);
+        let next = now_ms.saturating_add(window_ms / 4);
         now_ms >= due && renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -225,15 +222,15 @@ impl Entry {
         note_read(meta);
         let epoch = || (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed));
         now_ms < meta.deadline_ms.load(Ordering::Relaxed)
-            && meta.sliding_ms == 0
-            && (meta.slot == NO_SLOT || stands(meta.slot, epoch()))
+            && meta.kind & SLIDES == 0
+            && (meta.kind & LOCAL != 0 || stands(u32::from(meta.slot), epoch()))
     }
 
     /// The slot of its key in the epoch table.
     #[inline]
     #[must_use]
     pub fn slot(&self) -> u32 {
-        self.0.meta().slot
+        u32::from(self.0.meta().slot)
     }
 
     /// The epochs of its slot and of everything under which it may be served.
@@ -248,7 +245,9 @@ impl Entry {
     pub fn verify(&self, epoch: (u64, u64)) {
         let (meta, rare) = (self.0.meta(), self.0.rare());
         rare.verified_at_ms.store(clock::coarse_ms(), Ordering::Relaxed);
-        rare.renew_at_ms.fetch_max(renewal(meta.sliding_ms, self.deadline_ms()), Ordering::Relaxed);
+        if let Some(Sliding { window_ms, renew_at_ms }) = self.0.sliding() {
+            renew_at_ms.fetch_max(renewal(*window_ms, self.deadline_ms()), Ordering::Relaxed);
+        }
         meta.global_epoch.store(epoch.1, Ordering::Relaxed);
         meta.epoch.store(epoch.0, Ordering::Release);
     }
@@ -300,12 +299,11 @@ impl Entry {
     }
 }
 
-/// What an entry with a key and a value of these lengths costs in memory: its place in the heap, and in the
-/// table.
+/// What an entry with a key and a value of these lengths costs in memory: its place in the heap, and in L1's tables.
 #[inline]
 #[must_use]
 pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
-    const TABLE: u64 = 64;
+    const TABLE: u64 = 32;
     (raw::heap_bytes(key_len, value_len) as u64).saturating_add(TABLE)
 }
 

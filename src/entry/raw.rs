@@ -2,14 +2,14 @@
 //! the key and the bytes, so that a hit touches the table of L1 and one place.
 //!
 //! ```text
-//! Head   references │ owner │ PublicHead (what C sees as tc_value)      64 bytes, one cache line
-//! Meta   what every hit looks at                                       48 bytes, and the key right behind it
+//! Head   references │ PublicHead (what C sees as tc_value)      56 bytes
+//! Meta   what every hit looks at                                32 bytes, and the key right behind it
 //! key    key_len bytes, and up to 7 to align what follows
-//! Rare   what is looked at now and then
+//! Rare   what is looked at now and then                         16 bytes, 32 of an entry that slides
 //! data   len bytes
 //! ```
 //!
-//! A *view* is a `Head` alone: it has its own public head and points at the bytes of the entry that it owns.
+//! A *view* is a `Head` and the entry that it owns: it has its own public head and points at the bytes of that entry.
 
 mod hazard;
 mod lease;
@@ -26,8 +26,8 @@ pub use lease::{release, retain};
 pub use reader::{Own, Reader};
 pub use spot::{Held, Spot};
 
-/// Heads lie at multiples of it. What is handed out and no counted reference lies elsewhere.
-pub const COUNTED_ALIGN: usize = 16;
+/// Heads lie at multiples of it, so the public head of a counted reference does not; that of a lease does.
+const HEAD_ALIGN: usize = 16;
 
 /// What the caller of the C ABI may read; the same layout as `tc_value`.
 #[derive(Clone, Copy)]
@@ -50,12 +50,22 @@ pub struct PublicHead {
 }
 
 /// What every reference points at.
-#[repr(C, align(16))]
+#[repr(C)]
 pub struct Head {
+    /// How many there are, and [`OF_A_VIEW`] beside them.
     references: AtomicUsize,
-    /// Null for an entry; for a view, the entry whose bytes it shows.
-    owner: *mut Head,
     public: PublicHead,
+}
+
+/// As many references as an address space has no room for.
+const OF_A_VIEW: usize = 1 << (usize::BITS - 1);
+
+/// A view.
+#[repr(C)]
+struct View {
+    head: Head,
+    /// The entry whose bytes it shows.
+    owner: *mut Head,
 }
 
 /// What every hit looks at.
@@ -63,34 +73,42 @@ pub struct Head {
 pub(super) struct Meta {
     /// Coarse monotonic time in ms from which the entry is dead here; `i64::MAX` for never.
     pub deadline_ms: AtomicI64,
-    /// The sliding window; 0 for none.
-    pub sliding_ms: i64,
     /// The epoch of its slot, as it was before the read of L2 began.
     pub epoch: AtomicU64,
     /// The global epoch of that moment.
     pub global_epoch: AtomicU64,
-    /// The slot of its key in the epoch table, or [`NO_SLOT`].
-    pub slot: u32,
     pub key_len: u32,
+    /// The slot of its key in the epoch table.
+    pub slot: u16,
+    /// [`LOCAL`] and [`SLIDES`].
+    pub kind: u8,
     /// How often it was read since L1 looked, as far as L1 counts.
     pub reads: AtomicU8,
 }
 
-/// Instead of a slot: kept in this process only, where nobody else can change it.
-pub(super) const NO_SLOT: u32 = u32::MAX;
+/// Kept in this process only, where nobody else can change it.
+pub(super) const LOCAL: u8 = 1;
+/// A read renews its window.
+pub(super) const SLIDES: u8 = 2;
 
 /// What is looked at now and then.
 #[repr(C)]
 pub(super) struct Rare {
-    /// The monotonic time in ms from which a read renews the sliding window.
-    pub renew_at_ms: AtomicI64,
     /// The latest that `deadline_ms` may become.
     pub stay_until_ms: i64,
     /// The coarse monotonic time in ms at which L2 last had it so.
     pub verified_at_ms: AtomicI64,
 }
 
-const _: () = assert!(align_of::<Head>() == COUNTED_ALIGN && offset_of!(Head, public) % COUNTED_ALIGN == 0);
+/// What an entry that slides has behind its [`Rare`].
+#[repr(C)]
+pub(super) struct Sliding {
+    pub window_ms: i64,
+    /// The monotonic time in ms from which a read renews the window.
+    pub renew_at_ms: AtomicI64,
+}
+
+const _: () = assert!(offset_of!(Head, public) % HEAD_ALIGN == HEAD_ALIGN / 2 && size_of::<Meta>() == 32);
 
 const META: usize = size_of::<Head>();
 const KEY: usize = META + size_of::<Meta>();
@@ -100,8 +118,12 @@ const fn rare(key_len: usize) -> usize {
     (KEY + key_len).next_multiple_of(align_of::<Rare>())
 }
 
-const fn data(key_len: usize) -> usize {
+const fn sliding(key_len: usize) -> usize {
     rare(key_len) + size_of::<Rare>()
+}
+
+const fn data(key_len: usize, slides: bool) -> usize {
+    sliding(key_len) + if slides { size_of::<Sliding>() } else { 0 }
 }
 
 /// A counted reference to an entry or a view: the address of its head, and for a view one more, which no head has. So
@@ -121,25 +143,32 @@ impl Raw {
         key: &[u8],
         bytes: &[u8],
         mut public: PublicHead,
-        meta: Meta,
+        mut meta: Meta,
         rare_part: Rare,
+        sliding_part: Option<Sliding>,
     ) -> Option<Raw> {
-        debug_assert_eq!(meta.key_len as usize, key.len());
-        let layout = layout(key.len(), bytes.len())?;
+        let slides = sliding_part.is_some();
+        meta.key_len = u32::try_from(key.len()).ok()?;
+        meta.kind = meta.kind & LOCAL | if slides { SLIDES } else { 0 };
+        let data = data(key.len(), slides);
+        let layout = layout(data, bytes.len())?;
         // SAFETY: the size is not 0.
         let base = NonNull::new(unsafe { alloc(layout) })?.as_ptr();
         // SAFETY: the allocation is as long as `layout` made it and aligned for Head; all parts lie inside it by its sums
-        // (key_len fits u32, so they do not overflow), Meta and Rare are aligned because they begin at multiples of
-        // 8; nothing was initialised before.
+        // (key_len fits u32, so they do not overflow), Meta, Rare and Sliding are aligned because they begin at multiples
+        // of 8; nothing was initialised before.
         unsafe {
-            public.data = base.add(data(key.len()));
+            public.data = base.add(data);
             public.len = bytes.len();
-            let head = Head { references: AtomicUsize::new(1), owner: ptr::null_mut(), public };
+            let head = Head { references: AtomicUsize::new(1), public };
             base.cast::<Head>().write(head);
             base.add(META).cast::<Meta>().write(meta);
             base.add(rare(key.len())).cast::<Rare>().write(rare_part);
+            if let Some(part) = sliding_part {
+                base.add(sliding(key.len())).cast::<Sliding>().write(part);
+            }
             ptr::copy_nonoverlapping(key.as_ptr(), base.add(KEY), key.len());
-            ptr::copy_nonoverlapping(bytes.as_ptr(), base.add(data(key.len())), bytes.len());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), base.add(data), bytes.len());
             Some(Raw(NonNull::new_unchecked(base.cast())))
         }
     }
@@ -149,13 +178,13 @@ impl Raw {
         assert!(!self.is_view(), "a view shows an entry");
         let mut public = *self.public();
         public.tier = tier as i32;
-        let layout = Layout::new::<Head>();
         // SAFETY: the size is not 0.
-        let base = NonNull::new(unsafe { alloc(layout) }.cast::<Head>())?;
+        let base = NonNull::new(unsafe { alloc(VIEW_LAYOUT) }.cast::<View>())?;
         let owner = self.into_pointer();
-        // SAFETY: freshly allocated for a Head; the reference that `self` was now belongs to the view.
-        unsafe { base.write(Head { references: AtomicUsize::new(1), owner, public }) };
-        Some(Raw(base.map_addr(|address| address | VIEW)))
+        let head = Head { references: AtomicUsize::new(1 | OF_A_VIEW), public };
+        // SAFETY: freshly allocated for a View; the reference that `self` was now belongs to it.
+        unsafe { base.write(View { head, owner }) };
+        Some(Raw(base.cast().map_addr(|address| address | VIEW)))
     }
 
     #[inline(always)]
@@ -180,6 +209,14 @@ impl Raw {
         unsafe { &*self.entry_base().add(rare(self.meta().key_len as usize)).cast::<Rare>() }
     }
 
+    /// Of an entry that slides.
+    pub(super) fn sliding(&self) -> Option<&Sliding> {
+        let (meta, base) = (self.meta(), self.entry_base());
+        // SAFETY: as in `meta`; `entry` wrote it there, and said so in the kind.
+        let part = || unsafe { &*base.add(sliding(meta.key_len as usize)).cast::<Sliding>() };
+        (meta.kind & SLIDES != 0).then(part)
+    }
+
     pub(super) fn key(&self) -> &[u8] {
         // SAFETY: `key_len` bytes follow the Meta and are never written again.
         unsafe { std::slice::from_raw_parts(self.entry_base().add(KEY), self.meta().key_len as usize) }
@@ -202,8 +239,12 @@ impl Raw {
 
     #[inline(always)]
     fn entry_base(&self) -> *const u8 {
-        // SAFETY: alive while a reference is; `owner` is immutable.
-        if self.is_view() { unsafe { self.head().as_ref().owner.cast() } } else { self.0.as_ptr().cast() }
+        if self.is_view() {
+            // SAFETY: alive while a reference is, and with the tag it is a view, whose owner is immutable.
+            unsafe { (*self.head().as_ptr().cast::<View>()).owner.cast() }
+        } else {
+            self.0.as_ptr().cast()
+        }
     }
 
     fn into_pointer(self) -> *mut Head {
@@ -254,17 +295,18 @@ impl Raw {
     fn free(head: NonNull<Head>) {
         // SAFETY: the last reference is gone, so nobody else reads or writes here; sizes are as they were allocated.
         unsafe {
-            let owner = head.as_ref().owner;
-            if !owner.is_null() {
-                dealloc(head.as_ptr().cast(), Layout::new::<Head>());
+            let base = head.as_ptr().cast::<u8>();
+            if head.as_ref().references.load(Ordering::Relaxed) & OF_A_VIEW != 0 {
+                let owner = (*base.cast::<View>()).owner;
+                dealloc(base, VIEW_LAYOUT);
                 drop(Raw(NonNull::new_unchecked(owner)));
                 return;
             }
-            let base = head.as_ptr().cast::<u8>();
             let meta = base.add(META).cast::<Meta>();
-            let (key_len, len) = ((*meta).key_len as usize, head.as_ref().public.len);
-            libc::explicit_bzero(base.add(KEY).cast(), data(key_len) + len - KEY);
-            dealloc(base, layout(key_len, len).unwrap_unchecked());
+            let data = data((*meta).key_len as usize, (*meta).kind & SLIDES != 0);
+            let len = head.as_ref().public.len;
+            libc::explicit_bzero(base.add(KEY).cast(), data + len - KEY);
+            dealloc(base, layout(data, len).unwrap_unchecked());
         }
     }
 }
@@ -282,7 +324,8 @@ impl Drop for Raw {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: alive until the count that this reference holds is given back here.
-        if unsafe { self.head().as_ref() }.references.fetch_sub(1, Ordering::Release) == 1 {
+        let before = unsafe { self.head().as_ref() }.references.fetch_sub(1, Ordering::Release);
+        if before & !OF_A_VIEW == 1 {
             // As a fence would, which ThreadSanitizer does not see.
             // SAFETY: nobody but this one can free it.
             let _ = unsafe { self.head().as_ref() }.references.load(Ordering::Acquire);
@@ -291,16 +334,19 @@ impl Drop for Raw {
     }
 }
 
-/// How an entry is allocated; `None` for what no allocation can hold.
-fn layout(key_len: usize, len: usize) -> Option<Layout> {
-    Layout::from_size_align(data(key_len).checked_add(len)?, align_of::<Head>()).ok()
+/// How an entry is allocated whose bytes begin at `data`; `None` for what no allocation can hold.
+fn layout(data: usize, len: usize) -> Option<Layout> {
+    Layout::from_size_align(data.checked_add(len)?, HEAD_ALIGN).ok()
 }
 
-/// What an entry takes of the heap: the allocator's own header, and what is lost between entries of many sizes that
-/// threads allocate and free for each other.
+const VIEW_LAYOUT: Layout = match Layout::new::<View>().align_to(HEAD_ALIGN) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a view is no longer than an address space"),
+};
+
+/// What an entry takes of the heap: glibc's pieces are multiples of 16 and have a word of its own.
 pub(super) fn heap_bytes(key_len: usize, len: usize) -> usize {
-    let size = data(key_len).saturating_add(len).saturating_add(16);
-    size.saturating_add(size / 16)
+    data(key_len, false).saturating_add(len).saturating_add(8 + 15) / 16 * 16
 }
 
 /// Bytes that are wiped when dropped.

@@ -18,7 +18,8 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 pub unsafe extern "C" fn tc_stats(cache: *mut tc_cache, out_json: *mut *const tc_value) -> tc_status {
     guard(|| {
         arguments::output("out_json", out_json)?;
-        let document = handle::get(cache)?.statistics(handle::hits(cache))?;
+        let (cache, hits) = handle::get_with_hits(cache)?;
+        let document = cache.statistics(hits)?;
         let entry = Entry::document(document.as_bytes());
         let entry = entry.ok_or_else(|| Error::out_of_memory(document.len()))?;
         // SAFETY: not null and aligned; writable by the caller's contract.

@@ -142,21 +142,26 @@ impl Drop for Visit<'_> {
     }
 }
 
-/// How many reads of the cache of `handle` were hits.
-pub fn hits(handle: *mut tc_cache) -> u64 {
-    let handle = handle as u64;
-    all_hits(number(handle)).saturating_sub(Slot::of(handle).hits_before.load(Ordering::Relaxed))
+/// As [`get`], and how many reads of it were hits.
+pub fn get_with_hits(handle: *mut tc_cache) -> Result<(Arc<Cache>, u64)> {
+    with(handle, |cache| {
+        let handle = handle as u64;
+        let before = Slot::of(handle).hits_before.load(Ordering::Relaxed);
+        (share(cache), all_hits(number(handle)).saturating_sub(before))
+    })
 }
 
 /// A reference to the cache of `handle`, for a call that may wait.
 pub fn get(handle: *mut tc_cache) -> Result<Arc<Cache>> {
-    with(handle, |cache| {
-        // SAFETY: `cache` lives in an Arc, which the slot's own reference keeps alive.
-        unsafe {
-            Arc::increment_strong_count(cache);
-            Arc::from_raw(cache)
-        }
-    })
+    with(handle, share)
+}
+
+fn share(cache: &Cache) -> Arc<Cache> {
+    // SAFETY: `cache` lives in an Arc, which the slot's own reference keeps alive.
+    unsafe {
+        Arc::increment_strong_count(cache);
+        Arc::from_raw(cache)
+    }
 }
 
 /// A handle for `cache`.
@@ -236,7 +241,7 @@ fn wait_for_visitors(slot: &Slot, handle: u64) {
 /// In a forked child: suspends what is open until it is used again. Visitors on threads that are not here will never
 /// leave, so they are counted out.
 pub fn suspend_all() {
-    Reader::all().for_each(Reader::forget);
+    Reader::forget_others();
     for (number, slot) in TABLE.iter().enumerate() {
         if !slot.cache.load(Ordering::Relaxed).is_null() {
             let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);

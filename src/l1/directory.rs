@@ -1,7 +1,7 @@
 //! Where the entries of L1 lie: groups of seven places in one cache line each, with a tag of eight bits for each place, so
 //! that a look-up compares all tags at once and touches that line and the entry. Readers take no lock; one writer at a
-//! time changes it. An entry never moves, and places are only ever added: when both groups of a key are full, a level
-//! as large as all before it is put behind them.
+//! time changes it. An entry never moves, and places are only ever added: when both groups of a key are full, another
+//! level is put behind them.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,10 @@ const PLACES: usize = NUMBERS - 1;
 /// Of every byte the lowest bit; and of those that are tags the highest, which each tag has.
 const LOW: u64 = u64::MAX / 255;
 const HIGH: u64 = (LOW << 7) >> 8;
-/// The first level and those that double it: more places than a [`Place`] can number.
+/// How much smaller than the first level the next one is: long before all places are taken there are two groups that are
+/// full. Each further one is twice as large as the one before.
+const SMALLER: usize = 8;
+/// More than there can be of [`Place`]s.
 const MORE_LEVELS: usize = 32;
 
 #[repr(C, align(64))]
@@ -192,9 +195,11 @@ impl Directory {
             }
         }
         let before = self.numbers();
-        Place::try_from(2 * before).ok()?;
-        let next = self.more.iter().find(|level| level.get().is_none())?;
-        let level = Level::new(before / NUMBERS)?;
+        let next = self.more.iter().position(|level| level.get().is_none())?;
+        let groups = (self.first.0.len() / SMALLER).max(1) << next;
+        Place::try_from(before + groups * NUMBERS).ok()?;
+        let next = &self.more[next];
+        let level = Level::new(groups)?;
         let place = before + level.groups(hash)[0] * NUMBERS;
         next.set(level).ok()?;
         Some(place as Place)

@@ -15,7 +15,7 @@ use crate::entry::Entry;
 
 /// Shares of the capacity. That of the newest writes is more than the promised eighth, because what an entry costs is
 /// more than its key and bytes.
-const WRITTEN_SHARE: f64 = 0.16;
+const WRITTEN_SHARE: f64 = 0.13;
 const FETCHED_SHARE: f64 = 0.09;
 
 /// How many that were read may be passed until one of them goes all the same: where all were, whoever stores something
@@ -69,7 +69,7 @@ impl Eviction {
         let cost_bytes = entry.cost_bytes();
         let is_known = match known {
             Some(place) => self.queues.standing(place) == Some(Queue::Main),
-            None => self.ghosts.take(hash, self.queues.entries(Queue::Main)),
+            None => self.ghosts.take(hash, self.queues.entries(Queue::Main) / 2),
         };
         if is_known {
             entry.mark_read();
@@ -120,7 +120,7 @@ impl Eviction {
             }
         };
         // Not before the first is stored: a cache that holds nothing yet is to be opened at once.
-        self.ghosts.reserve(directory.numbers());
+        self.ghosts.reserve(directory.numbers() / 2);
         self.queues.reserve(directory.numbers()).then_some(place)
     }
 

@@ -43,6 +43,12 @@ impl Hazard {
         }
     }
 
+    /// In a forked child: whoever held something by it is not here. A count that was raised for it stays, because this is no
+    /// place to free anything.
+    pub fn forget(&self) {
+        self.0.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+
     #[cold]
     fn uncount(held: *mut Head) {
         let head = held.map_addr(|address| address & !COUNTED);

@@ -2,25 +2,26 @@
 
 use std::cell::UnsafeCell;
 use std::mem::{MaybeUninit, offset_of};
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hazard::Hazard;
-use super::{COUNTED_ALIGN, PublicHead, Raw};
+use super::{HEAD_ALIGN, PublicHead, Raw};
 
 /// One cache line.
 #[repr(C, align(64))]
 pub struct Lease {
     /// References to the value that was handed out, after the first.
     more: AtomicUsize,
-    public: UnsafeCell<MaybeUninit<PublicHead>>,
     /// What holds the entry.
     hazard: UnsafeCell<MaybeUninit<&'static Hazard>>,
+    public: UnsafeCell<MaybeUninit<PublicHead>>,
 }
 
 const PUBLIC: usize = offset_of!(Lease, public);
 
 // The address of a public head tells a lease from a counted reference.
-const _: () = assert!(size_of::<Lease>() == 64 && PUBLIC % COUNTED_ALIGN == COUNTED_ALIGN / 2);
+const _: () = assert!(size_of::<Lease>() == 64 && PUBLIC % HEAD_ALIGN == 0);
 
 // SAFETY: what is in cells is written by `lend`, before anybody has it, and then read by those who have a reference; what they
 // read, they read before they give that back to `more` or let go of the hazard.
@@ -30,8 +31,8 @@ impl Lease {
     pub const fn new() -> Lease {
         Lease {
             more: AtomicUsize::new(0),
-            public: UnsafeCell::new(MaybeUninit::uninit()),
             hazard: UnsafeCell::new(MaybeUninit::uninit()),
+            public: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -45,7 +46,9 @@ impl Lease {
         // SAFETY: what was handed out before is released, or the hazard would hold that.
         unsafe {
             (*self.hazard.get()).write(hazard);
-            (*self.public.get()).write(*public)
+            (*self.public.get()).write(*public);
+            // Of the whole lease, because `behind` goes back to its beginning.
+            ptr::from_ref(self).byte_add(PUBLIC).cast()
         }
     }
 
@@ -55,7 +58,7 @@ impl Lease {
     /// `public` came from [`Lease::lend`] or [`Raw::into_public`], and is not released yet.
     #[inline(always)]
     unsafe fn behind(public: *const PublicHead) -> Option<&'static Lease> {
-        let is_lease = public.addr() % COUNTED_ALIGN != 0;
+        let is_lease = public.addr() % HEAD_ALIGN == 0;
         // SAFETY: by the contract and its address the head of a lease, which is never freed.
         is_lease.then(|| unsafe { &*public.byte_sub(PUBLIC).cast::<Lease>() })
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::iter;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use super::hazard::Hazard;
 use super::lease::Lease;
@@ -37,18 +37,36 @@ static FIRST: AtomicPtr<Reader> = AtomicPtr::new((&raw const SPARE).cast_mut());
 
 thread_local! {
     static OWN: Cell<Option<Own>> = const { Cell::new(None) };
-    static LEAVING: Leaving = const { Leaving };
 }
 
-/// Gives that of an ending thread back.
-struct Leaving;
+/// The key of the C library whose destructor gives back the reader of an ending thread, and one more, or 0 while there is none.
+/// A destructor of Rust's would not be called where the first read is in the destructor of another key.
+static KEY: AtomicU32 = AtomicU32::new(0);
 
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        if let Some(own) = OWN.take() {
-            own.0.is_owned.store(false, Ordering::Release);
+extern "C" fn leave(_: *mut libc::c_void) {
+    if let Some(own) = OWN.take() {
+        own.0.is_owned.store(false, Ordering::Release);
+    }
+}
+
+/// Has [`leave`] called when this thread ends; whether it will be.
+fn will_leave() -> bool {
+    let mut key = KEY.load(Ordering::Acquire);
+    if key == 0 {
+        let mut made = 0;
+        // SAFETY: `made` can be written, and the destructor stays where it is, because this library is never unloaded.
+        if unsafe { libc::pthread_key_create(&raw mut made, Some(leave)) } != 0 {
+            return false;
+        }
+        key = made + 1;
+        if let Err(others) = KEY.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: made above and known to nobody.
+            unsafe { libc::pthread_key_delete(made) };
+            key = others;
         }
     }
+    // SAFETY: a key that was made and is never deleted. The value says only that there is one.
+    unsafe { libc::pthread_setspecific(key - 1, ptr::from_ref(&KEY).cast()) == 0 }
 }
 
 impl Reader {
@@ -72,8 +90,12 @@ impl Reader {
     #[cold]
     #[inline(never)]
     fn arrive() -> Option<Own> {
-        LEAVING.try_with(|_| ()).ok()?;
-        let is_mine = |reader: &&Reader| !reader.is_owned.swap(true, Ordering::Acquire);
+        if !will_leave() {
+            return None;
+        }
+        let is_mine = |reader: &&Reader| {
+            !reader.is_owned.load(Ordering::Relaxed) && !reader.is_owned.swap(true, Ordering::Acquire)
+        };
         let reader = Reader::all().find(is_mine).or_else(Reader::one_more)?;
         let own = Own(reader, PhantomData);
         OWN.set(Some(own));
@@ -116,9 +138,18 @@ impl Reader {
         self.inside.load(Ordering::SeqCst) == handle
     }
 
-    /// In a forked child: its thread is not here.
-    pub fn forget(&self) {
-        self.inside.store(0, Ordering::SeqCst);
+    /// In a forked child, where no other thread is: what they were doing is over, and their readers wait for new ones. What
+    /// they held may have been lent, and stays.
+    pub fn forget_others() {
+        let own = OWN.get().map(|own| ptr::from_ref(own.0));
+        for reader in Reader::all() {
+            reader.inside.store(0, Ordering::SeqCst);
+            reader
+                .is_owned
+                .store(ptr::eq(reader, &SPARE) || own == Some(ptr::from_ref(reader)), Ordering::Relaxed);
+        }
+        // Those are never lent.
+        SPARE.hazards.iter().for_each(Hazard::forget);
     }
 
     /// Its hits of the cache of this number.
