@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -14,23 +15,27 @@ use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::link::Link;
+use super::requests::reading;
 use super::up::Up;
 use super::{diagnosis, layout, server, wait};
 use crate::defect;
-use crate::l2::{Attempt, Class, Failure};
+use crate::l2::{Answered, Attempt, Class, Failure, Stored};
+use crate::runtime::together;
 
 /// What the server said, refusals among it, or why it said nothing.
 pub(super) type Answers = Result<Vec<Value>, Failure>;
 
-type Heard = Box<dyn FnOnce(Option<(&Up, Answers)>) + Send>;
+/// How many letters go together, and are answered together. What a request costs on this side is the same for one and for
+/// many; and while the answers to some come, the server has the questions of others.
+const TOGETHER: usize = 16;
 
-/// Requests whose answers nobody waits for.
+/// A read whose answer nobody waits for.
 pub(super) struct Letter {
-    pub requests: Pipeline,
+    pub key: Arc<[u8]>,
     /// When `done` is called at the latest.
     pub deadline: Instant,
-    /// Gets the answers, on the thread of the link; nothing where the requests were not sent.
-    pub done: Heard,
+    /// Gets the answer, on the thread of the link; nothing where the question was not sent.
+    pub done: Answered,
 }
 
 /// What a link is of no use without, however it ends: by a defect, too.
@@ -53,7 +58,7 @@ impl Link {
         let answers = connection.send_packed_commands(requests, 0, requests.len());
         let lost = || up.is_over().then(|| diagnosis::lost(&up.redis.address));
         let answers = wait::until(attempt, lost, answers)?;
-        self.weigh(up, requests, answers)
+        self.weigh(up, requests.len(), answers)
     }
 
     /// Sends what comes over `letters`, all that has come in one piece, until nobody can send any more. One task does
@@ -64,9 +69,10 @@ impl Link {
         let mut is_open = true;
         poll_fn(move |context| {
             while is_open {
-                match letters.poll_recv(context) {
-                    Poll::Ready(Some(letter)) => under_way.push(self.exchange(&up, letter)),
-                    Poll::Ready(None) => is_open = false,
+                let mut come = Vec::new();
+                match letters.poll_recv_many(context, &mut come, TOGETHER) {
+                    Poll::Ready(0) => is_open = false,
+                    Poll::Ready(_) => under_way.push(self.clone().exchange(up.clone(), come)),
                     Poll::Pending => break,
                 }
             }
@@ -76,36 +82,75 @@ impl Link {
         .await;
     }
 
-    fn exchange(&self, up: &Up, letter: Letter) -> impl Future<Output = ()> + use<> {
-        let (link, up) = (self.clone(), up.clone());
-        async move {
-            let mut connection = up.connection.clone();
-            let answers = connection.send_packed_commands(&letter.requests, 0, letter.requests.len());
-            defect::point("post");
-            let answers = tokio::time::timeout_at(letter.deadline.into(), answers);
-            let answers = match select(pin!(answers), pin!(link.closed())).await {
-                Either::Left((answers, _)) => link.weigh(&up, &letter.requests, answers.ok()),
-                Either::Right(_) => Err(wait::closed()),
+    async fn exchange(self, up: Up, letters: Vec<Letter>) {
+        let requests = reading(letters.iter().map(|letter| &letter.key[..]));
+        let mut connection = up.connection.clone();
+        let mut answers = pin!(connection.send_packed_commands(&requests, 0, requests.len()));
+        let mut closed = pin!(self.closed());
+        defect::point("post");
+        let mut letters: Vec<_> = letters.into_iter().map(Some).collect();
+        let answers = loop {
+            let Some(due) = letters.iter().flatten().map(|letter| letter.deadline).min() else { return };
+            let due = pin!(tokio::time::sleep_until(due.into()));
+            match select(select(answers.as_mut(), closed.as_mut()), due).await {
+                Either::Left((Either::Left((answers, _)), _)) => {
+                    break self.weigh(&up, requests.len(), Some(answers));
+                }
+                Either::Left((Either::Right(_), _)) => break Err(wait::closed()),
+                Either::Right(_) => self.give_up(&up, &mut letters),
+            }
+        };
+        together(|| self.answer(&up, letters, answers));
+    }
+
+    /// Gives each of `letters` that has not been answered its part of `answers`.
+    fn answer(&self, up: &Up, letters: Vec<Option<Letter>>, answers: Answers) {
+        let mut answers = answers.map(Vec::into_iter);
+        for letter in letters {
+            let answer = match &mut answers {
+                Ok(answers) => Ok([answers.next(), answers.next()].map(Option::unwrap_or_default)),
+                Err(failure) => Err(failure.clone()),
             };
-            (letter.done)(Some((&up, answers)));
+            if let Some(letter) = letter {
+                (letter.done)(Some(answer.and_then(|answer| self.entry(up, answer))));
+            }
         }
     }
 
-    fn weigh(&self, up: &Up, requests: &Pipeline, answers: Option<RedisResult<Vec<Value>>>) -> Answers {
+    /// Answers those of `letters` whose time is over.
+    fn give_up(&self, up: &Up, letters: &mut [Option<Letter>]) {
+        let failure = self.late(up);
+        let now = Instant::now();
+        for letter in letters {
+            if let Some(letter) = letter.take_if(|letter| letter.deadline <= now) {
+                (letter.done)(Some(Err(failure.clone())));
+            }
+        }
+    }
+
+    fn weigh(&self, up: &Up, asked: usize, answers: Option<RedisResult<Vec<Value>>>) -> Answers {
         match answers {
-            Some(Ok(answers)) if answers.len() == requests.len() => Ok(answers),
+            Some(Ok(answers)) if answers.len() == asked => Ok(answers),
             Some(Ok(_)) => Err(layout::unexpected()),
             Some(Err(error)) => {
                 let failure = diagnosis::of_error(&up.redis.address, &error);
                 self.lose(up, failure.clone());
                 Err(failure)
             }
-            None => {
-                up.pulse.doubt();
-                let message = format!("Redis at {} did not answer in time.", up.redis.address);
-                Err(Failure::new(Class::Timeout, message))
-            }
+            None => Err(self.late(up)),
         }
+    }
+
+    fn late(&self, up: &Up) -> Failure {
+        up.pulse.doubt();
+        Failure::new(Class::Timeout, format!("Redis at {} did not answer in time.", up.redis.address))
+    }
+
+    /// The live entry that the answers to [`reading`] hold.
+    pub fn entry(&self, up: &Up, answers: [Value; 2]) -> Result<Option<Stored>, Failure> {
+        self.check(up, &answers)?;
+        let [fields, pttl] = answers;
+        layout::read(fields, &pttl, up.clock_lead_ms())
     }
 
     /// The first refusal among `answers`, as a failure.
