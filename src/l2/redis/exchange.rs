@@ -106,13 +106,14 @@ impl Link {
     /// Gives each of `letters` that has not been answered its part of `answers`.
     fn answer(&self, up: &Up, letters: Vec<Option<Letter>>, answers: Answers) {
         let mut answers = answers.map(Vec::into_iter);
+        let clock_lead_ms = up.clock_lead_ms();
         for letter in letters {
             let answer = match &mut answers {
                 Ok(answers) => Ok([answers.next(), answers.next()].map(Option::unwrap_or_default)),
                 Err(failure) => Err(failure.clone()),
             };
             if let Some(letter) = letter {
-                (letter.done)(Some(answer.and_then(|answer| self.entry(up, answer))));
+                (letter.done)(Some(answer.and_then(|answer| self.entry(up, answer, clock_lead_ms))));
             }
         }
     }
@@ -147,10 +148,10 @@ impl Link {
     }
 
     /// The live entry that the answers to [`reading`] hold.
-    pub fn entry(&self, up: &Up, answers: [Value; 2]) -> Result<Option<Stored>, Failure> {
+    pub fn entry(&self, up: &Up, answers: [Value; 2], clock_lead_ms: i64) -> Result<Option<Stored>, Failure> {
         self.check(up, &answers)?;
         let [fields, pttl] = answers;
-        layout::read(fields, &pttl, up.clock_lead_ms())
+        layout::read(fields, &pttl, clock_lead_ms)
     }
 
     /// The first refusal among `answers`, as a failure.

@@ -236,7 +236,7 @@ impl Store for RedisStore {
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure> {
         let up = self.link.up(attempt)?;
         let answers = self.link.ask(&up, &reading(iter::once(key)), attempt)?;
-        self.link.entry(&up, answers.try_into().map_err(|_| unexpected())?)
+        self.link.entry(&up, answers.try_into().map_err(|_| unexpected())?, up.clock_lead_ms())
     }
 
     fn begin_get(&self, key: Arc<[u8]>, deadline: Instant, done: Answered) {
