@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -28,6 +29,25 @@ pub(super) type Answers = Result<Vec<Value>, Failure>;
 /// How many letters go together, and are answered together. What a request costs on this side is the same for one and for
 /// many; and while the answers to some come, the server has the questions of others.
 const TOGETHER: usize = 16;
+/// How long values may be all together that are answered together, as far as those before them say: the first of them
+/// waits for the last, and over a slow network many long ones would all be late.
+const TOGETHER_BYTES: usize = 128 * 1024;
+
+/// How long values have been lately: longer at once, shorter by and by.
+#[derive(Default)]
+struct Lengths(AtomicUsize);
+
+impl Lengths {
+    fn note(&self, len: usize) {
+        let known = self.0.load(Ordering::Relaxed);
+        self.0.store(len.max(known - known / 8), Ordering::Relaxed);
+    }
+
+    /// How many letters may go together.
+    fn together(&self) -> usize {
+        (TOGETHER_BYTES / self.0.load(Ordering::Relaxed).max(1)).clamp(1, TOGETHER)
+    }
+}
 
 /// A read whose answer nobody waits for.
 pub(super) struct Letter {
@@ -66,13 +86,16 @@ impl Link {
     pub async fn post(self, up: Up, mut letters: UnboundedReceiver<Letter>) {
         let _needed = Needed { link: self.clone(), up: up.clone() };
         let mut under_way = FuturesUnordered::new();
+        let lengths = Arc::<Lengths>::default();
         let mut is_open = true;
         poll_fn(move |context| {
             while is_open {
                 let mut come = Vec::new();
-                match letters.poll_recv_many(context, &mut come, TOGETHER) {
+                match letters.poll_recv_many(context, &mut come, lengths.together()) {
                     Poll::Ready(0) => is_open = false,
-                    Poll::Ready(_) => under_way.push(self.clone().exchange(up.clone(), come)),
+                    Poll::Ready(_) => {
+                        under_way.push(self.clone().exchange(up.clone(), come, Arc::clone(&lengths)));
+                    }
                     Poll::Pending => break,
                 }
             }
@@ -82,7 +105,7 @@ impl Link {
         .await;
     }
 
-    async fn exchange(self, up: Up, letters: Vec<Letter>) {
+    async fn exchange(self, up: Up, letters: Vec<Letter>, lengths: Arc<Lengths>) {
         let requests = reading(letters.iter().map(|letter| &letter.key[..]));
         let mut connection = up.connection.clone();
         let mut answers = pin!(connection.send_packed_commands(&requests, 0, requests.len()));
@@ -100,11 +123,11 @@ impl Link {
                 Either::Right(_) => self.give_up(&up, &mut letters),
             }
         };
-        together(|| self.answer(&up, letters, answers));
+        together(|| self.answer(&up, letters, answers, &lengths));
     }
 
     /// Gives each of `letters` that has not been answered its part of `answers`.
-    fn answer(&self, up: &Up, letters: Vec<Option<Letter>>, answers: Answers) {
+    fn answer(&self, up: &Up, letters: Vec<Option<Letter>>, answers: Answers, lengths: &Lengths) {
         let mut answers = answers.map(Vec::into_iter);
         let clock_lead_ms = up.clock_lead_ms();
         for letter in letters {
@@ -113,7 +136,11 @@ impl Link {
                 Err(failure) => Err(failure.clone()),
             };
             if let Some(letter) = letter {
-                (letter.done)(Some(answer.and_then(|answer| self.entry(up, answer, clock_lead_ms))));
+                let found = answer.and_then(|answer| self.entry(up, answer, clock_lead_ms));
+                if let Ok(Some(stored)) = &found {
+                    lengths.note(stored.bytes.len());
+                }
+                (letter.done)(Some(found));
             }
         }
     }
@@ -166,5 +193,22 @@ impl Link {
             self.depose(up, failure.clone());
         }
         Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_not_answered_together() {
+        let lengths = Lengths::default();
+        assert_eq!(lengths.together(), TOGETHER);
+        lengths.note(7_000);
+        assert_eq!(lengths.together(), TOGETHER);
+        lengths.note(1 << 20);
+        assert_eq!(lengths.together(), 1);
+        (0..100).for_each(|_| lengths.note(7_000));
+        assert_eq!(lengths.together(), TOGETHER);
     }
 }
