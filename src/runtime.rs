@@ -4,28 +4,25 @@
 
 #![forbid(unsafe_code)]
 
+mod pool;
 mod threads;
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+pub use pool::{Job, Pool, Refused, together};
 pub use threads::unblock_in_child;
 use threads::{no_thread, start, without_signals};
 
-const IDLE: Duration = Duration::from_secs(5);
 /// Who looks up names and reads files for links: so many must hang before a link waits that has nothing to do with them.
 const HELPERS: usize = 8;
 /// Between two tendings.
 pub const TENDING: Duration = Duration::from_millis(500);
-
-/// Work for a thread.
-pub type Job = Box<dyn FnOnce() + Send>;
 
 /// What is tended about twice a second.
 pub trait Tended: Send + Sync {
@@ -102,7 +99,7 @@ pub fn current() -> Arc<Runtime> {
     }
     let runtime = Arc::new(Runtime {
         deciders: Pool::new("tc-retry", 8),
-        callbacks: Pool::new("tc-callback", 8),
+        callbacks: Pool::patient("tc-callback", 8),
         logs: Pool::new("tc-log", 1),
         workers: Pool::new("tc-worker", 16),
         probes: Pool::new("tc-probe", 16),
@@ -174,133 +171,13 @@ fn tend_all((tended, news): &(Mutex<Tending>, Condvar)) {
     }
 }
 
-/// A job that no thread can do.
-pub struct Refused {
-    /// Why.
-    pub error: Error,
-    /// The job.
-    pub job: Job,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
-        refused.error
-    }
-}
-
-/// Threads that share a queue.
-pub struct Pool {
-    name: &'static str,
-    max_threads: usize,
-    state: Mutex<Queue>,
-    news: Condvar,
-    /// A thread has nothing to do.
-    rest: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    threads: usize,
-    idle: usize,
-    /// A thread was called and has not looked yet. It calls the next one, so that many jobs at once do not make all
-    /// threads fight for the queue.
-    is_calling: bool,
-}
-
-impl Pool {
-    fn new(name: &'static str, max_threads: usize) -> Arc<Pool> {
-        Arc::new(Pool {
-            name,
-            max_threads,
-            state: Mutex::default(),
-            news: Condvar::new(),
-            rest: Condvar::new(),
-        })
-    }
-
-    /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
-    pub fn run(self: &Arc<Self>, job: Job) -> std::result::Result<(), Refused> {
-        let mut queue = lock(&self.state);
-        queue.jobs.push_back(job);
-        match self.call_one(&mut queue) {
-            Err(error) if queue.threads == 0 => {
-                let job = queue.jobs.pop_back().unwrap_or_else(|| Box::new(|| ()));
-                Err(Refused { error, job })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Calls a thread to the queue, unless one is on its way.
-    fn call_one(self: &Arc<Self>, queue: &mut Queue) -> Result<()> {
-        if queue.is_calling || queue.jobs.is_empty() {
-            return Ok(());
-        }
-        if queue.idle > 0 {
-            self.news.notify_one();
-        } else if queue.threads < self.max_threads {
-            let pool = Arc::clone(self);
-            start(self.name, move || pool.work())?;
-            queue.threads += 1;
-        } else {
-            return Ok(());
-        }
-        queue.is_calling = true;
-        Ok(())
-    }
-
-    /// How many jobs wait for a thread.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        lock(&self.state).jobs.len()
-    }
-
-    /// Waits until nothing is left to do or `deadline`; whether nothing is.
-    pub fn drain(&self, deadline: Instant) -> bool {
-        let mut queue = lock(&self.state);
-        while !queue.jobs.is_empty() || queue.idle < queue.threads {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            queue = self.rest.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    fn work(self: &Arc<Self>) {
-        let mut queue = lock(&self.state);
-        queue.is_calling = false;
-        loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                // Where no further thread can be made, those that there are do it all.
-                let _ = self.call_one(&mut queue);
-                drop(queue);
-                // A job reports its own panics; one that did not must not cost a thread that others count on.
-                let _ = catch_unwind(AssertUnwindSafe(job));
-                queue = lock(&self.state);
-                continue;
-            }
-            queue.idle += 1;
-            self.rest.notify_all();
-            let (back, wait) = self.news.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
-            queue = back;
-            queue.idle -= 1;
-            queue.is_calling = false;
-            if wait.timed_out() && queue.jobs.is_empty() {
-                queue.threads -= 1;
-                return;
-            }
-        }
-    }
-}
-
 /// A place to wait for something rare: a decision of the application, the end of a pause, the close of the cache.
 #[derive(Default)]
 pub struct Signal {
     lock: Mutex<()>,
     news: Condvar,
+    /// How many wait. Mostly nobody does, and then news, of which every asynchronous call has some, costs no system call.
+    waiting: AtomicUsize,
     is_closing: AtomicBool,
     callbacks: AtomicUsize,
 }
@@ -345,23 +222,29 @@ impl Signal {
 
     /// Something changed: whoever waits looks again.
     pub fn notify(&self) {
-        drop(lock(&self.lock));
-        self.news.notify_all();
+        // A change of the counter, not a look at it: whoever begins to wait after it has seen what is new.
+        if self.waiting.fetch_add(0, Ordering::AcqRel) > 0 {
+            drop(lock(&self.lock));
+            self.news.notify_all();
+        }
     }
 
     /// Waits until `is_done` or `deadline`; answers what `is_done` said last.
     pub fn wait_until(&self, deadline: Instant, is_done: impl Fn() -> bool) -> bool {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         let mut guard = lock(&self.lock);
-        loop {
+        let is_done = loop {
             if is_done() {
-                return true;
+                break true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                break false;
             }
             guard = self.news.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        };
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        is_done
     }
 }
 

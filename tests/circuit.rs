@@ -389,7 +389,7 @@ fn a_read_that_nobody_waits_for_is_answered_too() {
     until_it_opens(&cache);
     let (told, landed) = channel();
     let told = move |found: tokencache::error::Result<_>| told.send(found.map(drop)).expect("a listener");
-    cache.get_in_background(b"k".to_vec(), Instant::now(), Box::new(told));
+    cache.get_in_background(b"k", Instant::now(), Box::new(told));
     assert_eq!(status(landed.recv_timeout(GENEROUS).expect("an answer")), "TC_L2_SUSPENDED");
 }
 

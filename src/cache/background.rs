@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -25,29 +26,31 @@ pub type Told = Box<dyn FnOnce(Outcome<Answer>) + Send>;
 
 impl Cache {
     /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it.
-    pub fn get_in_background(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
-        if let Some(entry) = self.peek(&key) {
+    pub fn get_in_background(self: &Arc<Self>, key: &[u8], started: Instant, told: Told) {
+        if let Some(entry) = self.peek(key) {
             count(&self.stats.l1_hits);
             return told(Ok(Answer::Fresh(entry)));
         }
-        match self.peek_missed(&key) {
+        match self.peek_missed(key) {
             Ok(None) if self.store.is_some() => {}
             known => return told(known.map(Answer::fresh)),
         }
         let since = self.moment();
-        match self.owed(&key, started) {
+        match self.owed(key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
             Err(error) => return told(Err(error)),
         }
         if resilience::is_deciding() {
-            return self.read_alone(key, started, told);
+            return self.read_alone(key.to_vec(), started, told);
         }
-        let slot = self.slot(&key);
+        let slot = self.slot(key);
         let epoch = self.epoch(slot);
-        let (me, asked) = (Arc::clone(self), key.clone());
+        // One copy for all who need it later.
+        let key: Arc<[u8]> = key.into();
+        let (me, asked) = (Arc::clone(self), Arc::clone(&key));
         let told = Box::new(move |landed| told(me.hand_out(&asked, landed)));
-        match self.flights.board(&key, epoch, told) {
+        match self.flights.board(Arc::clone(&key), epoch, told) {
             Some(landing) => {
                 Read { cache: Arc::clone(self), key, slot, epoch, since, started, landing }.begin();
             }
@@ -113,7 +116,7 @@ impl Cache {
 /// A read of L2 that somebody was promised.
 struct Read {
     cache: Arc<Cache>,
-    key: Vec<u8>,
+    key: Arc<[u8]>,
     slot: u32,
     epoch: Epoch,
     since: Option<Moment>,
@@ -133,12 +136,12 @@ impl Read {
         }
         let Ok(pass) = cache.circuit.enter() else { return self.heard(None) };
         let deadline = cache.call(Operation::Get, &self.key, &config, self.started).first_deadline();
-        let stored_key = Cache::stored_key(&self.key, &config).into_owned();
-        store.begin_get(
-            &stored_key,
-            deadline,
-            Box::new(move |found| self.heard(found.map(|found| (pass, found)))),
-        );
+        let stored_key = match Cache::stored_key(&self.key, &config) {
+            Cow::Borrowed(_) => Arc::clone(&self.key),
+            Cow::Owned(stored_key) => stored_key.into(),
+        };
+        let done = Box::new(move |found: Option<_>| self.heard(found.map(|found| (pass, found))));
+        store.begin_get(stored_key, deadline, done);
     }
 
     fn heard(self, found: Option<Found>) {
@@ -163,11 +166,11 @@ impl Read {
     fn end(self, first: Option<Found>) {
         let Read { cache, key, slot, epoch, started, landing, .. } = self;
         let config = cache.config.load();
-        let stored_key = Cache::stored_key(&key, &config);
         let call = cache.call(Operation::Get, &key, &config, started);
         let Some(store) = &cache.store else { return };
         let mut epoch = epoch;
         let found = call.resume(first, |attempt| {
+            let stored_key = Cache::stored_key(&key, &config);
             cache.read_store((&key, &stored_key), slot, &mut epoch, store.as_ref(), attempt)
         });
         landing.land(cache.found(&key, slot, epoch, found));

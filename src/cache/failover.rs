@@ -145,6 +145,9 @@ impl Cache {
     /// What is to be made again of `key`.
     pub(super) fn to_be_made_again(&self, key: &[u8]) -> Result<Option<Numbered>, Failure> {
         let Some(recent) = &self.recent else { return Ok(None) };
+        if recent.again().is_surely_empty() {
+            return Ok(None);
+        }
         recent.again().find(key, Attempt::at_once())
     }
 

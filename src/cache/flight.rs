@@ -28,11 +28,12 @@ struct Flight {
 struct State {
     landed: Option<Landed>,
     aboard: Vec<Told>,
+    is_awaited: bool,
 }
 
 /// A read belongs to the epochs from before it began: a caller that knows of a later change must not join it. Where
 /// changes are not heard of, nobody can know, and nobody joins.
-type Route = (Vec<u8>, Epoch);
+type Route = (Arc<[u8]>, Epoch);
 
 /// The reads under way.
 #[derive(Default)]
@@ -50,8 +51,10 @@ impl Flights {
         deadline: Instant,
         read: impl FnOnce() -> Landed,
     ) -> (Landed, bool) {
-        let (flight, landing) = self.find(key, epoch, None);
-        let Some(landing) = landing else { return (flight.wait(deadline), true) };
+        let landing = match self.find(key.into(), epoch, None) {
+            Ok(landing) => landing,
+            Err(flight) => return (flight.wait(deadline), true),
+        };
         let landed = read();
         landing.land(landed.clone());
         (landed, false)
@@ -59,34 +62,34 @@ impl Flights {
 
     /// As [`Flights::join`] for a caller that does not wait: it is `told`. Whoever gets the landing has to make the
     /// read.
-    pub fn board(self: &Arc<Self>, key: &[u8], epoch: Epoch, told: Told) -> Option<Landing> {
-        self.find(key, epoch, Some(told)).1
+    pub fn board(self: &Arc<Self>, key: Arc<[u8]>, epoch: Epoch, told: Told) -> Option<Landing> {
+        self.find(key, epoch, Some(told)).ok()
     }
 
+    /// A new flight, to be landed by this caller; or the one that it has joined.
     fn find(
         self: &Arc<Self>,
-        key: &[u8],
+        key: Arc<[u8]>,
         epoch: Epoch,
         told: Option<Told>,
-    ) -> (Arc<Flight>, Option<Landing>) {
-        let route = (key.to_vec(), epoch);
+    ) -> std::result::Result<Landing, Arc<Flight>> {
+        let route = (key, epoch);
         let mut under_way = lock(&self.under_way);
-        let known = under_way.get(&route).filter(|_| epoch::is_trusted(epoch)).cloned();
-        let flight = known.clone().unwrap_or_default();
-        // Under the lock that every landing takes, so that none can pass by in between.
-        lock(&flight.state).aboard.extend(told);
-        if known.is_some() {
-            return (flight, None);
+        if let Some(flight) = under_way.get(&route).filter(|_| epoch::is_trusted(epoch)) {
+            // Under the lock that every landing takes, so that none can pass by in between.
+            lock(&flight.state).aboard.extend(told);
+            return Err(Arc::clone(flight));
         }
+        let flight = Arc::<Flight>::default();
         under_way.insert(route.clone(), Arc::clone(&flight));
-        let landing = Landing { flights: Arc::clone(self), route, flight: Arc::clone(&flight), landed: None };
-        (flight, Some(landing))
+        Ok(Landing { flights: Arc::clone(self), route, flight, told, landed: None })
     }
 }
 
 impl Flight {
     fn wait(&self, deadline: Instant) -> Landed {
         let mut state = lock(&self.state);
+        state.is_awaited = true;
         loop {
             if let Some(landed) = &state.landed {
                 return landed.clone();
@@ -107,6 +110,8 @@ pub struct Landing {
     flights: Arc<Flights>,
     route: Route,
     flight: Arc<Flight>,
+    /// Of whoever made it.
+    told: Option<Told>,
     landed: Option<Landed>,
 }
 
@@ -130,9 +135,13 @@ impl Drop for Landing {
         let mut state = lock(&self.flight.state);
         state.landed = Some(landed.clone());
         let aboard = std::mem::take(&mut state.aboard);
+        let is_awaited = state.is_awaited;
         drop(state);
-        self.flight.news.notify_all();
-        for told in aboard {
+        // A system call, also where nobody waits.
+        if is_awaited {
+            self.flight.news.notify_all();
+        }
+        for told in self.told.take().into_iter().chain(aboard) {
             told(landed.clone());
         }
     }

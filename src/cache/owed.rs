@@ -176,6 +176,9 @@ impl Cache {
     /// What is owed answers for `key`, whatever L2 may say.
     pub(super) fn owed(&self, key: &[u8], started: Instant) -> Result<Option<Answer>> {
         let Some(journal) = &self.journal else { return Ok(None) };
+        if journal.is_surely_empty() {
+            return Ok(None);
+        }
         let is_closing = || self.signal.is_closing();
         // Where the journal cannot be read nobody knows whether the key was removed.
         let found = journal.find(key, self.to_journal(started, &is_closing)).map_err(Error::from)?;

@@ -32,7 +32,7 @@ pub unsafe extern "C" fn tc_get_async(
 ) -> tc_status {
     guard(|| {
         // SAFETY: by the caller's contract.
-        let key = unsafe { arguments::key(key, key_len) }?.to_vec();
+        let key = unsafe { arguments::key(key, key_len) }?;
         let mut completion = Completion::new(cache, done, user_data)?;
         let cache = accept(cache)?;
         let working = completion.accept(&cache);
@@ -118,9 +118,10 @@ struct Completion {
     done: unsafe extern "C" fn(*mut c_void, *const tc_result),
     user_data: *mut c_void,
     outcome: Option<Result<Outcome>>,
-    is_accepted: Arc<AtomicBool>,
-    /// Until `done` has returned.
+    /// From when the call is accepted until `done` has returned.
     accepted: Option<InProgress>,
+    /// What was accepted may be refused yet, where another thread is to do it.
+    is_refused: Option<Arc<AtomicBool>>,
 }
 
 // SAFETY: the contract lets `done` be called on any thread.
@@ -134,8 +135,8 @@ impl Completion {
             done,
             user_data,
             outcome: None,
-            is_accepted: Arc::default(),
             accepted: None,
+            is_refused: None,
         })
     }
 
@@ -143,7 +144,6 @@ impl Completion {
     fn accept(&mut self, cache: &Arc<Cache>) -> InProgress {
         let (working, accepted) = cache.accept();
         self.accepted = Some(accepted);
-        self.is_accepted.store(true, Ordering::Release);
         working
     }
 
@@ -154,14 +154,16 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if !self.is_accepted.load(Ordering::Acquire) {
+        let is_refused = self.is_refused.as_ref().is_some_and(|refused| refused.load(Ordering::Acquire));
+        if self.accepted.is_none() || is_refused {
             return;
         }
         let outcome = self.outcome.take().unwrap_or_else(|| Err(defect()));
         let (status, entry, version, message) = match outcome {
-            Ok(outcome) => (outcome.status, outcome.entry, outcome.version, text("")),
-            Err(error) => (status(error.kind), None, 0, text(&error.message)),
+            Ok(outcome) => (outcome.status, outcome.entry, outcome.version, None),
+            Err(error) => (status(error.kind), None, 0, Some(text(&error.message))),
         };
+        let message = message.as_deref().unwrap_or_default();
         let given: *const tc_value = entry.map_or(std::ptr::null(), value::give);
         let result = tc_result { status, value: given, version, message: message.as_ptr() };
         callbacks::in_callback(self.handle, || {
@@ -198,7 +200,8 @@ fn start(
     let cache = accept(handle)?;
     let runtime = Arc::clone(cache.runtime());
     let working = completion.accept(&cache);
-    let is_accepted = Arc::clone(&completion.is_accepted);
+    let is_refused = Arc::new(AtomicBool::new(false));
+    completion.is_refused = Some(Arc::clone(&is_refused));
     let callbacks = Arc::clone(&runtime.callbacks);
     let (started, is_deciding) = (Instant::now(), resilience::is_deciding());
     let job = move || {
@@ -212,7 +215,7 @@ fn start(
         complete(&callbacks, completion);
     };
     runtime.workers.run(Box::new(job)).map_err(|refused| {
-        is_accepted.store(false, Ordering::Release);
+        is_refused.store(true, Ordering::Release);
         Error::from(refused)
     })?;
     Ok(tc_status::TC_OK)

@@ -8,6 +8,7 @@ pub mod redis;
 pub mod replay;
 pub mod sqlite;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
@@ -183,7 +184,7 @@ pub trait Store: Send + Sync + replay::Target {
 
     /// Begins a read and gives its answer, due at `deadline`, to `done` on a thread of the library, where that can be
     /// done without keeping a thread waiting. Else `done` gets `None`, at once.
-    fn begin_get(&self, _key: &[u8], _deadline: Instant, done: Answered) {
+    fn begin_get(&self, _key: Arc<[u8]>, _deadline: Instant, done: Answered) {
         done(None);
     }
 

@@ -135,7 +135,8 @@ impl Call<'_> {
     /// When an attempt that begins now as the first must have ended.
     #[must_use]
     pub fn first_deadline(&self) -> Instant {
-        Instant::now() + self.remaining() / self.policy.max_attempts.max(1)
+        let now = Instant::now();
+        now + self.deadline().saturating_duration_since(now) / self.policy.max_attempts.max(1)
     }
 
     /// As [`Call::run`], where the first attempt may have been made already.

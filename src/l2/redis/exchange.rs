@@ -4,6 +4,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -14,23 +16,46 @@ use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::link::Link;
+use super::requests::reading;
 use super::up::Up;
 use super::{diagnosis, layout, server, wait};
 use crate::defect;
-use crate::l2::{Attempt, Class, Failure};
+use crate::l2::{Answered, Attempt, Class, Failure, Stored};
+use crate::runtime::together;
 
 /// What the server said, refusals among it, or why it said nothing.
 pub(super) type Answers = Result<Vec<Value>, Failure>;
 
-type Heard = Box<dyn FnOnce(Option<(&Up, Answers)>) + Send>;
+/// How many letters go together, and are answered together. What a request costs on this side is the same for one and for
+/// many; and while the answers to some come, the server has the questions of others.
+const TOGETHER: usize = 16;
+/// How long values may be all together that are answered together, as far as those before them say: the first of them
+/// waits for the last, and over a slow network many long ones would all be late.
+const TOGETHER_BYTES: usize = 128 * 1024;
 
-/// Requests whose answers nobody waits for.
+/// How long values have been lately: longer at once, shorter by and by.
+#[derive(Default)]
+struct Lengths(AtomicUsize);
+
+impl Lengths {
+    fn note(&self, len: usize) {
+        let known = self.0.load(Ordering::Relaxed);
+        self.0.store(len.max(known - known / 8), Ordering::Relaxed);
+    }
+
+    /// How many letters may go together.
+    fn together(&self) -> usize {
+        (TOGETHER_BYTES / self.0.load(Ordering::Relaxed).max(1)).clamp(1, TOGETHER)
+    }
+}
+
+/// A read whose answer nobody waits for.
 pub(super) struct Letter {
-    pub requests: Pipeline,
+    pub key: Arc<[u8]>,
     /// When `done` is called at the latest.
     pub deadline: Instant,
-    /// Gets the answers, on the thread of the link; nothing where the requests were not sent.
-    pub done: Heard,
+    /// Gets the answer, on the thread of the link; nothing where the question was not sent.
+    pub done: Answered,
 }
 
 /// What a link is of no use without, however it ends: by a defect, too.
@@ -53,7 +78,7 @@ impl Link {
         let answers = connection.send_packed_commands(requests, 0, requests.len());
         let lost = || up.is_over().then(|| diagnosis::lost(&up.redis.address));
         let answers = wait::until(attempt, lost, answers)?;
-        self.weigh(up, requests, answers)
+        self.weigh(up, requests.len(), answers)
     }
 
     /// Sends what comes over `letters`, all that has come in one piece, until nobody can send any more. One task does
@@ -61,12 +86,16 @@ impl Link {
     pub async fn post(self, up: Up, mut letters: UnboundedReceiver<Letter>) {
         let _needed = Needed { link: self.clone(), up: up.clone() };
         let mut under_way = FuturesUnordered::new();
+        let lengths = Arc::<Lengths>::default();
         let mut is_open = true;
         poll_fn(move |context| {
             while is_open {
-                match letters.poll_recv(context) {
-                    Poll::Ready(Some(letter)) => under_way.push(self.exchange(&up, letter)),
-                    Poll::Ready(None) => is_open = false,
+                let mut come = Vec::new();
+                match letters.poll_recv_many(context, &mut come, lengths.together()) {
+                    Poll::Ready(0) => is_open = false,
+                    Poll::Ready(_) => {
+                        under_way.push(self.clone().exchange(up.clone(), come, Arc::clone(&lengths)));
+                    }
                     Poll::Pending => break,
                 }
             }
@@ -76,36 +105,80 @@ impl Link {
         .await;
     }
 
-    fn exchange(&self, up: &Up, letter: Letter) -> impl Future<Output = ()> + use<> {
-        let (link, up) = (self.clone(), up.clone());
-        async move {
-            let mut connection = up.connection.clone();
-            let answers = connection.send_packed_commands(&letter.requests, 0, letter.requests.len());
-            defect::point("post");
-            let answers = tokio::time::timeout_at(letter.deadline.into(), answers);
-            let answers = match select(pin!(answers), pin!(link.closed())).await {
-                Either::Left((answers, _)) => link.weigh(&up, &letter.requests, answers.ok()),
-                Either::Right(_) => Err(wait::closed()),
+    async fn exchange(self, up: Up, letters: Vec<Letter>, lengths: Arc<Lengths>) {
+        let requests = reading(letters.iter().map(|letter| &letter.key[..]));
+        let mut connection = up.connection.clone();
+        let mut answers = pin!(connection.send_packed_commands(&requests, 0, requests.len()));
+        let mut closed = pin!(self.closed());
+        defect::point("post");
+        let mut letters: Vec<_> = letters.into_iter().map(Some).collect();
+        let answers = loop {
+            let Some(due) = letters.iter().flatten().map(|letter| letter.deadline).min() else { return };
+            let due = pin!(tokio::time::sleep_until(due.into()));
+            match select(select(answers.as_mut(), closed.as_mut()), due).await {
+                Either::Left((Either::Left((answers, _)), _)) => {
+                    break self.weigh(&up, requests.len(), Some(answers));
+                }
+                Either::Left((Either::Right(_), _)) => break Err(wait::closed()),
+                Either::Right(_) => self.give_up(&up, &mut letters),
+            }
+        };
+        together(|| self.answer(&up, letters, answers, &lengths));
+    }
+
+    /// Gives each of `letters` that has not been answered its part of `answers`.
+    fn answer(&self, up: &Up, letters: Vec<Option<Letter>>, answers: Answers, lengths: &Lengths) {
+        let mut answers = answers.map(Vec::into_iter);
+        let clock_lead_ms = up.clock_lead_ms();
+        for letter in letters {
+            let answer = match &mut answers {
+                Ok(answers) => Ok([answers.next(), answers.next()].map(Option::unwrap_or_default)),
+                Err(failure) => Err(failure.clone()),
             };
-            (letter.done)(Some((&up, answers)));
+            if let Some(letter) = letter {
+                let found = answer.and_then(|answer| self.entry(up, answer, clock_lead_ms));
+                if let Ok(Some(stored)) = &found {
+                    lengths.note(stored.bytes.len());
+                }
+                (letter.done)(Some(found));
+            }
         }
     }
 
-    fn weigh(&self, up: &Up, requests: &Pipeline, answers: Option<RedisResult<Vec<Value>>>) -> Answers {
+    /// Answers those of `letters` whose time is over.
+    fn give_up(&self, up: &Up, letters: &mut [Option<Letter>]) {
+        let failure = self.late(up);
+        let now = Instant::now();
+        for letter in letters {
+            if let Some(letter) = letter.take_if(|letter| letter.deadline <= now) {
+                (letter.done)(Some(Err(failure.clone())));
+            }
+        }
+    }
+
+    fn weigh(&self, up: &Up, asked: usize, answers: Option<RedisResult<Vec<Value>>>) -> Answers {
         match answers {
-            Some(Ok(answers)) if answers.len() == requests.len() => Ok(answers),
+            Some(Ok(answers)) if answers.len() == asked => Ok(answers),
             Some(Ok(_)) => Err(layout::unexpected()),
             Some(Err(error)) => {
                 let failure = diagnosis::of_error(&up.redis.address, &error);
                 self.lose(up, failure.clone());
                 Err(failure)
             }
-            None => {
-                up.pulse.doubt();
-                let message = format!("Redis at {} did not answer in time.", up.redis.address);
-                Err(Failure::new(Class::Timeout, message))
-            }
+            None => Err(self.late(up)),
         }
+    }
+
+    fn late(&self, up: &Up) -> Failure {
+        up.pulse.doubt();
+        Failure::new(Class::Timeout, format!("Redis at {} did not answer in time.", up.redis.address))
+    }
+
+    /// The live entry that the answers to [`reading`] hold.
+    pub fn entry(&self, up: &Up, answers: [Value; 2], clock_lead_ms: i64) -> Result<Option<Stored>, Failure> {
+        self.check(up, &answers)?;
+        let [fields, pttl] = answers;
+        layout::read(fields, &pttl, clock_lead_ms)
     }
 
     /// The first refusal among `answers`, as a failure.
@@ -120,5 +193,22 @@ impl Link {
             self.depose(up, failure.clone());
         }
         Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_not_answered_together() {
+        let lengths = Lengths::default();
+        assert_eq!(lengths.together(), TOGETHER);
+        lengths.note(7_000);
+        assert_eq!(lengths.together(), TOGETHER);
+        lengths.note(1 << 20);
+        assert_eq!(lengths.together(), 1);
+        (0..100).for_each(|_| lengths.note(7_000));
+        assert_eq!(lengths.together(), TOGETHER);
     }
 }

@@ -24,13 +24,14 @@ mod up;
 mod wait;
 mod watched;
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
-use self::exchange::{Answers, Letter};
+use self::exchange::Letter;
 use self::layout::{FIELDS, Written as Fields, hex, unexpected};
 use self::link::Link;
 use self::requests::{Set, expire, persist, reading, single};
@@ -89,13 +90,6 @@ impl RedisStore {
         })?;
         let link = Link::new(redis, config, Arc::clone(&witness), runtime.io()?);
         Ok(RedisStore { link, witness, prefix_len: config.l2.key_prefix.len(), writer, staged: 0.into() })
-    }
-
-    /// The live entry that the answers to [`reading`] hold.
-    fn entry(link: &Link, up: &Up, answers: Vec<Value>) -> Result<Option<Stored>, Failure> {
-        link.check(up, &answers)?;
-        let Ok([fields, pttl]) = <[Value; 2]>::try_from(answers) else { return Err(unexpected()) };
-        layout::read(fields, &pttl, clock_lead_ms(up))
     }
 
     /// Runs `script` after `before`, in one trip; whether it has written the first of `keys`, or had before.
@@ -200,7 +194,7 @@ impl RedisStore {
             Value::Int(-2) => Ok(None),
             Value::Int(pttl_ms) => {
                 let now_ms = clock::unix_ms();
-                Ok(Some(layout::ends_at_ms(there, pttl_ms, now_ms, clock_lead_ms(&up))))
+                Ok(Some(layout::ends_at_ms(there, pttl_ms, now_ms, up.clock_lead_ms())))
             }
             _ => Err(unexpected()),
         }
@@ -241,17 +235,12 @@ impl Store for RedisStore {
 
     fn get(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Stored>, Failure> {
         let up = self.link.up(attempt)?;
-        Self::entry(&self.link, &up, self.link.ask(&up, &reading(key), attempt)?)
+        let answers = self.link.ask(&up, &reading(iter::once(key)), attempt)?;
+        self.link.entry(&up, answers.try_into().map_err(|_| unexpected())?, up.clock_lead_ms())
     }
 
-    fn begin_get(&self, key: &[u8], deadline: Instant, done: Answered) {
-        let link = self.link.clone();
-        let heard = move |heard: Option<(&Up, Answers)>| {
-            let open = |(up, answers): (&Up, Answers)| Self::entry(&link, up, answers?);
-            done(heard.map(open));
-        };
-        let letter = Letter { requests: reading(key), deadline, done: Box::new(heard) };
-        if let Some(returned) = self.link.send(letter) {
+    fn begin_get(&self, key: Arc<[u8]>, deadline: Instant, done: Answered) {
+        if let Some(returned) = self.link.send(Letter { key, deadline, done }) {
             (returned.done)(None);
         }
     }
@@ -341,7 +330,7 @@ impl Store for RedisStore {
 
     fn clock_lead_ms(&self) -> Option<i64> {
         let up = self.link.up_now()?;
-        Some(clock_lead_ms(&up))
+        Some(up.clock_lead_ms())
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
@@ -355,9 +344,4 @@ impl Store for RedisStore {
     fn close(&self) {
         self.link.close();
     }
-}
-
-/// How far the server's clock is ahead of ours.
-fn clock_lead_ms(up: &Up) -> i64 {
-    up.clock_lead_ms + clock::monotonic_ms() - clock::unix_ms()
 }

@@ -118,7 +118,7 @@ impl RedisStore {
         let [_, _, data, ver] = &fields[..] else { return Err(unexpected()) };
         let found = if let Value::BulkString(data) = data { Some(&data[..]) } else { None };
         let mark = mark(found, text(ver), text(gone), text(trace));
-        let present = match Self::entry(&self.link, up, vec![entry.clone(), pttl.clone()])? {
+        let present = match self.link.entry(up, [entry.clone(), pttl.clone()], up.clock_lead_ms())? {
             Some(stored) => match clock(text(ver)) {
                 // Only of what was written together with its `ver` is it known when it was.
                 Some(clock) if stored.written_at_ms != 0 => Present::Ours { clock, version: stored.version },

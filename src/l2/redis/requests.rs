@@ -36,9 +36,16 @@ impl Set<'_> {
     }
 }
 
-pub(super) fn reading(key: &[u8]) -> Pipeline {
-    let mut requests = Pipeline::with_capacity(2);
-    requests.cmd("HMGET").arg(key).arg(&FIELDS).cmd("PTTL").arg(key);
+/// Two requests for each of `keys`.
+pub(super) fn reading<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Pipeline {
+    let mut requests = Pipeline::with_capacity(2 * keys.len());
+    for key in keys {
+        let mut fields = Cmd::with_capacity(2 + FIELDS.len(), key.len() + 64);
+        fields.arg("HMGET").arg(key).arg(&FIELDS);
+        let mut pttl = Cmd::with_capacity(2, key.len() + 16);
+        pttl.arg("PTTL").arg(key);
+        requests.add_command(fields).add_command(pttl);
+    }
     requests
 }
 

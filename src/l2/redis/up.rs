@@ -11,13 +11,15 @@ use super::connect::Connected;
 use super::feed::Feed;
 use super::heartbeat::Pulse;
 use super::server::Server;
+use crate::clock;
 use crate::config::Redis;
 
 #[derive(Clone)]
 pub(super) struct Up {
     pub connection: MultiplexedConnection,
     pub redis: Arc<Redis>,
-    pub clock_lead_ms: i64,
+    /// How far the server's clock is ahead of our monotonic one.
+    lead_ms: i64,
     pub pulse: Pulse,
     /// Whether the server told its changes when the link was made.
     pub feed: Feed,
@@ -41,13 +43,18 @@ impl Up {
         let up = Up {
             connection: connected.connection,
             redis,
-            clock_lead_ms: connected.clock_lead_ms,
+            lead_ms: connected.clock_lead_ms,
             pulse: connected.pulse,
             feed: connected.feed,
             attempt,
             driver: Arc::new(Driver(connected.driver)),
         };
         (up, connected.server)
+    }
+
+    /// How far the server's clock is ahead of ours.
+    pub fn clock_lead_ms(&self) -> i64 {
+        self.lead_ms + clock::monotonic_ms() - clock::unix_ms()
     }
 
     /// Whether nobody reads and writes it any more.
