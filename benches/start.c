@@ -1,5 +1,6 @@
-/* What it takes to begin: with so many sets owed to an L2 that is away, or with so many entries in L2 and none in L1.
- * Usage: start owed|warm NUMBER FOLDER. Prints: open ms, first µs, then µs of each, MiB more */
+/* What it takes to begin, with so many sets owed to an L2 that is away, or so many entries in a SQLite file and none in L1.
+ * Usage: start owed|warm NUMBER FOLDER. Prints the ms of tc_open, the µs of the first read and of each further one, and the
+ * MiB that it takes */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static void describe_owed(const char *folder) {
 static void describe_warm(const char *folder) {
   snprintf(document, sizeof document,
            "{\"version\": 1, \"l1\": {\"capacity_bytes\": 2000000000}, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/warm\", "
-           "\"capacity_bytes\": 4000000000}, \"encryption\": {\"algorithm\": \"none\"}, \"logging\": {\"to\": \"none\"}}",
+           "\"capacity_bytes\": 16000000000}, \"encryption\": {\"algorithm\": \"none\"}, \"logging\": {\"to\": \"none\"}}",
            folder);
 }
 
