@@ -11,9 +11,9 @@ use rustix::time::{ClockId, clock_gettime};
 #[must_use]
 pub fn unix_ms() -> i64 {
     // By way of the C library, as everything that tells the system's time.
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    time.as_secs().saturating_mul(1000).saturating_add(u64::from(time.subsec_millis())).min(i64::MAX as u64)
-        as i64
+    nix::time::ClockId::CLOCK_REALTIME.now().map_or(0, |time| {
+        time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000).max(0)
+    })
 }
 
 /// Monotonic time in milliseconds.
