@@ -30,7 +30,7 @@ static void describe_owed(const char *folder) {
 
 static void describe_warm(const char *folder) {
   snprintf(document, sizeof document,
-           "{\"version\": 1, \"l1\": {\"capacity_bytes\": 2000000000}, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/warm\", "
+           "{\"version\": 1, \"l1\": {\"capacity_bytes\": 300000000}, \"l2\": {\"kind\": \"sqlite\", \"path\": \"%s/warm\", "
            "\"capacity_bytes\": 16000000000}, \"encryption\": {\"algorithm\": \"none\"}, \"logging\": {\"to\": \"none\"}}",
            folder);
 }
