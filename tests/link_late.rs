@@ -112,6 +112,34 @@ fn a_write_that_is_held_on_the_way_is_not_done_after_another_process_has_brought
     }
 }
 
+/// A merged set is stored where nothing is, and there is nothing again when somebody has signed out.
+#[test]
+fn a_merged_set_that_is_held_on_the_way_is_not_done_after_another_process_has_removed_it() {
+    let Some(server) = Server::start() else { return };
+    let slow = Proxy::before(server.port());
+    let folder = tempfile::tempdir().expect("a folder");
+    let gone = process(&slow, folder.path(), 200);
+    let merge = |key: &[u8]| {
+        let merged = gone.set_merged(key, None, b"{}", SetOptions::default());
+        written(merged.map(|(outcome, _)| outcome))
+    };
+    // From then on the server knows the script.
+    wait_until("one is stored", || {
+        let _ = gone.remove(b"another");
+        gone.flush(GENEROUS) && merge(b"another") == "TC_OK"
+    });
+    slow.hold();
+    assert_eq!(merge(b"key"), "TC_DEGRADED");
+    assert!(!gone.close());
+    let other = process(&slow, folder.path(), 30_000);
+    wait_until("it is removed", || written(other.remove(b"key")) == "TC_OK");
+    slow.release();
+    wait_until("the proxy lets go", || slow.held() == 0);
+    for _ in 0..3 {
+        assert!(other.get(b"key").expect("an answer").is_none());
+    }
+}
+
 /// The kernel would try for minutes to deliver what is left of a link.
 #[test]
 fn a_link_that_is_given_up_is_reset() {
