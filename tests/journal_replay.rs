@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use tokencache::clock;
 use tokencache::entry::Secret;
-use tokencache::journal::{Due, Joined, Pass, Record};
+use tokencache::journal::{Due, Joined, Journal, Pass, Record};
 use tokencache::l2::replay::{Answers, Present, Seen, Target, Write};
-use tokencache::l2::{Attempt, Class, Failure};
+use tokencache::l2::{Attempt, Class, Failure, LinkId};
 use tokencache::log::{Level, Sink};
 
 #[path = "support/journal.rs"]
@@ -253,4 +253,44 @@ fn losers_are_counted_and_logged_without_their_keys() {
     );
     assert!(lines[1].starts_with("warn Of what was owed to L2, 1 writes were replayed, 1 lost"), "{lines:?}");
     assert!(lines.iter().all(|line| !line.contains("secret-user")));
+}
+
+/// L2, while a process gives up another write over the same link, so many times.
+struct Meanwhile<'a> {
+    journal: &'a Journal,
+    left: Mutex<u32>,
+    ended: Mutex<Vec<LinkId>>,
+}
+
+impl Target for Meanwhile<'_> {
+    fn look(&self, _: &[&[u8]], _: Attempt<'_>) -> Answers<Seen> {
+        Ok(Vec::new())
+    }
+
+    fn replay(&self, _: &[Write<'_>], _: Attempt<'_>) -> Answers<bool> {
+        Ok(Vec::new())
+    }
+
+    fn end_links(&self, links: &[LinkId], _: Attempt<'_>) -> Result<(), Failure> {
+        self.ended.lock().unwrap().extend(links);
+        let mut left = self.left.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            owe(self.journal, "later", Record { link: links.first().copied(), ..set(b"1") });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_link_over_which_another_write_is_given_up_while_it_is_dealt_with_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder.path().join("owed.db"));
+    let link = LinkId { run: 1, client: 2 };
+    owe(&journal, "a", Record { link: Some(link), ..set(b"1") });
+    let target = Meanwhile { journal: &journal, left: 1.into(), ended: Mutex::default() };
+    for expected in [vec![link], vec![link], vec![]] {
+        journal.fence(&target, soon()).unwrap();
+        assert_eq!(std::mem::take(&mut *target.ended.lock().unwrap()), expected);
+    }
 }

@@ -8,8 +8,10 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use proxy::Proxy;
 use serde_json::json;
@@ -62,35 +64,39 @@ fn a_write_that_something_on_the_way_holds_is_not_done_after_it_was_made_again()
     }
 }
 
+/// A process whose writes are owed in the file in `folder` when they take longer than `deadline_ms`.
+fn process(slow: &Proxy, folder: &Path, deadline_ms: u64) -> Arc<Cache> {
+    let members = json!({
+        "l1": {"enabled": false},
+        "resilience": {
+            "deadline_ms": deadline_ms,
+            "max_attempts": 1,
+            "circuit_failures": 0,
+            "close_ms": 0,
+            "journal_path": folder.join("owed.db"),
+        },
+    });
+    Cache::open(document(&slow.url(), members).as_bytes()).expect("the cache opens")
+}
+
 /// Whoever sent it has gone, and another process has brought to L2 what it had owed.
 #[test]
 fn a_write_that_is_held_on_the_way_is_not_done_after_another_process_has_brought_it() {
     let Some(server) = Server::start() else { return };
     let slow = Proxy::before(server.port());
     let folder = tempfile::tempdir().expect("a folder");
-    let open = |deadline_ms: u64| {
-        let members = json!({
-            "l1": {"enabled": false},
-            "resilience": {
-                "deadline_ms": deadline_ms,
-                "max_attempts": 1,
-                "circuit_failures": 0,
-                "close_ms": 0,
-                "journal_path": folder.path().join("owed.db"),
-            },
-        });
-        Cache::open(document(&slow.url(), members).as_bytes()).expect("the cache opens")
-    };
     let set =
         |cache: &Cache, value: &str| written(cache.set(b"key", value.as_bytes(), SetOptions::default()));
-    for is_flushed in [true, false] {
-        let gone = open(200);
+    for (is_tried, is_flushed) in [(false, true), (false, false), (true, true), (true, false)] {
+        let gone = process(&slow, folder.path(), 200);
         wait_until("it is written", || set(&gone, "before") == "TC_OK");
         assert!(gone.flush(GENEROUS));
         slow.hold();
         assert_eq!(set(&gone, "first"), "TC_DEGRADED");
+        // It begins to bring it there itself, over the link that is held, which is not to be forgotten for that.
+        assert!(!is_tried || !gone.flush(Duration::from_millis(300)));
         assert!(!gone.close());
-        let other = open(30_000);
+        let other = process(&slow, folder.path(), 30_000);
         if is_flushed {
             assert!(other.flush(GENEROUS));
         }
@@ -100,8 +106,37 @@ fn a_write_that_is_held_on_the_way_is_not_done_after_another_process_has_brought
         wait_until("the proxy lets go", || slow.held() == 0);
         for _ in 0..3 {
             let found = other.get(b"key").expect("an answer").expect("the entry");
-            assert_eq!(String::from_utf8_lossy(found.data()), "second", "flushed: {is_flushed}");
+            let found = String::from_utf8_lossy(found.data());
+            assert_eq!(found, "second", "tried: {is_tried}, flushed: {is_flushed}");
         }
+    }
+}
+
+/// A merged set is stored where nothing is, and there is nothing again when somebody has signed out.
+#[test]
+fn a_merged_set_that_is_held_on_the_way_is_not_done_after_another_process_has_removed_it() {
+    let Some(server) = Server::start() else { return };
+    let slow = Proxy::before(server.port());
+    let folder = tempfile::tempdir().expect("a folder");
+    let gone = process(&slow, folder.path(), 200);
+    let merge = |key: &[u8]| {
+        let merged = gone.set_merged(key, None, b"{}", SetOptions::default());
+        written(merged.map(|(outcome, _)| outcome))
+    };
+    // From then on the server knows the script.
+    wait_until("one is stored", || {
+        let _ = gone.remove(b"another");
+        gone.flush(GENEROUS) && merge(b"another") == "TC_OK"
+    });
+    slow.hold();
+    assert_eq!(merge(b"key"), "TC_DEGRADED");
+    assert!(!gone.close());
+    let other = process(&slow, folder.path(), 30_000);
+    wait_until("it is removed", || written(other.remove(b"key")) == "TC_OK");
+    slow.release();
+    wait_until("the proxy lets go", || slow.held() == 0);
+    for _ in 0..3 {
+        assert!(other.get(b"key").expect("an answer").is_none());
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::merge::{Merge, There, found, unix_ms};
 use super::owed::UNHURRIED;
+use super::unheard::Fate;
 use super::write::{check_value, pruned};
 use super::{Cache, SetOutcome};
 use crate::clock;
@@ -22,15 +23,16 @@ use crate::msal::{self, Side};
 const MEETINGS: usize = 8;
 
 impl Cache {
-    /// L2 did not take it for the reason of `failure`: it is owed, merged with what is owed already.
+    /// L2 did not take it for the reason of `failure`, and may do so late: it is owed, merged with what is owed already.
     pub(super) fn owe_merged(
         &self,
         merge: &Merge<'_>,
         config: &Config,
-        failure: Failure,
+        (failure, fate): (Failure, Fate),
     ) -> Result<(SetOutcome, Option<Entry>)> {
         let written = merge.write(merge.mine, Expected::Anything, config);
         self.distrust(&written);
+        let link = self.late_over(fate);
         loop {
             let owed = self.owed_record(merge.key, merge.started)?;
             let onto = Onto::Number(owed.as_ref().map(|owed| owed.sequence));
@@ -53,8 +55,7 @@ impl Cache {
             let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
             let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
             let change = Change::Set { bytes, lifetime: write.lifetime };
-            let record =
-                Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link: None };
+            let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link };
             let epoch = self.unverified_epoch(write.slot);
             if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
                 self.hold(&write, version, epoch, config);

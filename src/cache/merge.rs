@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::unheard::Fate;
 use super::write::{Write, check_value, pruned, resolve};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
@@ -178,11 +179,11 @@ impl Cache {
         }
         if self.owed_before(merge.key, merge.started).is_some() {
             let waiting = "The newest write of this key is still owed to L2, and this one with it.";
-            return self.owe_merged(merge, config, Failure::new(Class::Busy, waiting));
+            return self.owe_merged(merge, config, (Failure::new(Class::Busy, waiting), Fate::Untried));
         }
         match self.put_through(&write, None, store, config)? {
             Ok(outcome) => self.handed_out(outcome, &write, config),
-            Err(untaken) => self.owe_merged(merge, config, untaken.failure),
+            Err(untaken) => self.owe_merged(merge, config, (untaken.failure, untaken.fate)),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Known, Record};
 use crate::l1::Arrival;
-use crate::l2::{Class, Expected, Failure, Store, Written};
+use crate::l2::{Class, Expected, Failure, LinkId, Store, Written};
 use crate::msal;
 use crate::stats::{Latency, Operation, count};
 
@@ -36,7 +36,7 @@ pub(super) struct Untaken<'w> {
     sealed: Cow<'w, [u8]>,
     clock: u64,
     known: Known,
-    fate: Fate,
+    pub fate: Fate,
 }
 
 impl Cache {
@@ -237,10 +237,15 @@ impl Cache {
             return Err(failure.into());
         }
         let epoch = self.unverified_epoch(write.slot);
-        let link = self.store.as_ref().filter(|_| fate == Fate::Unheard).and_then(|store| store.link());
+        let link = self.late_over(fate);
         let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         Ok(epoch)
+    }
+
+    /// Over which link L2 may get yet what has come to `fate`.
+    pub(super) fn late_over(&self, fate: Fate) -> Option<LinkId> {
+        self.store.as_ref().filter(|_| fate == Fate::Unheard)?.link()
     }
 
     /// L1 takes what is owed since `epoch`, to be served as what it is.

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::bounds::{Bounds, Owed};
 use super::counter::Counter;
-use super::ledger::{Due, Ledger, Sight, Turn};
+use super::ledger::{Due, Ledger, Links, Sight, Turn};
 use super::record::{Numbered, Onto, Record};
 use super::rows::{self, State};
 use super::turn::FileTurn;
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::error::Result as Outcome;
 use crate::l2::sqlite::pool::Pool;
 use crate::l2::sqlite::sidecar::Identity;
-use crate::l2::{Attempt, Class, Failure, LinkId};
+use crate::l2::{Attempt, Class, Failure};
 use crate::runtime::lock;
 
 /// Records in a file.
@@ -204,13 +204,20 @@ impl Ledger for File {
         Ok(batch)
     }
 
-    fn links(&self, attempt: Attempt<'_>) -> Result<Vec<LinkId>, Failure> {
-        self.pool.read(attempt, rows::links)
+    fn links(&self, attempt: Attempt<'_>) -> Result<Links, Failure> {
+        self.pool.read(attempt, |connection| {
+            // First: a link that is added in between is looked up again.
+            let last_sequence = rows::state(connection)?.map_or(0, |state| state.last_sequence);
+            Ok(Links { ids: rows::links(connection)?, last_sequence })
+        })
     }
 
-    fn forget_links(&self, links: &[LinkId], attempt: Attempt<'_>) -> Result<(), Failure> {
-        self.change(attempt, |connection, _| {
-            links.iter().try_for_each(|link| rows::delete_link(connection, *link)).map(Ok)
+    fn forget_links(&self, links: &Links, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.change(attempt, |connection, state| {
+            if state.last_sequence != links.last_sequence {
+                return Ok(Ok(()));
+            }
+            links.ids.iter().try_for_each(|link| rows::delete_link(connection, *link)).map(Ok)
         })
     }
 

@@ -20,6 +20,14 @@ pub struct Due {
     pub record: Record,
 }
 
+/// The links over which L2 may get yet what is owed.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    pub ids: Vec<LinkId>,
+    /// The highest number that had been given when they were looked up.
+    pub last_sequence: u64,
+}
+
 /// What is not as it should be with a journal.
 #[derive(Debug, Default)]
 pub struct Sight {
@@ -56,12 +64,13 @@ pub(super) trait Ledger: Send + Sync {
 
     /// The links over which L2 may get yet what other processes have owed to it. What this process has sent arrives over
     /// its own link in order, and its newest one has ended those before.
-    fn links(&self, _attempt: Attempt<'_>) -> Result<Vec<LinkId>, Failure> {
-        Ok(Vec::new())
+    fn links(&self, _attempt: Attempt<'_>) -> Result<Links, Failure> {
+        Ok(Links::default())
     }
 
-    /// Nothing arrives over `links` any more.
-    fn forget_links(&self, _links: &[LinkId], _attempt: Attempt<'_>) -> Result<(), Failure> {
+    /// Nothing arrives over `links` any more, unless something has been owed since they were looked up: that may have been
+    /// given up over one of them that goes on.
+    fn forget_links(&self, _links: &Links, _attempt: Attempt<'_>) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -159,17 +159,17 @@ impl Journal {
         Ok(!self.ledger.settle(&[(key, sequence)], attempt)?.is_empty())
     }
 
-    /// Ends the links over which `target` may get yet what was given up and is owed: whatever is written there from now on
-    /// is later. To be called before it is.
+    /// Ends the links over which `target` may get yet what was given up and is owed, or sees that it has it: whatever is
+    /// written there from now on is later. To be called before it is.
     ///
     /// # Errors
     /// What stops the file from being read, or `target` from being asked.
     pub fn fence(&self, target: &(impl Target + ?Sized), attempt: Attempt<'_>) -> Result<(), Failure> {
         let links = self.ledger.links(attempt)?;
-        if links.is_empty() {
+        if links.ids.is_empty() {
             return Ok(());
         }
-        target.end_links(&links, attempt)?;
+        target.end_links(&links.ids, attempt)?;
         // Where the file cannot be written they are ended again, which harms nothing.
         let _ = self.ledger.forget_links(&links, attempt);
         Ok(())

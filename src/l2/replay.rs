@@ -77,8 +77,8 @@ pub trait Target {
     /// [`super::Store::remove`] does, and a sliding window starts now.
     fn replay(&self, writes: &[Write<'_>], attempt: Attempt<'_>) -> Answers<bool>;
 
-    /// Ends each of `links` that is not this one: what is on its way there must not arrive after what is written from
-    /// now on.
+    /// Ends each of `links` that is not this one, and waits until what was sent over this one is done: what is on its way
+    /// there must not arrive after what is written from now on, by whomever.
     fn end_links(&self, _links: &[LinkId], _attempt: Attempt<'_>) -> Result<(), Failure> {
         Ok(())
     }
