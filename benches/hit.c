@@ -1,22 +1,10 @@
 /* The time of L1, as ratios. Usage: hit [ROUNDS] */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "rounds.h"
+#include "calls.h"
 
-enum { ENTRIES = 100000, HOT = 1000, VALUE = 7000, CALLS = 1 << 18 };
-
-static char *keys;
-
-static void zero_copy(const subject *on, const uint32_t *draws, size_t calls) {
-  for (size_t i = 0; i < calls; i++) {
-    const tc_value *value;
-    if (on->get(on->cache, keys + draws[i] * KEY_STRIDE, KEY_LENGTH, &value) != TC_OK) abort();
-    if (value->len != VALUE) abort();
-    on->release(value);
-  }
-}
+enum { HOT = 1000, CALLS = 1 << 18 };
 
 static void copy(const subject *on, const uint32_t *draws, size_t calls) {
   static _Thread_local char buffer[VALUE];
@@ -26,31 +14,9 @@ static void copy(const subject *on, const uint32_t *draws, size_t calls) {
   }
 }
 
-static void overwrite(const subject *on, const uint32_t *draws, size_t calls) {
-  static char value[VALUE];
-  memset(value, 'v', sizeof value);
-  for (size_t i = 0; i < calls; i++)
-    if (set(on, keys + draws[i] * KEY_STRIDE, value, sizeof value) != TC_OK) abort();
-}
-
-static void fill(const subject *on) {
-  static char value[VALUE];
-  memset(value, 'v', sizeof value);
-  for (size_t i = 0; i < ENTRIES; i++) must(set(on, keys + i * KEY_STRIDE, value, sizeof value), "fill");
-}
-
-static void must_hold_everything(const subject *on) {
-  for (size_t i = 0; i < ENTRIES; i++) {
-    const tc_value *value;
-    must(on->get(on->cache, keys + i * KEY_STRIDE, KEY_LENGTH, &value), "an entry that fits is not in L1");
-    on->release(value);
-  }
-}
-
 int main(int count, char **arguments) {
   size_t rounds = count > 1 ? strtoul(arguments[1], NULL, 10) : 9;
   if (rounds < 1 || rounds > MAX_ROUNDS) return 2;
-  keys = make_keys(ENTRIES);
   uint32_t *all = zipf_draws(ENTRIES, DRAWS, 1), *hot = zipf_draws(HOT, DRAWS, 2);
   uint32_t *one = calloc(DRAWS, sizeof *one);
 

@@ -1,36 +1,10 @@
 /* A hit and a set of L1 beside those of another cache. Usage: peers NAME [ROUNDS] */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "rounds.h"
+#include "calls.h"
 
-enum { ENTRIES = 100000, VALUE = 7000, CALLS = 1 << 17 };
-
-static char *keys, data[VALUE];
-
-static void zero_copy(const subject *on, const uint32_t *draws, size_t calls) {
-  for (size_t i = 0; i < calls; i++) {
-    const tc_value *value;
-    if (on->get(on->cache, keys + draws[i] * KEY_STRIDE, KEY_LENGTH, &value) != TC_OK) abort();
-    if (value->len != VALUE) abort();
-    on->release(value);
-  }
-}
-
-static void overwrite(const subject *on, const uint32_t *draws, size_t calls) {
-  for (size_t i = 0; i < calls; i++)
-    if (set(on, keys + draws[i] * KEY_STRIDE, data, sizeof data) != TC_OK) abort();
-}
-
-static void fill(const subject *on) {
-  for (size_t i = 0; i < ENTRIES; i++) must(set(on, keys + i * KEY_STRIDE, data, sizeof data), "fill");
-  for (size_t i = 0; i < ENTRIES; i++) {
-    const tc_value *value;
-    must(on->get(on->cache, keys + i * KEY_STRIDE, KEY_LENGTH, &value), "an entry that fits is not there");
-    on->release(value);
-  }
-}
+enum { CALLS = 1 << 17 };
 
 static void beside(const char *what, const char *name, side ours, side theirs, size_t rounds, size_t calls) {
   char row[64];
@@ -43,13 +17,13 @@ int main(int count, char **arguments) {
   const char *name = arguments[1];
   size_t rounds = count > 2 ? strtoul(arguments[2], NULL, 10) : 9;
   if (rounds < 1 || rounds > MAX_ROUNDS) return 2;
-  memset(data, 'v', sizeof data);
-  keys = make_keys(ENTRIES);
   uint32_t *draws = zipf_draws(ENTRIES, DRAWS, 1);
 
   subject ours = open_tokencache(1 << 30), theirs = open_peer(name, 1 << 30);
   fill(&theirs);
+  must_hold_everything(&theirs);
   fill(&ours);
+  must_hold_everything(&ours);
   for (int threads = 1; threads <= 2; threads++)
     beside(threads == 1 ? "hit_1" : "hit_2", name, (side){zero_copy, &ours, draws, threads},
            (side){zero_copy, &theirs, draws, threads}, rounds, CALLS);
