@@ -100,7 +100,7 @@ fn what_is_read_from_l2_does_not_push_out_what_was_written_lately() {
 #[test]
 fn what_replaces_an_old_entry_lately_stays_whatever_is_hot() {
     let l1 = tier(1 << 20);
-    let keys: Vec<String> = (0..980).map(|number| format!("a{number}")).collect();
+    let keys: Vec<String> = (0..1_060).map(|number| format!("a{number}")).collect();
     let write = |keys: &[String]| keys.iter().for_each(|key| put(&l1, key, &[0; 800], Arrival::Written));
     write(&keys);
     assert_eq!(l1.evictions(), 0, "there is room for all, {} bytes", l1.bytes());

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
 pub use raw::{Held, Own, Reader, Secret, Spot};
-use raw::{LOCAL, Meta, PublicHead, Rare, Raw, SLIDES, Sliding};
+use raw::{LOCAL, Limits, Meta, PublicHead, Raw, SLIDES, TICK_MS};
 
 use crate::clock;
 
@@ -49,7 +49,7 @@ pub struct Parts<'a> {
     /// The slot of its key in the epoch table.
     pub slot: u32,
     /// The epochs of its slot and of everything, from before it was read.
-    pub epoch: (u64, u64),
+    pub epoch: (u64, u32),
     /// Kept in this process only.
     pub is_local: bool,
     /// `tc_value.flags`.
@@ -93,21 +93,25 @@ impl Entry {
             tier: Tier::L1 as i32,
             flags: parts.flags,
         };
+        let window_ms = parts.lifetime.sliding_ms;
+        let kind = |is_so, kind| if is_so { kind } else { 0 };
         let meta = Meta {
             deadline_ms: parts.deadline_ms.into(),
             epoch: parts.epoch.0.into(),
             global_epoch: parts.epoch.1.into(),
+            verified_at: tick_now().into(),
             key_len: 0,
             slot: parts.slot as u16,
-            kind: if parts.is_local { LOCAL } else { 0 },
+            kind: kind(parts.is_local, LOCAL) | kind(window_ms != 0, SLIDES),
             reads: 0.into(),
         };
-        let verified_at_ms = clock::coarse_ms().into();
-        let rare = Rare { stay_until_ms: parts.stay_until_ms, verified_at_ms };
-        let window_ms = parts.lifetime.sliding_ms;
-        let renew_at_ms = || renewal(window_ms, parts.deadline_ms).into();
-        let sliding = (window_ms != 0).then(|| Sliding { window_ms, renew_at_ms: renew_at_ms() });
-        Raw::entry(parts.key, parts.data, public, meta, rare, sliding).map(Entry)
+        let limits = || Limits {
+            stay_until_ms: parts.stay_until_ms,
+            window_ms,
+            renew_at_ms: renewal(window_ms, parts.deadline_ms).into(),
+        };
+        let is_limited = window_ms != 0 || parts.stay_until_ms != i64::MAX;
+        Raw::entry(parts.key, parts.data, public, meta, is_limited.then(limits)).map(Entry)
     }
 
     /// Bytes that are no entry: a document made by this library.
@@ -162,7 +166,7 @@ impl Entry {
     /// Until when it lives.
     #[must_use]
     pub fn lifetime(&self) -> Lifetime {
-        let sliding_ms = self.0.sliding().map_or(0, |sliding| sliding.window_ms);
+        let sliding_ms = self.0.limits().map_or(0, |limits| limits.window_ms);
         Lifetime { expires_at_ms: self.0.public().expires_at_ms, sliding_ms }
     }
 
@@ -199,7 +203,7 @@ impl Entry {
 
     /// Moves the end, as far as it may stay.
     pub fn set_deadline_ms(&self, deadline_ms: i64) {
-        let deadline_ms = deadline_ms.min(self.0.rare().stay_until_ms);
+        let deadline_ms = self.0.limits().map_or(deadline_ms, |limits| deadline_ms.min(limits.stay_until_ms));
         self.0.meta().deadline_ms.store(deadline_ms, Ordering::Relaxed);
     }
 
@@ -207,7 +211,7 @@ impl Entry {
     /// quarter of it.
     #[must_use]
     pub fn claims_renewal(&self, now_ms: i64) -> bool {
-        let Some(Sliding { window_ms, renew_at_ms }) = self.0.sliding() else { return false };
+        let Some(Limits { window_ms, renew_at_ms, .. }) = self.sliding() else { return false };
         let due = renew_at_ms.load(Ordering::Relaxed);
         let next = now_ms.saturating_add(window_ms / 4);
         now_ms >= due && renew_at_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -217,13 +221,12 @@ impl Entry {
     /// itself: it is alive, does not slide, and `stands` says that its slot and its epochs do.
     #[inline(always)]
     #[must_use]
-    pub fn answers_plainly(&self, now_ms: i64, stands: impl FnOnce(u32, (u64, u64)) -> bool) -> bool {
+    pub fn answers_plainly(&self, now_ms: i64, stands: impl FnOnce(u32, (u64, u32)) -> bool) -> bool {
         let meta = self.0.meta();
         note_read(meta);
-        let epoch = || (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed));
         now_ms < meta.deadline_ms.load(Ordering::Relaxed)
             && meta.kind & SLIDES == 0
-            && (meta.kind & LOCAL != 0 || stands(u32::from(meta.slot), epoch()))
+            && (meta.kind & LOCAL != 0 || stands(u32::from(meta.slot), self.epoch()))
     }
 
     /// The slot of its key in the epoch table.
@@ -236,26 +239,30 @@ impl Entry {
     /// The epochs of its slot and of everything under which it may be served.
     #[inline]
     #[must_use]
-    pub fn epoch(&self) -> (u64, u64) {
+    pub fn epoch(&self) -> (u64, u32) {
         let meta = self.0.meta();
         (meta.epoch.load(Ordering::Relaxed), meta.global_epoch.load(Ordering::Relaxed))
     }
 
     /// Trusts it again under the epochs from before it was compared with L2. Its window is as new as its end says.
-    pub fn verify(&self, epoch: (u64, u64)) {
-        let (meta, rare) = (self.0.meta(), self.0.rare());
-        rare.verified_at_ms.store(clock::coarse_ms(), Ordering::Relaxed);
-        if let Some(Sliding { window_ms, renew_at_ms }) = self.0.sliding() {
+    pub fn verify(&self, epoch: (u64, u32)) {
+        let meta = self.0.meta();
+        meta.verified_at.store(tick_now(), Ordering::Relaxed);
+        if let Some(Limits { window_ms, renew_at_ms, .. }) = self.sliding() {
             renew_at_ms.fetch_max(renewal(*window_ms, self.deadline_ms()), Ordering::Relaxed);
         }
         meta.global_epoch.store(epoch.1, Ordering::Relaxed);
         meta.epoch.store(epoch.0, Ordering::Release);
     }
 
-    /// When it was read from L2 or compared with it last, by the coarse monotonic clock.
+    /// When it was read from L2 or compared with it last, by the coarse monotonic clock, or up to [`TICK_MS`] before.
     #[must_use]
     pub fn verified_at_ms(&self) -> i64 {
-        self.0.rare().verified_at_ms.load(Ordering::Relaxed)
+        i64::from(self.0.meta().verified_at.load(Ordering::Relaxed)) * TICK_MS
+    }
+
+    fn sliding(&self) -> Option<&Limits> {
+        self.0.limits().filter(|limits| limits.window_ms != 0)
     }
 
     /// Notes that it was read, as far as L1 counts.
@@ -310,11 +317,15 @@ pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
 /// One that is read all the time is not written to.
 #[inline(always)]
 fn note_read(meta: &Meta) {
-    const ENOUGH: u8 = 3;
+    const ENOUGH: u8 = 7;
     let known = meta.reads.load(Ordering::Relaxed);
     if known < ENOUGH {
         meta.reads.store(known + 1, Ordering::Relaxed);
     }
+}
+
+fn tick_now() -> u32 {
+    (clock::coarse_ms() / TICK_MS) as u32
 }
 
 /// A read renews the window from when a quarter of it is over, however old the entry was when it came here.

@@ -5,7 +5,7 @@
 //! Head   references │ PublicHead (what C sees as tc_value)      56 bytes
 //! Meta   what every hit looks at                                32 bytes, and the key right behind it
 //! key    key_len bytes, and up to 7 to align what follows
-//! Rare   what is looked at now and then                         16 bytes, 32 of an entry that slides
+//! Limits those of an entry that slides or may not stay          24 bytes, of others none
 //! data   len bytes
 //! ```
 //!
@@ -14,12 +14,13 @@
 mod hazard;
 mod lease;
 pub mod reader;
+mod spare;
 mod spot;
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::Layout;
 use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Tier;
 pub use lease::{release, retain};
@@ -75,12 +76,14 @@ pub(super) struct Meta {
     pub deadline_ms: AtomicI64,
     /// The epoch of its slot, as it was before the read of L2 began.
     pub epoch: AtomicU64,
-    /// The global epoch of that moment.
-    pub global_epoch: AtomicU64,
+    /// The global epoch of that moment: how many changes of everything were done.
+    pub global_epoch: AtomicU32,
+    /// When L2 last had it so: by the coarse monotonic clock, in parts of [`TICK_MS`].
+    pub verified_at: AtomicU32,
     pub key_len: u32,
     /// The slot of its key in the epoch table.
     pub slot: u16,
-    /// [`LOCAL`] and [`SLIDES`].
+    /// [`LOCAL`], [`SLIDES`] and [`LIMITED`].
     pub kind: u8,
     /// How often it was read since L1 looked, as far as L1 counts.
     pub reads: AtomicU8,
@@ -91,18 +94,18 @@ pub(super) const LOCAL: u8 = 1;
 /// A read renews its window.
 pub(super) const SLIDES: u8 = 2;
 
-/// What is looked at now and then.
+/// It has [`Limits`].
+const LIMITED: u8 = 4;
+
+/// So that 32 bits count for 34 years.
+pub(super) const TICK_MS: i64 = 256;
+
+/// What an entry has that slides, or that may not stay as long as it lives.
 #[repr(C)]
-pub(super) struct Rare {
+pub(super) struct Limits {
     /// The latest that `deadline_ms` may become.
     pub stay_until_ms: i64,
-    /// The coarse monotonic time in ms at which L2 last had it so.
-    pub verified_at_ms: AtomicI64,
-}
-
-/// What an entry that slides has behind its [`Rare`].
-#[repr(C)]
-pub(super) struct Sliding {
+    /// 0 for none.
     pub window_ms: i64,
     /// The monotonic time in ms from which a read renews the window.
     pub renew_at_ms: AtomicI64,
@@ -113,17 +116,13 @@ const _: () = assert!(offset_of!(Head, public) % HEAD_ALIGN == HEAD_ALIGN / 2 &&
 const META: usize = size_of::<Head>();
 const KEY: usize = META + size_of::<Meta>();
 
-/// Where the rare part of an entry begins, and where its bytes do.
-const fn rare(key_len: usize) -> usize {
-    (KEY + key_len).next_multiple_of(align_of::<Rare>())
+/// Where the limits of an entry begin, and where its bytes do.
+const fn limits(key_len: usize) -> usize {
+    (KEY + key_len).next_multiple_of(align_of::<Limits>())
 }
 
-const fn sliding(key_len: usize) -> usize {
-    rare(key_len) + size_of::<Rare>()
-}
-
-const fn data(key_len: usize, slides: bool) -> usize {
-    sliding(key_len) + if slides { size_of::<Sliding>() } else { 0 }
+const fn data(key_len: usize, is_limited: bool) -> usize {
+    limits(key_len) + if is_limited { size_of::<Limits>() } else { 0 }
 }
 
 /// A counted reference to an entry or a view: the address of its head, and for a view one more, which no head has. So
@@ -144,28 +143,26 @@ impl Raw {
         bytes: &[u8],
         mut public: PublicHead,
         mut meta: Meta,
-        rare_part: Rare,
-        sliding_part: Option<Sliding>,
+        limits_part: Option<Limits>,
     ) -> Option<Raw> {
-        let slides = sliding_part.is_some();
+        let is_limited = limits_part.is_some();
         meta.key_len = u32::try_from(key.len()).ok()?;
-        meta.kind = meta.kind & LOCAL | if slides { SLIDES } else { 0 };
-        let data = data(key.len(), slides);
+        meta.kind = meta.kind & !LIMITED | if is_limited { LIMITED } else { 0 };
+        let data = data(key.len(), is_limited);
         let layout = layout(data, bytes.len())?;
         // SAFETY: the size is not 0.
-        let base = NonNull::new(unsafe { alloc(layout) })?.as_ptr();
+        let base = NonNull::new(unsafe { spare::alloc(layout) })?.as_ptr();
         // SAFETY: the allocation is as long as `layout` made it and aligned for Head; all parts lie inside it by its sums
-        // (key_len fits u32, so they do not overflow), Meta, Rare and Sliding are aligned because they begin at multiples
-        // of 8; nothing was initialised before.
+        // (key_len fits u32, so they do not overflow), Meta and Limits are aligned because they begin at multiples of 8;
+        // nothing was initialised before.
         unsafe {
             public.data = base.add(data);
             public.len = bytes.len();
             let head = Head { references: AtomicUsize::new(1), public };
             base.cast::<Head>().write(head);
             base.add(META).cast::<Meta>().write(meta);
-            base.add(rare(key.len())).cast::<Rare>().write(rare_part);
-            if let Some(part) = sliding_part {
-                base.add(sliding(key.len())).cast::<Sliding>().write(part);
+            if let Some(part) = limits_part {
+                base.add(limits(key.len())).cast::<Limits>().write(part);
             }
             ptr::copy_nonoverlapping(key.as_ptr(), base.add(KEY), key.len());
             ptr::copy_nonoverlapping(bytes.as_ptr(), base.add(data), bytes.len());
@@ -179,7 +176,7 @@ impl Raw {
         let mut public = *self.public();
         public.tier = tier as i32;
         // SAFETY: the size is not 0.
-        let base = NonNull::new(unsafe { alloc(VIEW_LAYOUT) }.cast::<View>())?;
+        let base = NonNull::new(unsafe { spare::alloc(VIEW_LAYOUT) }.cast::<View>())?;
         let owner = self.into_pointer();
         let head = Head { references: AtomicUsize::new(1 | OF_A_VIEW), public };
         // SAFETY: freshly allocated for a View; the reference that `self` was now belongs to it.
@@ -204,17 +201,12 @@ impl Raw {
         unsafe { &*self.entry_base().add(META).cast::<Meta>() }
     }
 
-    pub(super) fn rare(&self) -> &Rare {
-        // SAFETY: as in `meta`; the rare part stands where `entry` wrote it.
-        unsafe { &*self.entry_base().add(rare(self.meta().key_len as usize)).cast::<Rare>() }
-    }
-
-    /// Of an entry that slides.
-    pub(super) fn sliding(&self) -> Option<&Sliding> {
+    /// Those of an entry that has some.
+    pub(super) fn limits(&self) -> Option<&Limits> {
         let (meta, base) = (self.meta(), self.entry_base());
-        // SAFETY: as in `meta`; `entry` wrote it there, and said so in the kind.
-        let part = || unsafe { &*base.add(sliding(meta.key_len as usize)).cast::<Sliding>() };
-        (meta.kind & SLIDES != 0).then(part)
+        // SAFETY: as in `meta`; `entry` wrote them there, and said so in the kind.
+        let part = || unsafe { &*base.add(limits(meta.key_len as usize)).cast::<Limits>() };
+        (meta.kind & LIMITED != 0).then(part)
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -298,15 +290,15 @@ impl Raw {
             let base = head.as_ptr().cast::<u8>();
             if head.as_ref().references.load(Ordering::Relaxed) & OF_A_VIEW != 0 {
                 let owner = (*base.cast::<View>()).owner;
-                dealloc(base, VIEW_LAYOUT);
+                spare::dealloc(base, VIEW_LAYOUT);
                 drop(Raw(NonNull::new_unchecked(owner)));
                 return;
             }
             let meta = base.add(META).cast::<Meta>();
-            let data = data((*meta).key_len as usize, (*meta).kind & SLIDES != 0);
+            let data = data((*meta).key_len as usize, (*meta).kind & LIMITED != 0);
             let len = head.as_ref().public.len;
             libc::explicit_bzero(base.add(KEY).cast(), data + len - KEY);
-            dealloc(base, layout(data, len).unwrap_unchecked());
+            spare::dealloc(base, layout(data, len).unwrap_unchecked());
         }
     }
 }
@@ -344,12 +336,9 @@ const VIEW_LAYOUT: Layout = match Layout::new::<View>().align_to(HEAD_ALIGN) {
     Err(_) => panic!("a view is no longer than an address space"),
 };
 
-/// What an entry takes of the heap: glibc's pieces are multiples of 16 and have a word of its own, and a sixteenth is lost
-/// between entries of many sizes that threads allocate and free for each other [measured from .NET with four threads and a
-/// limit of 64 MiB: 6.6 MiB over it, without that sixteenth 11.4].
+/// What an entry takes of the heap.
 pub(super) fn heap_bytes(key_len: usize, len: usize) -> usize {
-    let piece = data(key_len, false).saturating_add(len).saturating_add(8 + 15) / 16 * 16;
-    piece.saturating_add(piece / 16)
+    spare::piece(data(key_len, false).saturating_add(len))
 }
 
 /// Bytes that are wiped when dropped.

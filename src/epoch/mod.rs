@@ -2,8 +2,8 @@
 //! slot and of everything as they were before the read of L2 began, and may be served while both still stand. So one
 //! change is one increment, and a change that arrives while a read is under way marks the result at birth.
 //!
-//! In a table that processes share, a counter is two: writes *begun* in its upper half, and *done* in its lower. While
-//! they differ somebody is writing, or died doing so, and what is read is not to be trusted.
+//! A counter is two: writes *begun* in its upper half, and *done* in its lower. While they differ, which happens in a table
+//! that processes share, somebody is writing, or died doing so, and what is read is not to be trusted.
 
 #![deny(unsafe_code)]
 
@@ -23,11 +23,11 @@ use crate::error::{Error, Result};
 use crate::sync::{Mutex, lock, step};
 pub use words::{PAGE_WORDS, Words};
 
-/// The epochs of a slot and of everything.
-pub type Epoch = (u64, u64);
+/// The epochs of a slot, and of everything: that one only where it is settled, so one half says it.
+pub type Epoch = (u64, u32);
 
-/// The epoch of everything when nobody tells us of changes: it never stands.
-const UNTRUSTED: u64 = u64::MAX;
+/// The epoch of everything when nobody tells us of changes: it never stands, for no counter is moved so often.
+const UNTRUSTED: u32 = u32::MAX;
 /// How many slots there are.
 pub const SLOTS: usize = 1 << 16;
 /// The header, which is the same in every version of the file.
@@ -65,7 +65,7 @@ pub struct EpochTable {
     /// Odd while every change of L2 reaches the counters.
     feeds: AtomicU64,
     /// When which epoch of everything ended.
-    ended: Mutex<VecDeque<(u64, i64)>>,
+    ended: Mutex<VecDeque<(u32, i64)>>,
     /// For a test that shows what would happen.
     #[cfg(feature = "shuttle")]
     is_blind: std::sync::atomic::AtomicBool,
@@ -112,10 +112,10 @@ impl EpochTable {
         let before = self.feeds.load(Ordering::SeqCst);
         let here = self.at(slot).load(Ordering::Acquire);
         let global = self.global().load(Ordering::Acquire);
-        let is_settled = self.reach == Reach::Own || (is_settled(here) && is_settled(global));
+        let is_settled = is_settled(here) && is_settled(global);
         // Looked at again: whoever stops the feed says so before it moves the epoch or puts other counters here.
         let is_trusted = is_settled && is_fed(before) && self.feeds.load(Ordering::SeqCst) == before;
-        (here, if is_trusted { global } else { UNTRUSTED })
+        (here, if is_trusted { global as u32 } else { UNTRUSTED })
     }
 
     /// The epoch of what is not to be trusted, though nobody is known to have changed it since.
@@ -132,7 +132,8 @@ impl EpochTable {
         if self.is_blind.load(Ordering::SeqCst) {
             return true;
         }
-        self.at(slot).load(Ordering::Acquire) == epoch.0 && self.global().load(Ordering::Relaxed) == epoch.1
+        self.at(slot).load(Ordering::Acquire) == epoch.0
+            && self.global().load(Ordering::Relaxed) == settled(epoch.1)
     }
 
     /// Whether nobody is known to have changed anything in `slot` since `epoch`.
@@ -147,13 +148,13 @@ impl EpochTable {
 
     /// Somebody changed something in `slot`, or may have.
     pub fn bump(&self, slot: u32) {
-        change(self.at(slot), self.reach);
+        change(self.at(slot));
     }
 
     /// Nothing that was read before may be trusted without another look.
     pub fn bump_all(&self) {
         self.remember_end();
-        change(self.global(), self.reach);
+        change(self.global());
     }
 
     /// From now on every change of L2 reaches the counters. Answers whether that is news.
@@ -186,7 +187,7 @@ impl EpochTable {
     /// Until when, by the coarse monotonic clock, an entry under `epoch` was vouched for, if the table remembers it.
     #[must_use]
     pub fn stood_until_ms(&self, epoch: Epoch) -> Option<i64> {
-        if self.global().load(Ordering::Acquire) == epoch.1 {
+        if self.global().load(Ordering::Acquire) == settled(epoch.1) {
             return Some(clock::coarse_ms());
         }
         let ended = lock(&self.ended);
@@ -198,7 +199,7 @@ impl EpochTable {
     #[must_use]
     pub fn advance(&self, slot: u32, epoch: Epoch) -> Option<Epoch> {
         let at = self.at(slot);
-        let next = changed(epoch.0, self.reach);
+        let next = changed(epoch.0);
         let has_advanced = match self.reach {
             // Its own steps have moved the counter, by one if they were the only ones.
             Reach::Shared => is_settled(epoch.0) && at.load(Ordering::Acquire) == next,
@@ -267,17 +268,21 @@ impl EpochTable {
         self.words.detach()?;
         for (word, known) in self.words.iter().zip(known) {
             // It may have been moved already.
-            update(word, |now| if now == 0 { known } else { changed(known, self.reach) });
+            update(word, |now| if now == 0 { known } else { changed(known) });
         }
         Ok(())
     }
 
     fn remember_end(&self) {
         let mut ended = lock(&self.ended);
+        let global = self.global().load(Ordering::Acquire);
+        if !is_settled(global) {
+            return;
+        }
         if ended.len() == REMEMBERED {
             ended.pop_front();
         }
-        ended.push_back((self.global().load(Ordering::Acquire), clock::coarse_ms()));
+        ended.push_back((global as u32, clock::coarse_ms()));
     }
 
     fn place(&self, slot: Option<u32>) -> &AtomicU64 {
@@ -311,25 +316,24 @@ fn join(begun: u32, done: u32) -> u64 {
 
 /// Whether all writes that were begun are done.
 fn is_settled(word: u64) -> bool {
-    upper(word) == word as u32
+    word == settled(word as u32)
+}
+
+/// The counter after so many writes.
+#[inline(always)]
+fn settled(done: u32) -> u64 {
+    join(done, done)
 }
 
 /// What a settled counter is after one change.
-fn changed(word: u64, reach: Reach) -> u64 {
-    match reach {
-        Reach::Own => word.wrapping_add(1),
-        Reach::Shared => join(upper(word).wrapping_add(1), (word as u32).wrapping_add(1)),
-    }
+fn changed(word: u64) -> u64 {
+    settled((word as u32).wrapping_add(1))
 }
 
 /// Moves a counter. One that is not settled is left to its writer: nothing under it is trusted, and what it settles to
 /// nobody has seen.
-fn change(counter: &AtomicU64, reach: Reach) {
-    if reach == Reach::Own {
-        counter.fetch_add(1, Ordering::AcqRel);
-    } else {
-        update(counter, |word| if is_settled(word) { changed(word, reach) } else { word });
-    }
+fn change(counter: &AtomicU64) {
+    update(counter, |word| if is_settled(word) { changed(word) } else { word });
 }
 
 fn update(counter: &AtomicU64, to: impl Fn(u64) -> u64) -> u64 {

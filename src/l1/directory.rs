@@ -15,6 +15,8 @@ use crate::entry::{Entry, Held, Key, Own, Reader, Spot};
 
 /// The number of a place, over all levels; every eighth is none.
 pub type Place = u32;
+/// There are fewer.
+pub const MOST_PLACES: Place = Place::MAX >> 1;
 
 /// Numbers in a group, and places.
 const NUMBERS: usize = 8;
@@ -25,7 +27,7 @@ const HIGH: u64 = (LOW << 7) >> 8;
 /// How much smaller than the first level the next one is: long before all places are taken there are two groups that are
 /// full. Each further one is twice as large as the one before.
 const SMALLER: usize = 8;
-/// More than there can be of [`Place`]s.
+/// More than there is room for among [`MOST_PLACES`].
 const MORE_LEVELS: usize = 32;
 
 #[repr(C, align(64))]
@@ -77,6 +79,12 @@ impl Group {
     }
 }
 
+/// One of so many, fewer than 2³², by the lower half of `hash`.
+#[inline]
+pub fn share(hash: u64, many: usize) -> usize {
+    ((u64::from(hash as u32) * many as u64) >> 32) as usize
+}
+
 /// The number of the byte of the lowest bit, among those that are tags.
 #[inline]
 fn lowest(bits: u64) -> usize {
@@ -107,8 +115,7 @@ impl Level {
     /// The two groups in which a key of this hash may lie.
     #[inline]
     fn groups(&self, hash: u64) -> [usize; 2] {
-        let mask = self.0.len() - 1;
-        [hash as usize & mask, (hash >> 28) as usize & mask]
+        [share(hash, self.0.len()), share(hash >> 24, self.0.len())]
     }
 
     /// The number of the place of `key` in this level, and its entry.
@@ -134,7 +141,7 @@ pub struct Directory {
 impl Directory {
     /// A directory that begins with about so many places; `None` when there is no memory for it.
     pub fn new(places: usize) -> Option<Directory> {
-        let first = Level::new(places.div_ceil(NUMBERS).next_power_of_two())?;
+        let first = Level::new(places.div_ceil(PLACES))?;
         Some(Directory { hasher: RandomState::default(), first, more: Default::default() })
     }
 
@@ -197,7 +204,9 @@ impl Directory {
         let before = self.numbers();
         let next = self.more.iter().position(|level| level.get().is_none())?;
         let groups = (self.first.0.len() / SMALLER).max(1) << next;
-        Place::try_from(before + groups * NUMBERS).ok()?;
+        if before + groups * NUMBERS > MOST_PLACES as usize {
+            return None;
+        }
         let next = &self.more[next];
         let level = Level::new(groups)?;
         let place = before + level.groups(hash)[0] * NUMBERS;

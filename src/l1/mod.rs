@@ -27,9 +27,9 @@ pub enum Arrival {
     Read,
 }
 
-/// What an entry is taken to cost when the first places are made. App tokens of 2 KB leave half of them free, and so lie in
-/// the group that is looked into first; all of them take 3 % of the capacity.
-const USUAL_BYTES: u64 = 1024;
+/// What an entry is taken to cost when the first places are made, which is what an app token does; all of them take 1 % of
+/// the capacity. Smaller ones need more of them, in levels behind the first.
+const USUAL_BYTES: u64 = 2048;
 /// Of the first level. A tier that needs more finds them as it grows.
 const FIRST_PLACES: std::ops::RangeInclusive<u64> = 64..=1 << 20;
 
@@ -95,8 +95,10 @@ impl L1 {
         }
         let deadline_ms = entry.deadline_ms();
         let is_held = eviction.put(&self.directory, entry, arrival);
-        // Not before: a sweep in between would forget it.
-        self.note_deadline(deadline_ms);
+        // Not before: a sweep in between would forget it. One that sets it back now waits for us, and then looks at the entry.
+        if deadline_ms < self.earliest_deadline_ms.load(Ordering::Relaxed) {
+            self.note_deadline(deadline_ms);
+        }
         is_held
     }
 

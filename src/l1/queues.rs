@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::directory::Place;
+use super::directory::{MOST_PLACES, Place};
 
 /// No place.
-const NONE: Place = Place::MAX;
+const NONE: Place = MOST_PLACES;
 
 /// Why an entry is kept, which is the queue that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,39 @@ pub enum Queue {
     Main,
 }
 
+const QUEUES: [Queue; 3] = [Queue::Written, Queue::Fetched, Queue::Main];
+
+/// Its neighbours, of 31 bits each, and the queue in the two that are left: there is one of these for each place, taken or
+/// not.
 #[derive(Clone, Copy)]
-struct Link {
-    before: Place,
-    behind: Place,
-    queue: Option<Queue>,
+struct Link(u64);
+
+impl Link {
+    const NOWHERE: Link = Link(3);
+
+    fn new(before: Place, behind: Place, queue: Queue) -> Link {
+        Link(u64::from(before) << 33 | u64::from(behind) << 2 | queue as u64)
+    }
+
+    fn before(self) -> Place {
+        (self.0 >> 33) as Place
+    }
+
+    fn behind(self) -> Place {
+        (self.0 >> 2) as Place & NONE
+    }
+
+    fn queue(self) -> Option<Queue> {
+        QUEUES.get(self.0 as usize & 3).copied()
+    }
+
+    fn set_before(&mut self, before: Place) {
+        self.0 = self.0 & ((1 << 33) - 1) | u64::from(before) << 33;
+    }
+
+    fn set_behind(&mut self, behind: Place) {
+        self.0 = self.0 & !(u64::from(NONE) << 2) | u64::from(behind) << 2;
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +77,7 @@ impl Queues {
         let more = places.saturating_sub(self.links.len());
         let has_memory = self.links.try_reserve_exact(more).is_ok();
         if has_memory {
-            self.links.resize(self.links.len() + more, Link { before: NONE, behind: NONE, queue: None });
+            self.links.resize(self.links.len() + more, Link::NOWHERE);
         }
         has_memory
     }
@@ -76,16 +104,16 @@ impl Queues {
 
     /// The queue in which `place` stands.
     pub fn standing(&self, place: Place) -> Option<Queue> {
-        self.links[place as usize].queue
+        self.links[place as usize].queue()
     }
 
     /// `place`, which stands nowhere, becomes the last of `queue`.
     pub fn push(&mut self, queue: Queue, place: Place, cost_bytes: u64) {
         let ends = &mut self.ends[queue as usize];
-        self.links[place as usize] = Link { before: ends.last, behind: NONE, queue: Some(queue) };
+        self.links[place as usize] = Link::new(ends.last, NONE, queue);
         match ends.last {
             NONE => ends.first = place,
-            last => self.links[last as usize].behind = place,
+            last => self.links[last as usize].set_behind(place),
         }
         ends.last = place;
         ends.entries += 1;
@@ -94,19 +122,20 @@ impl Queues {
 
     /// `place` leaves the queue in which it stands.
     pub fn leave(&mut self, place: Place, cost_bytes: u64) -> Option<Queue> {
-        let Link { before, behind, queue } = self.links[place as usize];
-        let ends = &mut self.ends[queue? as usize];
+        let link = self.links[place as usize];
+        let (before, behind, queue) = (link.before(), link.behind(), link.queue()?);
+        let ends = &mut self.ends[queue as usize];
         match before {
             NONE => ends.first = behind,
-            before => self.links[before as usize].behind = behind,
+            before => self.links[before as usize].set_behind(behind),
         }
         match behind {
             NONE => ends.last = before,
-            behind => self.links[behind as usize].before = before,
+            behind => self.links[behind as usize].set_before(before),
         }
         ends.entries -= 1;
         ends.bytes -= cost_bytes;
-        self.links[place as usize].queue = None;
-        queue
+        self.links[place as usize] = Link::NOWHERE;
+        Some(queue)
     }
 }
