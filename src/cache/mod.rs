@@ -142,11 +142,6 @@ pub enum SetOutcome {
 }
 
 impl Cache {
-    /// When a call begins, to within what matters: only L2 has deadlines.
-    fn begin(&self) -> Instant {
-        if self.store.is_some() { Instant::now() } else { self.opened_at }
-    }
-
     /// A call of `operation` on `key` that began at `started`.
     fn call<'a>(
         &'a self,

@@ -160,6 +160,21 @@ pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> 
         let message = format!("options.struct_size is {size}; start it with TC_SET_OPTIONS (here {known}).");
         return Err(invalid(message));
     }
+    // SAFETY: not null, aligned, and `size` bytes are readable; all bit patterns are valid.
+    let options = unsafe { if size == known { *options } else { options_of_size(options, size)? } };
+    check_options(&options)?;
+    let tc_set_options { ttl_ms, expires_at_ms, sliding_ms, expected_version, flags, .. } = options;
+    let asked = Asked { ttl_ms, expires_at_ms, sliding_ms };
+    Ok(SetOptions { asked, expected_version, is_local: flags & TC_LOCAL_ONLY != 0 })
+}
+
+/// What this version knows of options that another one laid out.
+///
+/// # Safety
+/// `options` is readable for `size` bytes.
+#[cold]
+unsafe fn options_of_size(options: *const tc_set_options, size: usize) -> Result<tc_set_options> {
+    let known = size_of::<tc_set_options>();
     let mut copy = tc_set_options {
         struct_size: size,
         ttl_ms: 0,
@@ -168,7 +183,7 @@ pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> 
         expected_version: 0,
         flags: 0,
     };
-    // SAFETY: `size` bytes are readable; no more than both sides have are copied; all bit patterns are valid.
+    // SAFETY: by the contract; no more than both sides have are copied; all bit patterns are valid.
     unsafe {
         std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut copy).cast::<u8>(), size.min(known));
         if size > known {
@@ -181,13 +196,7 @@ pub unsafe fn set_options(options: *const tc_set_options) -> Result<SetOptions> 
             }
         }
     }
-    check_options(&copy)?;
-    let asked = Asked { ttl_ms: copy.ttl_ms, expires_at_ms: copy.expires_at_ms, sliding_ms: copy.sliding_ms };
-    Ok(SetOptions {
-        asked,
-        expected_version: copy.expected_version,
-        is_local: copy.flags & TC_LOCAL_ONLY != 0,
-    })
+    Ok(copy)
 }
 
 fn check_options(options: &tc_set_options) -> Result<()> {

@@ -116,7 +116,11 @@ pub unsafe extern "C" fn tc_set(
             (arguments::key(key, key_len)?, arguments::value(data, len)?, arguments::set_options(options)?)
         };
         arguments::optional_output("out_version", out_version)?;
-        let (status, version) = written(handle::get(cache)?.set(key, data, options)?);
+        let outcome = match handle::inside(cache).and_then(|cache| cache.set_in_l1(key, data, options)) {
+            Some(outcome) => outcome,
+            None => handle::get(cache)?.set_since(key, data, options, Instant::now()),
+        };
+        let (status, version) = written(outcome?);
         if status != tc_status::TC_CONFLICT && !out_version.is_null() {
             // SAFETY: not null and aligned; writable by the caller's contract.
             unsafe { out_version.write(version) };

@@ -1,20 +1,21 @@
 //! Checked handles. A `tc_cache *` is no address: its value is the number of a slot and a tag that changes with
 //! every open and close, so that null, garbage and closed handles are an answer, never a crash.
 //!
-//! A hit says in its thread's own memory that it is inside; any other call enters by counting itself in and leaves by
-//! counting itself out, in counters that are striped, so that threads do not meet in one of them. `close` changes the tag
-//! first and then waits until nobody is inside and as many have left as entered. Only what never waits runs inside; a
-//! call that may wait takes a reference to the cache and leaves.
+//! A hit, and a set in L1 alone, says in its thread's own memory that it is inside; any other call enters by counting itself
+//! in and leaves by counting itself out, in counters that are striped, so that threads do not meet in one of them. `close`
+//! changes the tag first and then waits until nobody is inside and as many have left as entered. Only what never waits,
+//! but for the locks of L1, runs inside; a call that may wait takes a reference to the cache and leaves.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ptr;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::fork;
 use super::types::tc_cache;
 use crate::cache::Cache;
-use crate::entry::raw::reader::CACHES;
+use crate::entry::raw::reader::{self, CACHES};
 use crate::entry::{Held, Own, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::lock;
@@ -93,10 +94,29 @@ static TABLE: [Slot; SLOTS] = {
 /// The tag of the next handle, 0 before the first; and the right to open, close and replace.
 static NEXT_TAG: Mutex<u64> = Mutex::new(0);
 
-/// What L1 has for `key`, and the reader who holds it: the whole of a hit. `None` also for a handle that is not open, or
-/// suspended; the caller goes on with [`get`], which says so.
+/// A cache that this thread has said it is inside of, until this is dropped. It does nothing there that waits, but for the
+/// locks of L1, and enters no cache.
+pub struct Inside {
+    cache: NonNull<Cache>,
+    reader: Own,
+    _visit: reader::Visit,
+}
+
+impl Deref for Inside {
+    type Target = Cache;
+
+    #[inline(always)]
+    fn deref(&self) -> &Cache {
+        // SAFETY: the slot was open under the handle when this thread was inside, so `close` does not let go of the cache
+        // before the visit ends.
+        unsafe { self.cache.as_ref() }
+    }
+}
+
+/// Inside the cache of `handle`. `None` also for one that is not open, or suspended; the caller goes on with [`get`], which
+/// says so.
 #[inline(always)]
-pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<(Own, Held)> {
+pub fn inside(handle: *mut tc_cache) -> Option<Inside> {
     let handle = handle as u64;
     let slot = Slot::of(handle);
     let reader = Reader::own()?;
@@ -104,11 +124,18 @@ pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<(Own, Held)> {
     if slot.handle.load(Ordering::SeqCst) != handle {
         return None;
     }
-    // SAFETY: the slot is open under this handle and we are inside, so `close` does not let go of the cache before the
-    // visit ends.
-    let cache = unsafe { &*slot.cache.load(Ordering::Acquire) };
+    // SAFETY: the slot is open, and has a cache then.
+    let cache = unsafe { NonNull::new_unchecked(slot.cache.load(Ordering::Acquire)) };
+    Some(Inside { cache, reader, _visit })
+}
+
+/// What L1 has for `key`, and the reader who holds it: the whole of a hit. `None` as for [`inside`].
+#[inline(always)]
+pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<(Own, Held)> {
+    let cache = inside(handle)?;
+    let reader = cache.reader;
     let held = cache.peek_held(key, Some(reader))?;
-    if reader.count_hit(number(handle)) % SAMPLED == 0 {
+    if reader.count_hit(number(handle as u64)) % SAMPLED == 0 {
         cache.sample(key);
     }
     Some((reader, held))
