@@ -10,8 +10,18 @@ use rustix::time::{ClockId, clock_gettime};
 /// Unix time in milliseconds.
 #[must_use]
 pub fn unix_ms() -> i64 {
+    read_unix_ms(nix::time::ClockId::CLOCK_REALTIME)
+}
+
+/// Unix time in milliseconds, behind [`unix_ms`] by as much as [`coarse_ms`] lies behind [`monotonic_ms`].
+#[must_use]
+pub fn coarse_unix_ms() -> i64 {
+    read_unix_ms(nix::time::ClockId::CLOCK_REALTIME_COARSE)
+}
+
+fn read_unix_ms(clock: nix::time::ClockId) -> i64 {
     // By way of the C library, as everything that tells the system's time.
-    nix::time::ClockId::CLOCK_REALTIME.now().map_or(0, |time| {
+    clock.now().map_or(0, |time| {
         time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000).max(0)
     })
 }

@@ -43,14 +43,9 @@ impl Lifetime {
     pub fn resolve(asked: Asked, defaults: Defaults, found_ms: Option<i64>, now_ms: i64) -> Lifetime {
         let is_silent = asked.ttl_ms == 0 && asked.expires_at_ms == 0;
         let ttl_ms = if is_silent { defaults.ttl_ms } else { asked.ttl_ms };
-        let mut ends = [0, asked.expires_at_ms, 0];
-        if ttl_ms > 0 {
-            ends[0] = now_ms.saturating_add(ttl_ms);
-        }
-        if is_silent {
-            ends[2] = found_ms.unwrap_or(0);
-        }
-        let expires_at_ms = ends.into_iter().filter(|end| *end != 0).min().unwrap_or(0);
+        let ttl_end_ms = if ttl_ms > 0 { now_ms.saturating_add(ttl_ms) } else { 0 };
+        let found_ms = found_ms.filter(|_| is_silent).unwrap_or(0);
+        let expires_at_ms = earliest(earliest(ttl_end_ms, asked.expires_at_ms), found_ms);
         let sliding_ms = if asked.sliding_ms == 0 { defaults.sliding_ms } else { asked.sliding_ms };
         Lifetime { expires_at_ms, sliding_ms }
     }
@@ -59,10 +54,7 @@ impl Lifetime {
     #[must_use]
     pub fn ends_at_ms(self, now_ms: i64) -> i64 {
         let slides_to = if self.sliding_ms == 0 { 0 } else { now_ms.saturating_add(self.sliding_ms) };
-        match (self.expires_at_ms, slides_to) {
-            (0, end) | (end, 0) => end,
-            (absolute, sliding) => absolute.min(sliding),
-        }
+        earliest(self.expires_at_ms, slides_to)
     }
 
     /// Whether it has ended at Unix time `now_ms` already.
@@ -72,25 +64,27 @@ impl Lifetime {
     }
 }
 
-/// A life that is long beside [`clock::COARSE_LAG_MS`].
-const LONG_MS: i64 = 60_000;
+/// The earlier of two ends, of which each may be 0 for never.
+fn earliest(one: i64, other: i64) -> i64 {
+    match (one, other) {
+        (0, end) | (end, 0) => end,
+        (one, other) => one.min(other),
+    }
+}
 
 /// The coarse monotonic time at which an entry that ends at Unix time `ends_at_ms` (0 for never) is dead in this
 /// process, when it may stay `max_ttl_ms` (0 for as long as it lives). Never later than the true end.
 #[must_use]
 pub fn deadline_ms(ends_at_ms: i64, max_ttl_ms: i64) -> i64 {
-    let left_ms = || {
-        let left_ms = if ends_at_ms == 0 { i64::MAX } else { ends_at_ms.saturating_sub(clock::unix_ms()) };
-        if max_ttl_ms == 0 { left_ms } else { left_ms.min(max_ttl_ms) }
-    };
-    // Each time before Unix time: a thread that gets no turn in between has it end early, never late.
-    let (now_ms, left) = match (clock::coarse_ms(), left_ms()) {
-        (_, i64::MAX) => return i64::MAX,
-        // Of a long life nobody misses the lag of a clock that costs less to read.
-        long if long.1 >= LONG_MS => long,
-        _ => (clock::monotonic_ms(), left_ms()),
-    };
-    now_ms.saturating_add(left).saturating_sub(clock::COARSE_LAG_MS)
+    if ends_at_ms == 0 && max_ttl_ms == 0 {
+        return i64::MAX;
+    }
+    // Both coarse clocks move on at the same tick, so neither is behind the other. Before Unix time: a tick in between, or a
+    // thread that gets no turn there, has it end early, never late.
+    let now_ms = clock::coarse_ms();
+    let left_ms = if ends_at_ms == 0 { i64::MAX } else { ends_at_ms.saturating_sub(clock::coarse_unix_ms()) };
+    let left_ms = if max_ttl_ms == 0 { left_ms } else { left_ms.min(max_ttl_ms) };
+    now_ms.saturating_add(left_ms).saturating_sub(clock::COARSE_LAG_MS)
 }
 
 #[cfg(test)]
