@@ -26,7 +26,6 @@ mod watched;
 
 use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
@@ -46,8 +45,6 @@ use crate::runtime::Runtime;
 
 /// How long it is remembered that an entry was removed.
 const TOMBSTONE_MS: &str = "86400000";
-/// How long a conditional write may wait for its comparison.
-const STAGED_MS: &str = "60000";
 
 /// A store in a Redis.
 pub struct RedisStore {
@@ -56,7 +53,6 @@ pub struct RedisStore {
     prefix_len: usize,
     /// Tells our writes from those of everybody else: two processes may well write the same bytes in one millisecond.
     writer: u64,
-    staged: AtomicU64,
 }
 
 /// What a hash with these fields is read as, for the fuzz target of that name.
@@ -89,20 +85,21 @@ impl RedisStore {
             Error::new(Kind::OutOfMemory, format!("The system gives no random bytes ({error})."))
         })?;
         let link = Link::new(redis, config, Arc::clone(&witness), runtime.io()?);
-        Ok(RedisStore { link, witness, prefix_len: config.l2.key_prefix.len(), writer, staged: 0.into() })
+        Ok(RedisStore { link, witness, prefix_len: config.l2.key_prefix.len(), writer })
     }
 
-    /// Runs `script` after `before`, in one trip; whether it has written the first of `keys`, or had before.
+    /// Runs `script` among the requests that `beside` puts around it, in one trip; whether it has written the first of
+    /// `keys`, or had before.
     fn run(
         &self,
         script: &Script,
-        before: Pipeline,
         keys: &[&[u8]],
         arguments: &[&[u8]],
+        beside: impl Fn(Cmd) -> Pipeline,
         attempt: Attempt<'_>,
     ) -> Result<bool, Failure> {
         self.link.echoes().expect(keys[0]);
-        let done = self.ask_script(script, before, keys, arguments, attempt);
+        let done = self.ask_script(script, keys, arguments, beside, attempt);
         if !matches!(done, Ok(1)) {
             self.link.echoes().take(keys[0]);
         }
@@ -112,24 +109,20 @@ impl RedisStore {
     fn ask_script(
         &self,
         script: &Script,
-        before: Pipeline,
         keys: &[&[u8]],
         arguments: &[&[u8]],
+        beside: impl Fn(Cmd) -> Pipeline,
         attempt: Attempt<'_>,
     ) -> Result<i64, Failure> {
         let up = self.link.up(attempt)?;
-        let mut requests = before;
-        requests.add_command(script.by_name(keys, arguments));
-        let mut answers = self.link.ask(&up, &requests, attempt)?;
-        let is_unknown =
-            matches!(answers.last(), Some(Value::ServerError(error)) if error.code() == "NOSCRIPT");
-        if is_unknown {
-            answers.pop();
-            answers.extend(self.link.ask(&up, &single(script.by_text(keys, arguments)), attempt)?);
+        let mut answers = self.link.ask(&up, &beside(script.by_name(keys, arguments)), attempt)?;
+        if diagnosis::refusal(&answers).is_some_and(|refusal| refusal.code() == "NOSCRIPT") {
+            answers = self.link.ask(&up, &beside(script.by_text(keys, arguments)), attempt)?;
         }
         self.link.check(&up, &answers)?;
-        match answers.last() {
-            Some(Value::Int(answer)) => Ok(*answer),
+        match &answers[..] {
+            [Value::Int(answer)] => Ok(*answer),
+            [.., Value::Array(done)] => requests::in_place(done).ok_or_else(unexpected),
             _ => Err(unexpected()),
         }
     }
@@ -202,21 +195,22 @@ impl RedisStore {
 
     fn set_if(&self, set: &Set<'_>, expected: &str, attempt: Attempt<'_>) -> Result<bool, Failure> {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
-        let (trace, trace_ms) = (names::trace(set.key, self.prefix_len), set.fields.trace_ms());
+        let trace_ms = set.fields.trace_ms();
+        let trace = (!trace_ms.is_empty()).then(|| names::trace(set.key, self.prefix_len));
+        let staging = names::staging(set.key, self.prefix_len);
+        let keys = [Some(set.key), trace.as_deref(), staging.as_deref()];
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
         let arguments =
             [expected.as_bytes(), set.fields.ver.as_bytes(), ttl_ms.as_bytes(), trace_ms.as_bytes()];
-        let unique = hex(self.writer) + &hex(self.staged.fetch_add(1, Ordering::Relaxed));
-        match names::staging(set.key, self.prefix_len, &unique) {
+        match &staging {
             Some(staging) => {
-                let mut stage = pipe();
-                stage.cmd("MULTI").add_command(set.store_at(&staging));
-                stage.cmd("PEXPIRE").arg(&staging).arg(STAGED_MS).cmd("EXEC");
-                self.run(&CONDITIONAL_SET, stage, &[set.key, &trace, &staging], &arguments, attempt)
+                let beside = |script| set.staged_at(staging, script);
+                self.run(&CONDITIONAL_SET, &keys, &arguments, beside, attempt)
             }
             None => {
                 let (absexp, sldexp) = (set.fields.absexp.to_string(), set.fields.sldexp.to_string());
                 let arguments = [&arguments[..], &[absexp.as_bytes(), sldexp.as_bytes(), set.data]].concat();
-                self.run(&CONDITIONAL_SET, pipe(), &[set.key, &trace], &arguments, attempt)
+                self.run(&CONDITIONAL_SET, &keys, &arguments, single, attempt)
             }
         }
     }
@@ -295,7 +289,7 @@ impl Store for RedisStore {
             Expected::Version(expected) => hex(expected),
         };
         let arguments = [wanted.as_bytes(), clock.as_bytes(), TOMBSTONE_MS.as_bytes()];
-        let is_done = self.run(&CONDITIONAL_REMOVE, pipe(), &[key, &tombstone], &arguments, attempt)?;
+        let is_done = self.run(&CONDITIONAL_REMOVE, &[key, &tombstone], &arguments, single, attempt)?;
         Ok(if is_done { Written::Stored(version) } else { Written::Conflict })
     }
 

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use redis::{Cmd, Pipeline, cmd, pipe};
+use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
 use super::layout::{FIELDS, Written as Fields};
 use super::names;
@@ -23,6 +23,15 @@ impl Set<'_> {
         store
     }
 
+    /// Has `script` compare, with what is to be stored at `staging`: nobody else ever finds it there, and nothing stays
+    /// there, whatever becomes of the script.
+    pub fn staged_at(&self, staging: &[u8], script: Cmd) -> Pipeline {
+        let mut requests = pipe();
+        requests.cmd("MULTI").add_command(self.store_at(staging)).add_command(script);
+        requests.cmd("UNLINK").arg(staging).cmd("EXEC");
+        requests
+    }
+
     /// What an entry leaves that ends soon: the server forgets it, and what is older must not be made again in its place.
     pub fn trace(&self, prefix_len: usize) -> Option<Cmd> {
         let trace_ms = Some(self.fields.trace_ms()).filter(|trace_ms| !trace_ms.is_empty())?;
@@ -34,6 +43,11 @@ impl Set<'_> {
     pub fn end_of(&self, key: &[u8]) -> Cmd {
         self.fields.ttl_ms.map_or_else(|| persist(key), |ttl_ms| expire(key, ttl_ms))
     }
+}
+
+/// What the script said in what [`Set::staged_at`] has `done`.
+pub(super) fn in_place(done: &[Value]) -> Option<i64> {
+    if let [_, Value::Int(said), _] = done { Some(*said) } else { None }
 }
 
 /// Two requests for each of `keys`.

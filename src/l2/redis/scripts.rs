@@ -8,50 +8,49 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 use sha1::{Digest, Sha1};
 
-/// Answers the version and the `ver` of the live entry of `key`; nothing when there is none. `is_number` is what a
-/// reader takes for one.
-const LIVE: &str = r"
-local function is_number(text, least, most)
-  local number = tonumber(text or '-1')
-  if not number or number ~= math.floor(number) or string.find(text or '', '%s') then return false end
-  return number == -1 or (number >= least and number <= most)
+/// Finds `version`, that of the live entry of the first key; nothing when there is none. Whether a reader takes its ends
+/// for numbers is asked only of what would have ended.
+const VERSION: &str = r"
+local entry = redis.call('HMGET', KEYS[1], 'absexp', 'sldexp', 'data')
+local absolute, window = tonumber(entry[1] or '-1'), tonumber(entry[2] or '-1')
+local is_over = false
+if absolute and window then
+  is_over = window ~= -1 and window <= 0
+  if absolute ~= -1 and not is_over then
+    local time = redis.call('TIME')
+    is_over = absolute <= time[1] * 1e7 + time[2] * 10 + 621355968000000000
+  end
 end
-local function live(key)
-  local entry = redis.call('HMGET', key, 'absexp', 'sldexp', 'data', 'ver')
-  if not entry[3] then return nil end
-  local time = redis.call('TIME')
-  local now = time[1] * 1e7 + time[2] * 10 + 621355968000000000
-  local absolute, window = tonumber(entry[1] or '-1') or -1, tonumber(entry[2] or '-1') or -1
-  local is_whole = is_number(entry[1], 0, 3155378975999999999) and is_number(entry[2], -2^63, 2^63)
-  if is_whole and absolute ~= -1 and absolute <= now then return nil end
-  if is_whole and window ~= -1 and window <= 0 then return nil end
-  local version = string.sub(redis.sha1hex(entry[3]), 1, 16)
+if is_over then
+  local function is_read(number, text, least, most)
+    if number ~= math.floor(number) or string.find(text or '', '%s') then return false end
+    return number == -1 or (number >= least and number <= most)
+  end
+  is_over = is_read(absolute, entry[1], 0, 3155378975999999999) and is_read(window, entry[2], -2^63, 2^63)
+end
+local version = ''
+if entry[3] and not is_over then
+  version = string.sub(redis.sha1hex(entry[3]), 1, 16)
   if version == '0000000000000000' then version = '0000000000000001' end
   if version == 'ffffffffffffffff' then version = 'fffffffffffffffe' end
-  return version, entry[4]
 end
 ";
 
-/// KEYS: the entry, its trace, and where its next state is staged, if it is. ARGV: the expected version or nothing for
-/// none, the new `ver`, the lifetime in milliseconds or nothing for ever, for how long its trace stays or nothing for
-/// none, and what is not staged: absexp, sldexp, data.
-/// A try whose answer was lost finds its own `ver`, and is no conflict.
+/// KEYS: the entry, its trace if it leaves one, and where its next state is staged, if it is. ARGV: the expected version
+/// or nothing for none, the new `ver`, the lifetime in milliseconds or nothing for ever, for how long its trace stays or
+/// nothing for none, and what is not staged: absexp, sldexp, data.
+/// A try whose answer was lost finds its own `ver`, and is no conflict. What is staged has no end, and is removed after
+/// the script where that leaves it.
 const SET: &str = r"
-local version, ver = live(KEYS[1])
-if ver == ARGV[2] and version == string.sub(ver, 17, 32) then
-  if KEYS[3] then redis.call('UNLINK', KEYS[3]) end
-  return 1
-end
-if (version or '') ~= ARGV[1] then
-  if KEYS[3] then redis.call('UNLINK', KEYS[3]) end
-  return 0
-end
-if KEYS[3] then
-  redis.call('RENAME', KEYS[3], KEYS[1])
-else
+if version == string.sub(ARGV[2], 17, 32) and redis.call('HMGET', KEYS[1], 'ver')[1] == ARGV[2] then return 1 end
+if version ~= ARGV[1] then return 0 end
+if ARGV[5] then
   redis.call('HSET', KEYS[1], 'absexp', ARGV[5], 'sldexp', ARGV[6], 'data', ARGV[7], 'ver', ARGV[2])
+  if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) end
+else
+  redis.call('RENAME', KEYS[#KEYS], KEYS[1])
 end
-if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if ARGV[3] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], string.sub(ARGV[2], 1, 16), 'PX', ARGV[4]) end
 return 1
 ";
@@ -59,9 +58,8 @@ return 1
 /// KEYS: the entry, its tombstone. ARGV: the expected version or nothing for none, the hybrid clock, how long the
 /// tombstone stays. A try whose answer was lost finds its own tombstone, and is no conflict.
 const REMOVE: &str = r"
-local version = live(KEYS[1])
-if not version and redis.call('GET', KEYS[2]) == ARGV[2] then return 1 end
-if (version or '') ~= ARGV[1] then return 0 end
+if version == '' and redis.call('GET', KEYS[2]) == ARGV[2] then return 1 end
+if version ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -78,7 +76,7 @@ pub(super) static CONDITIONAL_REMOVE: LazyLock<Script> = LazyLock::new(|| Script
 
 impl Script {
     fn new(body: &str) -> Script {
-        let text = [LIVE, body].concat();
+        let text = [VERSION, body].concat();
         let sha1 = Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Script { text, sha1 }
     }
