@@ -336,7 +336,7 @@ fn a_link_that_is_cut_in_the_middle_of_a_reply_never_yields_a_wrong_value() {
 }
 
 #[test]
-fn a_link_that_is_cut_in_the_middle_of_a_request_stores_all_or_nothing_and_leaves_nothing_for_long() {
+fn a_link_that_is_cut_in_the_middle_of_a_request_stores_all_or_nothing_and_leaves_nothing_else() {
     let Some(server) = Server::start() else { return };
     let (mut lost, mut stored_whole) = (0, 0);
     let cuts = (0..600).step_by(23).chain((600..9_000).step_by(700));
@@ -363,9 +363,8 @@ fn a_link_that_is_cut_in_the_middle_of_a_request_stores_all_or_nothing_and_leave
         }
         for key in server.keys() {
             let left = server.pttl(&key);
-            let is_staged = key.starts_with(b"p:__tokencache:cas:");
             assert!(left != -1, "{} stays for ever", String::from_utf8_lossy(&key));
-            assert!(!is_staged || left <= 60_000, "{left} ms on the stage");
+            assert!(!key.starts_with(b"p:__tokencache:cas:"), "left on the stage");
         }
     }
     assert!(lost > 20 && stored_whole > 2, "{lost} lost, {stored_whole} stored");
