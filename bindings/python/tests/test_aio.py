@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import unittest
@@ -127,6 +128,54 @@ class Aio(CacheTest):
         # Those of the library show themselves to Python as dummies, when they come to call back.
         self.assertEqual(self.run_async(scenario()), {threading.current_thread().name})
         self.assertLessEqual(threading.active_count(), 12)
+
+    def test_answers_that_come_together_call_the_loop_once(self) -> None:
+        class Counting(asyncio.SelectorEventLoop):
+            calls = 0
+
+            def call_soon_threadsafe(self, *arguments: Any, **options: Any) -> Any:
+                self.calls += 1
+                return super().call_soon_threadsafe(*arguments, **options)
+
+        async def scenario() -> list[bytes]:
+            keys = [f"key{number}".encode() for number in range(64)]
+            for key in keys:
+                self.shared.set(key, key)
+            self.shared.clear()
+            reads = [asyncio.ensure_future(self.shared.aget(key)) for key in keys]
+            await asyncio.sleep(0)
+            # The loop is kept from looking until all have come.
+            wait_until(lambda: len(callbacks._callables) <= self.kept)
+            self.assertLessEqual(loop.calls, 2)
+            self.assertEqual(await asyncio.gather(*reads), keys)
+
+        loop = Counting()
+        with contextlib.closing(loop):
+            loop.run_until_complete(asyncio.wait_for(scenario(), 30))
+
+    def test_what_a_signal_handler_raises_keeps_no_answer(self) -> None:
+        class Interrupted(asyncio.Future):  # type: ignore[type-arg]
+            is_over = False
+
+            def set_result(self, result: Any) -> None:
+                if not self.is_over:
+                    self.is_over = True
+                    raise KeyboardInterrupt
+                super().set_result(result)
+
+        class Interrupting(asyncio.SelectorEventLoop):
+            def create_future(self) -> Any:
+                return Interrupted(loop=self)
+
+        async def scenario() -> list[bytes | None]:
+            return await asyncio.gather(*(self.shared.aget(f"key{number}") for number in range(20)))
+
+        with contextlib.closing(Interrupting()) as loop:
+            reads = loop.create_task(scenario())
+            while not reads.done():
+                with contextlib.suppress(KeyboardInterrupt):
+                    loop.run_until_complete(reads)
+            self.assertEqual(reads.result(), [None] * 20)
 
     def test_a_loop_that_was_closed_is_not_called(self) -> None:
         async def scenario() -> None:

@@ -5,14 +5,13 @@ They need no thread of their own: the library answers on one of its threads, whi
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
-from typing import TYPE_CHECKING, Any, Callable, Union, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
 from . import _native
-from .callbacks import forget, keep, on_done
+from .completions import data_of, entry_of, start, version_of
 from .entry import Entry, take
-from .errors import check, error
+from .errors import check
 from .library import lib
 from .options import Key, key_bytes, set_options, value_bytes
 from .times import Duration
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .cache import Cache
     from .msal import User
 
+_ValuePointer = ctypes.POINTER(_native.Value)
 _peek = lib.tc_peek
 _get_async = lib.tc_get_async
 _set_async = lib.tc_set_async
@@ -55,8 +55,8 @@ class AsyncMethods:
         pointer, status = self._look(key)
         if status != _native.Status.NOT_FOUND:
             return take(pointer)
-        entry = await self._ask(key)
-        return None if entry is None else entry.data
+        data: bytes | None = await start(data_of, _get_async, self._handle, key, len(key))
+        return data
 
     async def aget_entry(self, key: Key) -> Entry | None:
         """Read as ``get_entry`` does, without blocking the event loop.
@@ -77,7 +77,10 @@ class AsyncMethods:
         """
         key = key_bytes(key)
         pointer, status = self._look(key)
-        return Entry(pointer, status) if status != _native.Status.NOT_FOUND else await self._ask(key)
+        if status != _native.Status.NOT_FOUND:
+            return Entry(pointer, status)
+        entry: Entry | None = await start(entry_of, _get_async, self._handle, key, len(key))
+        return entry
 
     def user(self, key: Key, *, ttl: Duration | None = None, sliding: Duration | None = None) -> User:
         """MSAL's token cache of one user, or of one app, around an ``async with`` block.
@@ -107,12 +110,8 @@ class AsyncMethods:
 
     def _look(self, key: bytes) -> tuple[Any, int]:
         """What L1 holds of a key, and whether it does."""
-        pointer = ctypes.POINTER(_native.Value)()
+        pointer = _ValuePointer()
         return pointer, check(_peek(self._handle, key, len(key), ctypes.byref(pointer)))
-
-    async def _ask(self, key: bytes) -> Entry | None:
-        _, entry, _ = await _call(lambda number: _get_async(self._handle, key, len(key), on_done, number))
-        return entry
 
     async def aset(self, key: Key, value: Union[bytes, bytearray, memoryview], **options: Any) -> Written:
         """Store as ``set`` does, with the same options, without blocking the event loop.
@@ -136,10 +135,8 @@ class AsyncMethods:
         """
         key, data = key_bytes(key), value_bytes(value)
         chosen = set_options(**options)
-        status, _, version = await _call(
-            lambda number: _set_async(self._handle, key, len(key), data, len(data), chosen, on_done, number)
-        )
-        return Written(version, status)
+        written: Written = await start(version_of, _set_async, self._handle, key, len(key), data, len(data), chosen)
+        return written
 
     async def aremove(self, key: Key) -> bool:
         """Remove as ``remove`` does, without blocking the event loop.
@@ -158,33 +155,5 @@ class AsyncMethods:
             True
         """
         key = key_bytes(key)
-        status, _, _ = await _call(lambda number: _remove_async(self._handle, key, len(key), on_done, number))
-        return status == _native.Status.OK
-
-
-async def _call(start: Callable[[int], int]) -> tuple[int, Entry | None, int]:
-    """Start an asynchronous call and wait for its one completion."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[tuple[int, Entry | None, int]] = loop.create_future()
-
-    def settle(status: int, entry: Entry | None, version: int, message: str) -> None:
-        if future.done():  # Cancelled: nobody waits.
-            return
-        if status < 0 or status == _native.Status.CONFLICT:
-            future.set_exception(error(status, message))
-        else:
-            future.set_result((status, entry, version))
-
-    def completed(*result: Any) -> None:
-        try:
-            loop.call_soon_threadsafe(settle, *result)
-        except RuntimeError:  # The loop was closed while the library worked: nobody waits.
-            pass
-
-    number = keep(completed)
-    try:
-        check(start(number))
-    except BaseException:
-        forget(number)  # Not accepted, so there will be no completion.
-        raise
-    return await future
+        written: Written = await start(version_of, _remove_async, self._handle, key, len(key))
+        return not written.owed

@@ -17,7 +17,6 @@ from typing import Any, Callable, Optional, Union
 
 from . import _native
 from ._native import Decision, Level, Operation, Status
-from .entry import Entry, retain
 from .errors import known
 from .times import Duration, timeout_ms
 
@@ -76,7 +75,7 @@ class Retry:
 
 RetryCallback = Callable[[Failure], Union[Retry, Decision, bool, None]]
 LogCallback = Callable[[Level, str, str], None]
-Completion = Callable[[int, Optional[Entry], int, str], None]
+Completion = Callable[[_native.Result], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
@@ -141,11 +140,8 @@ def _on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
 def _on_done(user_data: int, result: Any) -> None:
     try:
         completion: Completion | None = _callables.pop(user_data, None)
-        if completion is None:
-            return
-        it = result.contents
-        entry = Entry(retain(it.value), it.status) if it.value else None
-        completion(it.status, entry, it.version, _text(it.message))
+        if completion is not None:
+            completion(result.contents)
     except BaseException:
         _complain("The completion of an asynchronous call raised.")
 
