@@ -29,6 +29,30 @@ class Entries(CacheTest):
         self.assertEqual(self.cache.get(b"\xff\xfe"), b"2")
         self.assertEqual(self.cache.get("żółw".encode()), b"3")
 
+    def test_a_key_is_read_whole_however_long_it_is(self) -> None:
+        cache = self.open({"version": 1, "limits": {"max_key_bytes": 65536}})
+        for length in (1, 512, 513, 514, 65536):
+            key = "k" * length
+            cache.set(key, key.encode())
+            self.assertEqual(cache.get(key), key.encode())
+            self.assertIsNone(cache.get(b"x" + key.encode()[1:]))
+        with self.assertRaises(tokencache.InvalidArgument):
+            cache.get("k" * 65537)
+
+    def test_a_key_is_str_or_bytes_and_of_a_subclass_too(self) -> None:
+        class Name(str):
+            pass
+
+        class Number(int):
+            def __len__(self) -> int:
+                return 3
+
+        self.cache.set("key", b"value")
+        self.assertEqual(self.cache.get(Name("key")), b"value")
+        for key in (5, Number(5), None, bytearray(b"key"), memoryview(b"key"), ["key"]):
+            with self.assertRaises(TypeError):
+                self.cache.get(key)
+
     def test_a_value_may_be_empty_large_or_any_buffer(self) -> None:
         for value in (b"", b"\0", bytearray(b"array"), memoryview(b"-view-")[1:5], bytes(range(256)) * 3000):
             self.cache.set("key", value)

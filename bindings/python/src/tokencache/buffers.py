@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-# The array, its address and its size, the length that is written, and its address; each made once, as ctypes passes it
-# fastest.
-Buffer = tuple[Any, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
+# The array, its address and its size, the length that is written, and its address. What is passed was converted when
+# they were made: for a function without `argtypes` ctypes has nothing left to do.
+Buffer = tuple[Any, Any, Any, ctypes.c_size_t, Any]
 
 # A call takes a buffer from here and puts it back, so that there are as many as there are calls at once. A buffer per
 # thread would be shared by a call and the signal handler that interrupts it, which would then read each other's token.
@@ -22,8 +22,4 @@ def at_least(size: int) -> Buffer:
     room = max(_SMALLEST, size + size // 4) if size <= _LARGEST else _SMALLEST
     array = (ctypes.c_char * room)()
     length = ctypes.c_size_t()
-    return array, _address(array), ctypes.c_size_t(room), length, _address(length)
-
-
-def _address(of: Any) -> ctypes.c_void_p:
-    return ctypes.c_void_p(ctypes.addressof(of))
+    return array, ctypes.byref(array), ctypes.c_size_t.from_param(room), length, ctypes.byref(length)

@@ -21,10 +21,11 @@ from .options import Config, Key, config_bytes, key_bytes, set_options, value_by
 from .times import Duration, Instant, _Never, timeout_ms
 from .written import Written
 
-# A function object of its own: ctypes passes the address of the length faster as what it is than as a typed pointer.
+# A function object of its own, without `argtypes`: their conversions are half of what a call costs. So each argument is
+# bytes, or was converted beforehand.
 _get_into = lib["tc_get_into"]
 _get_into.restype = lib.tc_get_into.restype
-_get_into.argtypes = [*lib.tc_get_into.argtypes[:-1], ctypes.c_void_p]
+_LENGTHS = tuple(map(ctypes.c_size_t.from_param, range(513)))
 _take, _give = buffers.free.pop, buffers.free.append
 _ValuePointer = ctypes.POINTER(_native.Value)
 
@@ -73,9 +74,9 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         document = config_bytes(config)
         handle = ctypes.c_void_p()
         check(lib.tc_open(ABI_VERSION, document, len(document), ctypes.byref(handle)))
-        # An object of ctypes, which it passes faster than an int.
-        self._handle = handle
-        number = handle.value or 0
+        # An object of ctypes, which it passes faster than an int; and for functions without `argtypes`.
+        self._handle, number = handle, handle.value or 0
+        self._argument = ctypes.c_void_p.from_param(number)
         self._closer = weakref.finalize(self, _close, number)
         # Not by weakref, whose turn at exit may come after that of `_close_all`.
         self._closer.atexit = False
@@ -98,30 +99,28 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
             >>> token = cache.get("alice")
         """
         # One call and one copy: ctypes costs more than the copy of a token does. Hence no helper functions here.
+        if type(key) is str:
+            key = key.encode()
+        elif type(key) is not bytes:
+            key = key_bytes(key)
         try:
-            if isinstance(key, str):
-                key = key.encode()
-            try:
-                buffer = _take()
-            except IndexError:
-                buffer = buffers.at_least(0)
+            buffer = _take()
             array, address, size, length, where = buffer
-            status = _get_into(self._handle, key, len(key), address, size, where)
-        except (TypeError, ctypes.ArgumentError):
-            key_bytes(key)
-            raise
+            status = _get_into(self._argument, key, _LENGTHS[len(key)], address, size, where)
+        except IndexError:
+            return self._get_rarely(key, 0)
         if status == _OK or status == _DEGRADED:
             data: bytes = array[: length.value]
             _give(buffer)
             return data
         if status == Status.BUFFER_TOO_SMALL:
-            return self._get_large(key, length.value)
+            return self._get_rarely(key, length.value)
         _give(buffer)
         check(status)
         return None
 
-    def _get_large(self, key: bytes, size: int) -> bytes | None:
-        """Read a value that the buffer was too small for. The next read of its kind finds a larger one."""
+    def _get_rarely(self, key: bytes, size: int) -> bytes | None:
+        """Read under a long key, or without a buffer that is large enough; the next read finds one."""
         _give(buffers.at_least(size))
         found = self._read(lib.tc_get, key)
         return None if found is None else take(found[0])

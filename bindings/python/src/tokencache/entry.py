@@ -59,10 +59,12 @@ class Entry:
     retired_key: bool
 
     def __init__(self, pointer: Any, status: int) -> None:
+        # First, so that whatever fails here gives it back.
+        reference = _Reference(pointer)
         value = pointer.contents
         # The array holds the reference and every view holds the array, so no view can outlive the bytes.
         array = (ctypes.c_char * value.len).from_address(value.data or 0)
-        array.reference = _Reference(pointer)
+        array.reference = reference
         self.view = memoryview(array).cast("B").toreadonly()
         self.version = value.version
         self.written_at = from_ms(value.written_at_ms)
