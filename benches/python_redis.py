@@ -1,4 +1,5 @@
-"""`Cache.get` and `Cache.aget` of Python over Redis, without L1, beside redis-py: one read after the other, and 64 at once.
+"""`Cache.get` and `Cache.aget` of Python over Redis, without L1, beside redis-py: one read after the other, and 64 at
+once beside 64 of its asynchronous client and beside its pipeline.
 
 python_redis.py PORT ROUNDS, in a Python that has redis-py, with TOKENCACHE_LIBRARY. Prints rows as the drivers in C do.
 """
@@ -11,6 +12,7 @@ import sys
 import time
 
 import redis
+import redis.asyncio
 
 from python_get import VALUE, tokencache
 
@@ -26,6 +28,13 @@ def microseconds(reads, drawn):
 
 def in_batches(keys):
     return [keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE)]
+
+
+def asynchronous(port, loop):
+    """Clients of redis-py for this loop: one with a connection for each read, and one with a single connection."""
+    pooled = redis.asyncio.Redis(port=port, max_connections=AT_ONCE)
+    single = loop.run_until_complete(redis.asyncio.Redis(port=port, single_connection_client=True).initialize())
+    return {"a connection for each": pooled, "one connection": single}
 
 
 def main(port, rounds):
@@ -49,9 +58,17 @@ def main(port, rounds):
     loop = asyncio.new_event_loop()
     with tokencache.open(document) as cache, contextlib.closing(loop):
 
-        async def ours_at_once(drawn):
-            for batch in in_batches(drawn):
-                await asyncio.gather(*map(cache.aget, batch))
+        def at_once(get):
+            async def reads(drawn):
+                for batch in in_batches(drawn):
+                    await asyncio.gather(*map(get, batch))
+
+            return lambda drawn: loop.run_until_complete(reads(drawn))
+
+        clients = asynchronous(port, loop)
+
+        def theirs_at_once(client):
+            return at_once(lambda key: client.get(f"string.{key}"))
 
         for key in keys:
             cache.set(key, bytes(VALUE))
@@ -59,8 +76,9 @@ def main(port, rounds):
         sides = {
             "ours": lambda drawn: [cache.get(key) for key in drawn],
             "theirs": lambda drawn: [client.get(f"string.{key}") for key in drawn],
-            "ours_64": lambda drawn: loop.run_until_complete(ours_at_once(drawn)),
+            "ours_64": at_once(cache.aget),
             "theirs_64": theirs_pipelined,
+            **{name: theirs_at_once(client) for name, client in clients.items()},
         }
         seen = {side: [] for side in sides}
         draw = random.Random(1)
@@ -68,13 +86,21 @@ def main(port, rounds):
             drawn = draw.choices(keys, k=READS)
             for side, reads in sides.items():
                 seen[side].append(microseconds(reads, drawn))
-    for row, ours, theirs in [("redis_python", "ours", "theirs"), ("redis_python_64", "ours_64", "theirs_64")]:
+        for asynchronous_client in clients.values():
+            loop.run_until_complete(asynchronous_client.aclose())
+    faster = min(clients, key=lambda name: statistics.median(seen[name][1:]))
+    for row, ours, theirs in [
+        ("redis_python", "ours", "theirs"),
+        ("redis_python_gather", "ours_64", faster),
+        ("redis_python_64", "ours_64", "theirs_64"),
+    ]:
         # The first round warms up.
         pairs = list(zip(seen[ours][1:], seen[theirs][1:]))
         print(
             f"{row}\t{statistics.median(our / their for our, their in pairs)}\t"
             f"{statistics.median(our for our, _ in pairs):.1f} µs, redis-py "
-            f"{statistics.median(their for _, their in pairs):.1f} µs (redis-py {redis.__version__} with hiredis)"
+            f"{statistics.median(their for _, their in pairs):.1f} µs (redis-py {redis.__version__} with hiredis"
+            f"{f', {faster}' if theirs == faster else ''})"
         )
 
 
