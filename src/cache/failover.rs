@@ -191,7 +191,9 @@ impl Cache {
     fn is_of(&self, found: Option<&Stored>, record: &Record) -> bool {
         match (found, record.change.value()) {
             (None, None) => true,
-            (Some(found), Some((bytes, _))) => found.version == self.version_there(bytes, record.clock),
+            (Some(found), Some((bytes, _))) => {
+                self.store.as_ref().is_some_and(|store| store.has_left(bytes, record.clock, found))
+            }
             _ => false,
         }
     }

@@ -218,6 +218,11 @@ pub trait Store: Send + Sync + replay::Target {
         proposed
     }
 
+    /// Whether a set of `bytes` with the version `proposed` may have left `found`.
+    fn has_left(&self, bytes: &[u8], proposed: u64, found: &Stored) -> bool {
+        found.version == self.version_of(bytes, proposed)
+    }
+
     /// Removes `key` if what is there is `expected`, leaving a tombstone with at least `version`, unless nothing was expected and nothing there.
     /// An absent key is removed already, but is not what [`Expected::Version`] expects: [`Written::Conflict`].
     fn remove(

@@ -266,6 +266,11 @@ impl Store for RedisStore {
         layout::version(bytes)
     }
 
+    /// The same bytes have the same version, and to compare them costs a tenth of it.
+    fn has_left(&self, bytes: &[u8], _proposed: u64, found: &Stored) -> bool {
+        *found.bytes == *bytes
+    }
+
     fn remove(
         &self,
         key: &[u8],
