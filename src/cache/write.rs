@@ -47,12 +47,9 @@ impl Cache {
 
     /// As [`Cache::set`], where L1 alone takes it, which waits for nobody but for its locks; `None` where it does not.
     pub fn set_in_l1(&self, key: &[u8], data: &[u8], options: SetOptions) -> Option<Result<SetOutcome>> {
+        let is_local = options.is_local || self.store.is_none();
         // Only L2 has deadlines, so nobody asks when this began.
-        self.is_local(&options).then(|| self.set_since(key, data, options, self.opened_at))
-    }
-
-    fn is_local(&self, options: &SetOptions) -> bool {
-        options.is_local || self.store.is_none()
+        is_local.then(|| self.set_since(key, data, options, self.opened_at))
     }
 
     /// As [`Cache::set`], for a call that began at `started`.
@@ -76,7 +73,7 @@ impl Cache {
         };
         let lifetime = resolve(data, options, &config, now_ms);
         let slot = self.slot(key);
-        let is_local = self.is_local(&options);
+        let is_local = options.is_local || self.store.is_none();
         let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local, started };
         match (&self.store, lifetime.has_ended(now_ms)) {
             (Some(store), true) if !is_local => self.remove_through(&write, store.as_ref(), &config),
