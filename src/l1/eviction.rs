@@ -1,5 +1,5 @@
 //! Who goes when L1 is full: S3-FIFO. What is new stands in a short queue; what was read there comes to the main one,
-//! in which whoever was read since it passed goes round again. Who was not, and comes back soon, enters the main one at
+//! in which whoever was read since it passed goes round again. Who had to go, and comes back soon, enters the main one at
 //! once, or counts as read where it is written. There are two short queues, so that what is read from L2 cannot push out
 //! what was written.
 
@@ -162,9 +162,7 @@ impl Eviction {
                 self.queues.push(Queue::Main, place, entry.cost_bytes());
                 continue;
             }
-            if !is_main {
-                self.ghosts.remember(directory.hash(entry.key()));
-            }
+            self.ghosts.remember(directory.hash(entry.key()));
             drop(entry);
             self.is_filling = false;
             self.evictions += 1;

@@ -1,4 +1,4 @@
-//! Whose entry was evicted lately without having been read: who comes back so soon is read often.
+//! Whose entry was evicted lately: who comes back so soon is read often.
 
 #![forbid(unsafe_code)]
 
