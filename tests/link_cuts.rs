@@ -6,9 +6,12 @@ mod proxy;
 #[path = "support/redis.rs"]
 mod support;
 
+use std::io::{Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use proxy::Proxy;
 use serde_json::json;
@@ -187,4 +190,30 @@ fn a_swap_is_done_or_failed_wherever_its_link_is_cut() {
 #[test]
 fn a_remove_is_done_or_owed_wherever_its_link_is_cut() {
     cut_at_every_byte(Write::Remove);
+}
+
+/// What the tests rely on that cut the answer to one write and not the write itself.
+#[test]
+fn a_cut_that_is_asked_for_when_something_has_passed_waits_for_what_comes_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = Proxy::before(listener.local_addr().expect("an address").port());
+    for round in 0..200 {
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy");
+        let (mut server, _) = listener.accept().expect("the proxy's link");
+        let [_, before] = proxy.passed();
+        server.write_all(b"1").expect("a link");
+        let end = Instant::now() + GENEROUS;
+        while proxy.passed()[1] == before {
+            assert!(Instant::now() < end, "never: it passes");
+        }
+        // The proxy is about to write what it has counted.
+        proxy.cut_after(0);
+        let mut answer = [0];
+        client.read_exact(&mut answer).expect("it has passed");
+        client.write_all(b"2").expect("a link");
+        server.read_exact(&mut answer).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        server.write_all(b"3").expect("a link");
+        assert!(!matches!(client.read(&mut answer), Ok(1..)), "round {round}: it is not cut");
+        proxy.heal();
+    }
 }

@@ -9,6 +9,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
@@ -179,23 +180,29 @@ struct Rival {
     other: Arc<Cache>,
     write: fn(&Cache),
     writer: OnceLock<Weak<Cache>>,
+    has_written: AtomicBool,
 }
 
 impl Hook for Rival {
     fn decide(&self, _: &FailedAttempt) -> Decision {
         self.proxy.heal();
         (self.write)(&self.other);
+        self.has_written.store(true, Ordering::SeqCst);
         let writer = self.writer.get().and_then(Weak::upgrade).expect("the writer");
         drop(writer.get(b"contested").expect("a read"));
         Decision::Retry(0)
     }
 }
 
-/// A key that held `before`, a cache whose next answer is lost, and what another makes of it then.
+/// A key that held `before`, a cache whose next answer is lost, which is that to its next write and not to a heartbeat,
+/// and what another makes of it then.
 fn contested(server: &Server, write: fn(&Cache)) -> (Arc<Cache>, Arc<Rival>) {
     let (proxy, other) = (Proxy::before(server.port()), server.open(json!({})));
-    let rival = Arc::new(Rival { proxy, other, write, writer: OnceLock::new() });
-    let members = json!({"resilience": {"deadline_ms": 30_000, "max_attempts": 2, "circuit_failures": 0}});
+    let rival = Arc::new(Rival { proxy, other, write, writer: OnceLock::new(), has_written: false.into() });
+    let members = json!({
+        "coherence": {"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000},
+        "resilience": {"deadline_ms": 30_000, "max_attempts": 2, "circuit_failures": 0},
+    });
     let cache = Cache::open(document(&rival.proxy.url(), members).as_bytes()).expect("the cache opens");
     assert_eq!(set(&cache, "before"), "TC_OK");
     assert!(rival.writer.set(Arc::downgrade(&cache)).is_ok());
@@ -227,7 +234,8 @@ fn a_swap_whose_answer_was_lost_is_no_conflict_when_somebody_has_written_since()
 }
 
 /// What was owed has been brought to L2, and has lost.
-fn theirs_stands(server: &Server, cache: &Cache) {
+fn theirs_stands(server: &Server, cache: &Cache, rival: &Rival) {
+    assert!(rival.has_written.load(Ordering::SeqCst), "nobody has written since: ours was not made");
     assert!(cache.flush(GENEROUS));
     assert_eq!(server.fields(b"contested")["data"], b"theirs");
     assert_eq!(cache.get(b"contested").expect("a read").expect("an entry").data(), b"theirs");
@@ -245,7 +253,7 @@ fn a_set_whose_answer_was_lost_does_not_undo_the_swap_that_followed_it() {
     });
     rival.proxy.cut_after(0);
     assert_eq!(set(&cache, "ours"), "TC_DEGRADED");
-    theirs_stands(&server, &cache);
+    theirs_stands(&server, &cache, &rival);
 }
 
 /// They sign in again.
@@ -258,7 +266,7 @@ fn a_removal_whose_answer_was_lost_does_not_undo_the_set_that_followed_it() {
     });
     rival.proxy.cut_after(0);
     assert_eq!(written(cache.remove(b"contested")), "TC_DEGRADED");
-    theirs_stands(&server, &cache);
+    theirs_stands(&server, &cache, &rival);
 }
 
 #[test]

@@ -101,6 +101,10 @@ impl Proxy {
         proxy
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -268,9 +272,9 @@ fn pass(link: &Link, mut from: &TcpStream, mut to: &TcpStream, faults: &Faults, 
                 break 'link;
             }
             direction.falsify(piece);
-            let may = direction.may_pass(piece.len());
+            let (may, is_last) = direction.may_pass(piece.len());
             direction.passed.fetch_add(may, SeqCst);
-            if to.write_all(&piece[..may]).is_err() || direction.left.load(SeqCst) == 0 {
+            if to.write_all(&piece[..may]).is_err() || is_last {
                 break 'link;
             }
         }
@@ -310,11 +314,13 @@ impl Faults {
 }
 
 impl Direction {
-    /// How much of a piece of `bytes` passes before the link is cut.
-    fn may_pass(&self, bytes: usize) -> usize {
+    /// How much of a piece of `bytes` passes, and whether the link is cut then. Decided before anything passes: whoever
+    /// has got this piece may ask for a cut of what comes next.
+    fn may_pass(&self, bytes: usize) -> (usize, bool) {
         let left =
             self.left.fetch_update(SeqCst, SeqCst, |left| (left >= 0).then(|| (left - count(bytes)).max(0)));
-        left.map_or(bytes, |left| bytes.min(usize::try_from(left).expect("not below zero")))
+        let left = left.map(|left| usize::try_from(left).expect("not below zero"));
+        left.map_or((bytes, false), |left| (bytes.min(left), left <= bytes))
     }
 
     /// Flips the byte of `piece` whose turn it is.
