@@ -142,6 +142,15 @@ pub enum SetOutcome {
 }
 
 impl Cache {
+    /// Empties L1.
+    pub fn clear(&self) -> Result<()> {
+        if self.signal.is_closing() {
+            return Err(Error::closed());
+        }
+        self.l1.clear();
+        Ok(())
+    }
+
     /// A call of `operation` on `key` that began at `started`.
     fn call<'a>(
         &'a self,

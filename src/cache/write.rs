@@ -18,6 +18,9 @@ use crate::l2::{Class, Expected, Failure, LinkId, Store, Written};
 use crate::msal;
 use crate::stats::{Latency, Operation, count};
 
+/// Whoever closes the cache waits for sets in L1 of values up to this length, and so do others who open and close.
+const SHORT_BYTES: usize = 64 << 10;
+
 /// A set, resolved.
 pub(super) struct Write<'a> {
     pub key: &'a [u8],
@@ -45,11 +48,11 @@ impl Cache {
         self.set_since(key, data, options, Instant::now())
     }
 
-    /// As [`Cache::set`], where L1 alone takes it, which waits for nobody but for its locks; `None` where it does not.
+    /// As [`Cache::set`], where L1 alone takes it and it is soon done, waiting for nobody but for L1's locks; else `None`.
     pub fn set_in_l1(&self, key: &[u8], data: &[u8], options: SetOptions) -> Option<Result<SetOutcome>> {
         let is_local = options.is_local || self.store.is_none();
         // Only L2 has deadlines, so nobody asks when this began.
-        is_local.then(|| self.set_since(key, data, options, self.opened_at))
+        (is_local && data.len() <= SHORT_BYTES).then(|| self.set_since(key, data, options, self.opened_at))
     }
 
     /// As [`Cache::set`], for a call that began at `started`.
@@ -110,15 +113,6 @@ impl Cache {
             Some(store) => self.remove_through(&write, store.as_ref(), &config),
             None => self.set_here(&write, true, &config),
         }
-    }
-
-    /// Empties L1.
-    pub fn clear(&self) -> Result<()> {
-        if self.signal.is_closing() {
-            return Err(Error::closed());
-        }
-        self.l1.clear();
-        Ok(())
     }
 
     /// Stores or, with `removes`, removes in this process alone: comparing and storing under one turn.

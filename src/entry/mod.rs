@@ -289,7 +289,7 @@ impl Entry {
     #[inline]
     #[must_use]
     pub fn cost_bytes(&self) -> u64 {
-        cost_bytes(self.key().len(), self.data().len())
+        cost_bytes(self.key().len(), self.data().len(), self.0.limits().is_some())
     }
 
     /// Whether both are the same allocation.
@@ -306,12 +306,13 @@ impl Entry {
     }
 }
 
-/// What an entry with a key and a value of these lengths costs in memory: its place in the heap, and in L1's tables.
+/// What an entry with a key and a value of these lengths costs in memory, which is more where it slides or may not stay: its
+/// place in the heap, and in L1's tables.
 #[inline]
 #[must_use]
-pub fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
+pub fn cost_bytes(key_len: usize, value_len: usize, is_limited: bool) -> u64 {
     const TABLE: u64 = 32;
-    (raw::heap_bytes(key_len, value_len) as u64).saturating_add(TABLE)
+    (raw::heap_bytes(key_len, value_len, is_limited) as u64).saturating_add(TABLE)
 }
 
 /// One that is read all the time is not written to.

@@ -337,8 +337,8 @@ const VIEW_LAYOUT: Layout = match Layout::new::<View>().align_to(HEAD_ALIGN) {
 };
 
 /// What an entry takes of the heap.
-pub(super) fn heap_bytes(key_len: usize, len: usize) -> usize {
-    spare::piece(data(key_len, false).saturating_add(len))
+pub(super) fn heap_bytes(key_len: usize, len: usize, is_limited: bool) -> usize {
+    spare::piece(data(key_len, is_limited).saturating_add(len))
 }
 
 /// Bytes that are wiped when dropped.

@@ -268,7 +268,7 @@ impl EpochTable {
         self.words.detach()?;
         for (word, known) in self.words.iter().zip(known) {
             // It may have been moved already.
-            update(word, |now| if now == 0 { known } else { changed(known) });
+            update(word, |now| if now == 0 || !is_settled(known) { known } else { changed(known) });
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ const WRITTEN_SHARE: f64 = 0.13;
 const FETCHED_SHARE: f64 = 0.09;
 
 /// How many that were read may be passed until one of them goes all the same: where all were, whoever stores something
-/// would otherwise wait until all were passed three times.
+/// would otherwise wait until all were passed seven times.
 const ROUNDS: u32 = 256;
 
 pub struct Eviction {

@@ -102,11 +102,11 @@ impl L1 {
         is_held
     }
 
-    /// Whether a key and a value of these lengths can be held at all.
+    /// Whether a key and a value of these lengths can be held, however long they are to live.
     #[must_use]
     pub fn admits(&self, key_len: usize, value_len: usize) -> bool {
         self.is_enabled.load(Ordering::Relaxed)
-            && cost_bytes(key_len, value_len) <= self.capacity_bytes.load(Ordering::Relaxed)
+            && cost_bytes(key_len, value_len, true) <= self.capacity_bytes.load(Ordering::Relaxed)
     }
 
     /// An entry that is here ends at `deadline_ms`.

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import threading
 import unittest
+import weakref
 from typing import Any
 
 import tokencache
@@ -186,6 +187,21 @@ class Aio(CacheTest):
         with self.assertNoLogsOf("tokencache"):
             asyncio.run(scenario())
             wait_until(lambda: len(callbacks._callables) <= self.kept)
+
+    def test_a_loop_that_was_closed_before_it_took_an_answer_is_freed(self) -> None:
+        async def scenario() -> None:
+            call = self.shared.aset("key", b"value")
+            call.send(None)
+            call.close()
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(scenario())
+        wait_until(lambda: len(callbacks._callables) <= self.kept)
+        loop.close()
+        freed = weakref.ref(loop)
+        del loop
+        gc.collect()
+        self.assertIsNone(freed())
 
     def test_a_closed_cache_is_refused(self) -> None:
         self.shared.close()

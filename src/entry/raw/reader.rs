@@ -187,6 +187,7 @@ impl Own {
     /// enters again.
     #[inline(always)]
     pub fn enter(self, handle: u64) -> Visit {
+        debug_assert_eq!(self.0.inside.load(Ordering::Relaxed), 0, "one visit at a time");
         self.0.inside.store(handle, Ordering::SeqCst);
         Visit(self.0)
     }

@@ -197,7 +197,7 @@ impl RedisStore {
         let ttl_ms = set.fields.ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
         let trace_ms = set.fields.trace_ms();
         let trace = (!trace_ms.is_empty()).then(|| names::trace(set.key, self.prefix_len));
-        let staging = names::staging(set.key, self.prefix_len);
+        let staging = names::staging(set.key, self.prefix_len, &hex(self.writer));
         let keys = [Some(set.key), trace.as_deref(), staging.as_deref()];
         let keys: Vec<_> = keys.into_iter().flatten().collect();
         let arguments =

@@ -30,11 +30,11 @@ fn beside(key: &[u8], prefix_len: usize, what: &[u8]) -> Vec<u8> {
     [prefix, OWN, what, &tag, own].concat()
 }
 
-/// A name beside `key`, in the same slot; `None` where no tag can say that slot. Keys of one slot may share it: nothing
-/// stands there between two transactions.
-pub(super) fn staging(key: &[u8], prefix_len: usize) -> Option<Vec<u8>> {
+/// A name beside `key`, made unlike those of others by `unique`, in the same slot; `None` where no tag can say that slot.
+/// Keys of one slot may share it: nothing stands there between two transactions.
+pub(super) fn staging(key: &[u8], prefix_len: usize, unique: &str) -> Option<Vec<u8>> {
     let prefix = &key[..prefix_len];
-    let name = [prefix, OWN, b"cas:", &tag(key, prefix)?].concat();
+    let name = [prefix, OWN, b"cas:", unique.as_bytes(), &tag(key, prefix)?].concat();
     (hashed(&name) == hashed(key)).then_some(name)
 }
 
@@ -57,7 +57,7 @@ mod tests {
             [("", "user"), ("orders:", "user"), ("o:", "{user}.a"), ("o:", "a{user}b{c}"), ("{o}:", "u{x}")]
         {
             let key = [prefix, own].concat();
-            let staging = staging(key.as_bytes(), prefix.len()).expect(&key);
+            let staging = staging(key.as_bytes(), prefix.len(), "1").expect(&key);
             assert_eq!(hashed(&staging), hashed(key.as_bytes()), "{key}");
             for name in [tombstone, trace] {
                 let name = name(key.as_bytes(), prefix.len());
@@ -71,7 +71,7 @@ mod tests {
     fn a_slot_that_no_tag_can_say_has_no_staging() {
         for (prefix, own) in [("", "a}b"), ("", "{}a"), ("{", "a"), ("o:", "}"), ("{a", "b}c")] {
             let key = [prefix, own].concat();
-            assert_eq!(staging(key.as_bytes(), prefix.len()), None, "{key}");
+            assert_eq!(staging(key.as_bytes(), prefix.len(), "1"), None, "{key}");
         }
     }
 }

@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 from collections import deque
 from typing import Any, Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ._native import Status
 from .callbacks import forget, keep, on_done
@@ -43,9 +43,7 @@ def start(reader: Reader, function: Any, *arguments: Any) -> asyncio.Future[Any]
     """Start an asynchronous call of the library, whose result is what ``reader`` makes of its one completion."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
-    inbox = _inboxes.get(loop)
-    if inbox is None:
-        inbox = _inboxes[loop] = _Inbox()
+    inbox = _inbox_of(loop)
 
     def completed(result: Any) -> None:
         answer: Any = None
@@ -70,12 +68,22 @@ def start(reader: Reader, function: Any, *arguments: Any) -> asyncio.Future[Any]
     return future
 
 
+def _inbox_of(loop: asyncio.AbstractEventLoop) -> _Inbox:
+    known = _inboxes.get(loop)
+    inbox = known() if known else None
+    if inbox is None:
+        inbox = _Inbox()
+        _inboxes[loop] = ref(inbox)
+    inbox.rouse(loop)
+    return inbox
+
+
 class _Inbox:
     """Answers for one event loop, which is called to the first and finds all that have come until it looks: to call it
     costs more than all the rest.
     """
 
-    __slots__ = ("_answers", "_is_called")
+    __slots__ = ("__weakref__", "_answers", "_is_called")
 
     def __init__(self) -> None:
         self._answers: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
@@ -93,11 +101,19 @@ class _Inbox:
         except RuntimeError:  # The loop was closed while the library worked: nobody waits.
             self._answers.clear()
             self._is_called = False
+        except BaseException:
+            self._is_called = False
+            raise
+
+    def rouse(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by the loop: an exception of a signal handler may have kept it from looking."""
+        if self._answers:
+            loop.call_soon(self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        # First, so that what comes from now on calls again.
-        self._is_called = False
         try:
+            # First, so that what comes from now on calls again.
+            self._is_called = False
             while True:
                 future, answer, failure = self._answers[0]
                 if future.done():  # Cancelled: nobody waits.
@@ -114,4 +130,5 @@ class _Inbox:
             raise
 
 
-_inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
+# An inbox may hold its loop, so this keeps neither: calls under way keep theirs, and so does a loop that was called.
+_inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[_Inbox]] = WeakKeyDictionary()
