@@ -1,7 +1,7 @@
 //! Where entries' memory comes from and goes to: a few blocks of entries that are gone, wiped, wait for the next entry of
 //! their length. Where L1 is full, whoever stores one so takes the block of one that had to go, whichever thread's arena of
 //! the heap that is in; otherwise each arena grows until it has room for all that comes and goes [measured from .NET with
-//! four threads, values of one length and a limit of 64 MiB: 1 to 3 MiB over it, otherwise 10 to 18].
+//! four threads, values of one length and a limit of 64 MiB: 1 to 8 MiB over it, otherwise 10 to 18].
 
 use std::alloc::{self, Layout};
 use std::ptr;
