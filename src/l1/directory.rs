@@ -36,17 +36,6 @@ struct Group {
     spots: [Spot; PLACES],
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        let tags = *self.tags.get_mut();
-        for (at, spot) in self.spots.iter().enumerate() {
-            if is_taken(tags, at) {
-                drop(spot.swap(None));
-            }
-        }
-    }
-}
-
 impl Group {
     fn empty() -> Group {
         Group { tags: 0.into(), spots: std::array::from_fn(|_| Spot::empty()) }

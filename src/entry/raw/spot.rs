@@ -102,6 +102,15 @@ impl Spot {
     }
 }
 
+impl Drop for Spot {
+    fn drop(&mut self) {
+        if !self.0.get_mut().is_null() {
+            // Not by itself: what lies here may be held, or lent.
+            drop(self.swap(None));
+        }
+    }
+}
+
 /// An entry that is held where it lies, also when it lies nowhere any more, and is not counted. It may be dropped on any
 /// thread.
 pub struct Held {
