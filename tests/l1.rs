@@ -15,6 +15,18 @@ fn put(l1: &L1, key: &str, data: &[u8], arrival: Arrival) {
     l1.put(Entry::new(Parts::lasting(key.as_bytes(), data)).expect("memory for an entry"), arrival);
 }
 
+#[test]
+fn an_entry_that_may_not_stay_costs_more_for_its_limits() {
+    let cost_bytes = |stay_until_ms| {
+        let l1 = tier(1 << 20);
+        let parts = Parts { stay_until_ms, ..Parts::lasting(b"key", &[0; 8 * 1024]) };
+        l1.put(Entry::new(parts).expect("memory for an entry"), Arrival::Written);
+        l1.bytes()
+    };
+    let more_bytes = cost_bytes(1 << 40) - cost_bytes(i64::MAX);
+    assert!((16..=32).contains(&more_bytes), "24, in pieces of 16: {more_bytes}");
+}
+
 /// As a read does, which is noted.
 fn found(l1: &L1, key: &str) -> Option<Vec<u8>> {
     let entry = l1.get(key.as_bytes())?;

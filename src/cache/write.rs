@@ -50,9 +50,13 @@ impl Cache {
 
     /// As [`Cache::set`], where L1 alone takes it and it is soon done, waiting for nobody but for L1's locks; else `None`.
     pub fn set_in_l1(&self, key: &[u8], data: &[u8], options: SetOptions) -> Option<Result<SetOutcome>> {
-        let is_local = options.is_local || self.store.is_none();
+        let is_short = data.len() <= SHORT_BYTES;
         // Only L2 has deadlines, so nobody asks when this began.
-        (is_local && data.len() <= SHORT_BYTES).then(|| self.set_since(key, data, options, self.opened_at))
+        (is_short && self.stays_here(options)).then(|| self.set_since(key, data, options, self.opened_at))
+    }
+
+    fn stays_here(&self, options: SetOptions) -> bool {
+        options.is_local || self.store.is_none()
     }
 
     /// As [`Cache::set`], for a call that began at `started`.
@@ -76,7 +80,7 @@ impl Cache {
         };
         let lifetime = resolve(data, options, &config, now_ms);
         let slot = self.slot(key);
-        let is_local = options.is_local || self.store.is_none();
+        let is_local = self.stays_here(options);
         let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local, started };
         match (&self.store, lifetime.has_ended(now_ms)) {
             (Some(store), true) if !is_local => self.remove_through(&write, store.as_ref(), &config),

@@ -118,7 +118,7 @@ pub unsafe extern "C" fn tc_set(
         arguments::optional_output("out_version", out_version)?;
         let outcome = match handle::inside(cache).and_then(|cache| cache.set_in_l1(key, data, options)) {
             Some(outcome) => outcome,
-            None => handle::get(cache)?.set_since(key, data, options, Instant::now()),
+            None => handle::get(cache)?.set(key, data, options),
         };
         let (status, version) = written(outcome?);
         if status != tc_status::TC_CONFLICT && !out_version.is_null() {

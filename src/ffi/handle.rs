@@ -1,7 +1,7 @@
 //! Checked handles. A `tc_cache *` is no address: its value is the number of a slot and a tag that changes with
 //! every open and close, so that null, garbage and closed handles are an answer, never a crash.
 //!
-//! A hit, and a set in L1 alone, says in its thread's own memory that it is inside; any other call enters by counting itself
+//! A hit, and a short set in L1 alone, says in its thread's own memory that it is inside; any other call enters by counting itself
 //! in and leaves by counting itself out, in counters that are striped, so that threads do not meet in one of them. `close`
 //! changes the tag first and then waits until nobody is inside and as many have left as entered. Only what never waits,
 //! but for the locks of L1, runs inside; a call that may wait takes a reference to the cache and leaves.
