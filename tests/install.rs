@@ -120,7 +120,7 @@ fn a_program_is_built_with_cmake() {
             configure.current_dir(here).args(["-S", ".", "-B", "build"]);
             succeed(configure.arg(format!("-DCMAKE_PREFIX_PATH={}", tree.path("").display())));
             succeed(Command::new("cmake").current_dir(here).args(["--build", "build"]));
-            fs::copy(here.join("build/hello"), program).unwrap();
+            fs::rename(here.join("build/hello"), program).unwrap();
         });
     }
     let here = TempDir::new().unwrap();

@@ -168,7 +168,10 @@ pub fn openssl(desk: &Desk, line: &str) {
 }
 
 /// Where `path` may be run by anybody: `program`, copied into it.
+///
+/// By a process of its own: a child that another test starts while this one writes would hold the file
+/// open for writing, and until that child runs its program nobody may run the copy.
 pub fn lend(program: &Path, path: &Path) {
-    fs::copy(program, path).expect("copied");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
+    let status = Command::new("install").args(["-m", "755"]).arg(program).arg(path).status();
+    assert!(status.expect("install").success(), "{} was not copied", program.display());
 }
