@@ -17,6 +17,7 @@ mod replays;
 mod seal;
 mod statistics;
 mod unheard;
+mod value;
 mod write;
 
 use std::borrow::Cow;
