@@ -20,9 +20,17 @@ const DEADLINE: Duration = Duration::from_secs(1000);
 
 /// Writes and empties the log for as long as it lives, as any process may that shares the file.
 const WRITER: &str = r#"
-import os, sqlite3, sys
+import os, sqlite3, sys, time
 folder = sys.argv[1]
-connection = sqlite3.connect(folder + "/store/tokens.db", timeout=60, isolation_level=None)
+path = folder + "/store/tokens.db"
+def connect():
+    return sqlite3.connect(path, timeout=60, isolation_level=None)
+def is_made():
+    return os.path.exists(path) and connect().execute("PRAGMA application_id").fetchone()[0] != 0
+# A table of somebody else's in a file that has none yet would make it theirs.
+while not is_made():
+    time.sleep(0.01)
+connection = connect()
 connection.execute("CREATE TABLE IF NOT EXISTS beside (n)")
 while True:
     connection.execute("INSERT INTO beside VALUES (1)")
@@ -129,7 +137,7 @@ fn forks_under_load(server: Option<&Server>, has_journal: bool) {
 fn hands_over(chosen: &str) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let writer = Writer::begin_when_there_is_a_database(folder);
+    let writer = Writer::begin(folder);
     passes("fork_handover", chosen, folder);
     drop(writer);
     let output = python(CHECK, folder).output().unwrap();
@@ -155,10 +163,8 @@ fn python(script: &str, folder: &Path) -> Command {
 struct Writer(Child);
 
 impl Writer {
-    fn begin_when_there_is_a_database(folder: &Path) -> Writer {
-        let wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1] + '/store/tokens.db'): time.sleep(0.01)";
-        let script = format!("{wait}\n{WRITER}");
-        Writer(python(&script, folder).stdin(Stdio::null()).spawn().unwrap())
+    fn begin(folder: &Path) -> Writer {
+        Writer(python(WRITER, folder).stdin(Stdio::null()).spawn().unwrap())
     }
 }
 
