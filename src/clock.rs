@@ -75,7 +75,7 @@ impl HybridClock {
     /// is ahead. This clock does not follow it: what else it tells is compared with the times of clocks that are right.
     pub fn next_over(&self, at_ms: i64) -> u64 {
         let next = self.next();
-        let ahead_ms = at_ms.saturating_sub((next >> 16) as i64);
+        let ahead_ms = at_ms.saturating_sub(hybrid_ms(next));
         let is_ahead = (1..=ERROR_MS).contains(&ahead_ms);
         // With what is left of the own time two who write over one entry still differ.
         if is_ahead { (at_ms as u64 + 1) << 16 | (next & 0xffff) } else { next }
@@ -91,6 +91,12 @@ impl HybridClock {
         let last = last.unwrap_or_else(|last| last);
         now.max(last + 1)
     }
+}
+
+/// The Unix time of a hybrid one.
+#[must_use]
+pub fn hybrid_ms(time: u64) -> i64 {
+    (time >> 16) as i64
 }
 
 /// The system's time, as a hybrid clock tells it.
@@ -128,11 +134,11 @@ mod tests {
         for ahead_ms in [2, 5_000, ERROR_MS] {
             let at_ms = unix_ms() + ahead_ms;
             let times = [clock.next_over(at_ms), clock.next_over(at_ms)];
-            assert_eq!(times.map(|time| (time >> 16) as i64), [at_ms + 1; 2]);
+            assert_eq!(times.map(hybrid_ms), [at_ms + 1; 2]);
             assert_ne!(times[0], times[1]);
         }
         for at_ms in [i64::MIN, 0, unix_ms() - 1, unix_ms() + ERROR_MS + 60_000, i64::MAX] {
-            let time_ms = (clock.next_over(at_ms) >> 16) as i64;
+            let time_ms = hybrid_ms(clock.next_over(at_ms));
             assert!((time_ms - unix_ms()).abs() < 60_000, "{at_ms}");
         }
     }

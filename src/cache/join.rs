@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::merge::{Merge, There, found, unix_ms};
+use super::merge::{Merge, There, found};
 use super::owed::UNHURRIED;
 use super::unheard::Fate;
 use super::value::{check_value, pruned};
@@ -92,7 +92,7 @@ impl Cache {
                 let owed = self.opened_bytes(merge.key, bytes, config).ok_or_else(held_up)?;
                 (merge.with(Side::written(&owed, written_at_ms)), false)
             }
-            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
+            Change::Remove => (merge.with(Side::removed(clock::hybrid_ms(clock))), true),
         };
         let merged = merged.map_err(|_| held_up())?;
         let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;

@@ -274,14 +274,9 @@ pub(super) fn found(
     // Whoever has written in between is met by the comparison.
     let seen = store.look(&[key], attempt)?.pop();
     Ok(match seen.transpose()?.map(|seen| seen.present) {
-        Some(Present::Tombstone { clock }) => There::Removed(unix_ms(clock)),
+        Some(Present::Tombstone { clock }) => There::Removed(clock::hybrid_ms(clock)),
         _ => There::Nothing,
     })
-}
-
-/// The Unix time of a hybrid clock.
-pub(super) fn unix_ms(clock: u64) -> i64 {
-    (clock >> 16) as i64
 }
 
 fn pause(meeting: u32, deadline: Instant) {

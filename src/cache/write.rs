@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::merge::unix_ms;
 use super::unheard::{Attempted, Attempts, Fate};
 use super::value::{check_value, pruned, resolve};
 use super::{Cache, SetOptions, SetOutcome};
@@ -191,7 +190,7 @@ impl Cache {
         let (clock, since) = (self.time_over(write.key, over_ms), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         // What is made onto it in turn comes after it.
-        let (written_at_ms, expected) = (unix_ms(clock), write.expected);
+        let (written_at_ms, expected) = (clock::hybrid_ms(clock), write.expected);
         let (value, known) = (Some((&*sealed, write.lifetime)), self.known(write.key, owed_before));
         let attempted = Attempted { key: &stored_key, value, clock, written_at_ms, expected, known };
         let mut attempts = Attempts::default();

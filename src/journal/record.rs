@@ -142,7 +142,7 @@ pub(super) fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
 
 /// Whether `clock` is so far ahead of `now_ms` that the clock it was read from was wrong.
 pub(super) fn is_ahead(clock: u64, now_ms: i64) -> bool {
-    (clock >> 16) as i64 > now_ms.saturating_add(clock::ERROR_MS)
+    clock::hybrid_ms(clock) > now_ms.saturating_add(clock::ERROR_MS)
 }
 
 /// `clock`, or the present when it cannot be right.
