@@ -50,9 +50,6 @@ fn read_ms(clock: ClockId) -> i64 {
     (time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000) as i64
 }
 
-/// A hybrid time that is further ahead than this is an error of a clock.
-pub const ERROR_MS: i64 = 5 * 60_000;
-
 /// A hybrid clock: milliseconds in the upper 48 bits, the fraction of one in the lower 16, or a count where time stands
 /// still. It never repeats and never goes back in this process, whatever the system's clock does. The fraction tells
 /// apart what processes of one machine do one after the other.
@@ -71,16 +68,6 @@ impl HybridClock {
         self.after(hybrid_now())
     }
 
-    /// The next time, and later than the millisecond `at_ms` of what is written over, though the clock that told that
-    /// is ahead. This clock does not follow it: what else it tells is compared with the times of clocks that are right.
-    pub fn next_over(&self, at_ms: i64) -> u64 {
-        let next = self.next();
-        let ahead_ms = at_ms.saturating_sub(hybrid_ms(next));
-        let is_ahead = (1..=ERROR_MS).contains(&ahead_ms);
-        // With what is left of the own time two who write over one entry still differ.
-        if is_ahead { (at_ms as u64 + 1) << 16 | (next & 0xffff) } else { next }
-    }
-
     /// The next time where the clock was read at Unix time `now_ms`, for what no other process sees.
     pub fn next_at(&self, now_ms: i64) -> u64 {
         self.after((now_ms.max(1) as u64) << 16)
@@ -91,12 +78,6 @@ impl HybridClock {
         let last = last.unwrap_or_else(|last| last);
         now.max(last + 1)
     }
-}
-
-/// The Unix time of a hybrid one.
-#[must_use]
-pub fn hybrid_ms(time: u64) -> i64 {
-    (time >> 16) as i64
 }
 
 /// The system's time, as a hybrid clock tells it.
@@ -125,21 +106,6 @@ mod tests {
             // In this order: between the two this thread may get no turn for a while.
             let (exact, coarse) = (monotonic_ms(), coarse_ms());
             assert!(exact - coarse <= COARSE_LAG_MS, "{coarse} {exact}");
-        }
-    }
-
-    #[test]
-    fn what_a_clock_that_is_ahead_wrote_is_followed_within_reason_and_once() {
-        let clock = HybridClock::new();
-        for ahead_ms in [2, 5_000, ERROR_MS] {
-            let at_ms = unix_ms() + ahead_ms;
-            let times = [clock.next_over(at_ms), clock.next_over(at_ms)];
-            assert_eq!(times.map(hybrid_ms), [at_ms + 1; 2]);
-            assert_ne!(times[0], times[1]);
-        }
-        for at_ms in [i64::MIN, 0, unix_ms() - 1, unix_ms() + ERROR_MS + 60_000, i64::MAX] {
-            let time_ms = hybrid_ms(clock.next_over(at_ms));
-            assert!((time_ms - unix_ms()).abs() < 60_000, "{at_ms}");
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokencache::cache::{Base, Cache, SetOptions};
 use tokencache::clock;
 use tokencache::coherence::Coherence;
 use tokencache::config::{Config, Kind};
@@ -21,7 +20,7 @@ mod redis_server;
 #[path = "support/sqlite.rs"]
 mod sqlite;
 use journal::*;
-use redis_server::{PREFIX, Server, status};
+use redis_server::{PREFIX, Server};
 use sqlite::{FOREVER, soon, wait_past, wait_until};
 use tokencache::entry::Lifetime;
 
@@ -192,51 +191,6 @@ fn the_value_of_a_stock_writer_wins_unless_it_is_the_one_that_was_known() {
     assert_eq!(pass, Pass { replayed: 1, superseded: 2, refused: 0, kept: 0 });
     let values = ["p:a", "p:b", "p:c"].map(|key| read(&store, key).unwrap());
     assert_eq!(values, [b"foreign".to_vec(), b"mine".to_vec(), b"foreign".to_vec()]);
-}
-
-/// A write of somebody whose clock is ahead is owed, though it has landed; others have read it and go on from it.
-#[test]
-fn what_was_made_onto_an_entry_from_a_clock_that_is_ahead_is_not_undone_by_its_writer() {
-    let Some(server) = Server::start() else { return };
-    let store = redis_store(&server);
-    let ahead = time(clock::unix_ms() + 60_000);
-    let (first, next, last) = (br#"{"AppMetadata":{}}"#, br#"{"AppMetadata":{"a":{}}}"#, b"{}");
-    let none = SetOptions::default();
-    let swapped = |cache: &Cache, key: &[u8], value: &[u8]| {
-        let expected_version = cache.get(key).expect("a read").expect("an entry").version();
-        assert_eq!(status(cache.set(key, value, SetOptions { expected_version, ..none })), "TC_OK");
-    };
-    type Change<'c> = &'c dyn Fn(&Cache, &[u8]);
-    let changes: [(&str, Change<'_>); 5] = [
-        ("swapped", &|cache, key| swapped(cache, key, next)),
-        ("swapped twice", &|cache, key| {
-            swapped(cache, key, next);
-            swapped(cache, key, last);
-        }),
-        ("set", &|cache, key| {
-            assert!(cache.get(key).expect("a read").is_some());
-            assert_eq!(status(cache.set(key, next, none)), "TC_OK");
-        }),
-        ("merged", &|cache, key| {
-            let base = Some(Base { data: last, version: 0 });
-            assert_eq!(status(cache.set_merged(key, base, next, none).map(|(outcome, _)| outcome)), "TC_OK");
-        }),
-        ("removed", &|cache, key| {
-            assert!(cache.get(key).expect("a read").is_some());
-            assert_eq!(status(cache.remove(key)), "TC_OK");
-        }),
-    ];
-    let journal = in_memory();
-    for (key, change) in changes {
-        write(&store, &format!("{PREFIX}{key}"), first, ahead);
-        owe(&journal, key, Record { clock: ahead, ..set(first) });
-        change(&server.open(json!({})), key.as_bytes());
-    }
-    let there = || changes.map(|(key, _)| read(&store, &format!("{PREFIX}{key}")));
-    let before = there();
-    let pass = replay(&journal, &store, PREFIX.as_bytes()).expect("a pass");
-    assert_eq!(pass, Pass { replayed: 0, superseded: 5, refused: 0, kept: 0 });
-    assert_eq!(there(), before);
 }
 
 #[test]

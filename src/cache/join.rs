@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::merge::{Merge, There, found};
+use super::merge::{Merge, There, found, unix_ms};
 use super::owed::UNHURRIED;
 use super::unheard::Fate;
-use super::value::{check_value, pruned};
+use super::write::{check_value, pruned};
 use super::{Cache, SetOutcome};
 use crate::clock;
 use crate::config::Config;
@@ -92,7 +92,7 @@ impl Cache {
                 let owed = self.opened_bytes(merge.key, bytes, config).ok_or_else(held_up)?;
                 (merge.with(Side::written(&owed, written_at_ms)), false)
             }
-            Change::Remove => (merge.with(Side::removed(clock::hybrid_ms(clock))), true),
+            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
         };
         let merged = merged.map_err(|_| held_up())?;
         let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
@@ -148,15 +148,15 @@ impl Cache {
                     (Ok((bytes, at_ms)), Expected::Version(version))
                 }
             };
-            let (side, over_ms) = match &theirs {
-                Ok((bytes, at_ms)) => (Side::written(bytes, *at_ms), *at_ms),
-                Err(at_ms) => (Side::removed(*at_ms), *at_ms),
+            let side = match &theirs {
+                Ok((bytes, at_ms)) => Side::written(bytes, *at_ms),
+                Err(at_ms) => Side::removed(*at_ms),
             };
             let Ok(Some(merged)) = msal::merge(Some(&base), mine, side) else { return Ok(Joined::Plain) };
             if theirs.is_err() && !merged.holds_anything {
                 return Ok(Joined::Removed);
             }
-            let (clock, now_ms) = (self.versions.next_over(over_ms), clock::unix_ms());
+            let (clock, now_ms) = (self.versions.next(), clock::unix_ms());
             let sealed = self.sealed(&due.key, &merged.bytes, clock, lifetime.expires_at_ms, &config);
             let Ok(sealed) = sealed else { return Ok(Joined::Plain) };
             let written = store.set(&stored_key, &sealed, clock, now_ms, lifetime, expected, attempt)?;

@@ -6,8 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::unheard::Fate;
-use super::value::{check_value, pruned, resolve};
-use super::write::Write;
+use super::write::{Write, check_value, pruned, resolve};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::Config;
@@ -55,8 +54,8 @@ pub(super) enum There {
 
 /// What is to be written after a look at what is there.
 enum Next {
-    /// This, in the place of that, which was written or removed then; nothing new to merge with where there is none.
-    Write(Option<Secret>, Expected, i64),
+    /// This, in the place of that; nothing new to merge with where there is none.
+    Write(Option<Secret>, Expected),
     /// All of it was removed later.
     Gone,
 }
@@ -114,21 +113,21 @@ impl Cache {
             is_local: options.is_local || self.store.is_none(),
             started,
         };
-        let mut onto = match base {
-            None => Some((Expected::Absent, 0)),
+        let mut expected = match base {
+            None => Some(Expected::Absent),
             Some(Base { version: 0, .. }) => None,
-            Some(Base { version, .. }) => Some((Expected::Version(version), 0)),
+            Some(Base { version, .. }) => Some(Expected::Version(version)),
         };
         let deadline = started + Duration::from_millis(config.resilience.deadline_ms);
         let mut merged: Option<Secret> = None;
         self.wait_until_made_again(key, deadline)?;
         for meeting in 0_u32.. {
-            if let Some(onto) = onto {
+            if let Some(expected) = expected {
                 let data = merged.as_deref().unwrap_or(data);
                 let pruned = pruned(data, &config, merge.at_ms);
                 let data = pruned.as_deref().unwrap_or(data);
                 check_value(data, &config)?;
-                let (outcome, entry) = self.try_merged(&merge, data, onto, &config)?;
+                let (outcome, entry) = self.try_merged(&merge, data, expected, &config)?;
                 if outcome != SetOutcome::Conflict {
                     return Ok((outcome, entry));
                 }
@@ -138,7 +137,7 @@ impl Cache {
                 break;
             }
             match self.look_and_merge(&merge, &config)? {
-                Next::Write(found, now, at_ms) => (merged, onto) = (found, Some((now, at_ms))),
+                Next::Write(found, now) => (merged, expected) = (found, Some(now)),
                 Next::Gone => {
                     self.l1.remove_shared(key);
                     return Ok((SetOutcome::Stored(0), None));
@@ -161,12 +160,12 @@ impl Cache {
         Ok(())
     }
 
-    /// One compare-and-swap of `data`, later than what lies there, or what takes its place while L2 is away.
+    /// One compare-and-swap of `data`, or what takes its place while L2 is away.
     fn try_merged(
         &self,
         merge: &Merge<'_>,
         data: &[u8],
-        (expected, over_ms): (Expected, i64),
+        expected: Expected,
         config: &Config,
     ) -> Result<(SetOutcome, Option<Entry>)> {
         let write = merge.write(data, expected, config);
@@ -182,7 +181,7 @@ impl Cache {
             let waiting = "The newest write of this key is still owed to L2, and this one with it.";
             return self.owe_merged(merge, config, (Failure::new(Class::Busy, waiting), Fate::Untried));
         }
-        match self.put_through(&write, over_ms, None, store, config)? {
+        match self.put_through(&write, None, store, config)? {
             Ok(outcome) => self.handed_out(outcome, &write, config),
             Err(untaken) => self.owe_merged(merge, config, (untaken.failure, untaken.fate)),
         }
@@ -201,8 +200,7 @@ impl Cache {
         if version == 0 {
             return Ok((outcome, None));
         }
-        let made = (version, write.written_at_ms);
-        let entry = self.entry(write, made, self.unverified_epoch(write.slot), config)?;
+        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config)?;
         let is_shared = matches!(outcome, SetOutcome::Stored(_)) && !write.is_local;
         let tier = if is_shared { Tier::L2 } else { Tier::L1 };
         let entry = entry.seen_from(tier).ok_or_else(|| Error::out_of_memory(write.data.len()))?;
@@ -212,12 +210,11 @@ impl Cache {
     /// What lies there now, merged with the change.
     fn look_and_merge(&self, merge: &Merge<'_>, config: &Config) -> Result<Next> {
         let (there, version) = self.there(merge, config)?;
-        let (side, expected, at_ms) = match &there {
-            There::Nothing => return Ok(Next::Write(None, Expected::Absent, 0)),
-            There::Removed(at_ms) => (Side::removed(*at_ms), Expected::Absent, *at_ms),
+        let (side, expected) = match &there {
+            There::Nothing => return Ok(Next::Write(None, Expected::Absent)),
+            There::Removed(at_ms) => (Side::removed(*at_ms), Expected::Absent),
             There::Value(stored) => {
-                let at_ms = stored.written_at_ms;
-                (Side::written(&stored.bytes, at_ms), Expected::Version(version), at_ms)
+                (Side::written(&stored.bytes, stored.written_at_ms), Expected::Version(version))
             }
         };
         let merged = merge.with(side).map_err(|refusal| {
@@ -229,7 +226,7 @@ impl Cache {
         })?;
         let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
         let is_gone = matches!(there, There::Removed(_)) && !merged.holds_anything;
-        Ok(if is_gone { Next::Gone } else { Next::Write(Some(merged.bytes), expected, at_ms) })
+        Ok(if is_gone { Next::Gone } else { Next::Write(Some(merged.bytes), expected) })
     }
 
     /// What lies under the key, opened, and its version.
@@ -274,9 +271,14 @@ pub(super) fn found(
     // Whoever has written in between is met by the comparison.
     let seen = store.look(&[key], attempt)?.pop();
     Ok(match seen.transpose()?.map(|seen| seen.present) {
-        Some(Present::Tombstone { clock }) => There::Removed(clock::hybrid_ms(clock)),
+        Some(Present::Tombstone { clock }) => There::Removed(unix_ms(clock)),
         _ => There::Nothing,
     })
+}
+
+/// The Unix time of a hybrid clock.
+pub(super) fn unix_ms(clock: u64) -> i64 {
+    (clock >> 16) as i64
 }
 
 fn pause(meeting: u32, deadline: Instant) {

@@ -17,7 +17,6 @@ mod replays;
 mod seal;
 mod statistics;
 mod unheard;
-mod value;
 mod write;
 
 use std::borrow::Cow;

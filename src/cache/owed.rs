@@ -125,13 +125,6 @@ impl Cache {
         here.map_or(Known::Nothing, |here| Known::Version(here.version()))
     }
 
-    /// The hybrid time of a write of `key`: later than the Unix time `over_ms` and what L1 has, though a clock ahead of
-    /// ours told them. Whoever makes that again, because its answer was lost, must find that it was written over.
-    pub(super) fn time_over(&self, key: &[u8], over_ms: i64) -> u64 {
-        let here_ms = self.l1.get(key).map_or(0, |here| here.written_at_ms());
-        self.versions.next_over(here_ms.max(over_ms))
-    }
-
     /// The number of what is owed for `key` before it is written past the journal.
     pub(super) fn owed_before(&self, key: &[u8], started: Instant) -> Option<u64> {
         let is_closing = || false;

@@ -6,16 +6,16 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::unheard::{Attempted, Attempts, Fate};
-use super::value::{check_value, pruned, resolve};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
-use crate::config::{self, Config};
-use crate::entry::{self, Entry, Lifetime, Parts, Secret};
+use crate::config::{self, Config, FromValue};
+use crate::entry::{self, Defaults, Entry, Lifetime, Parts, Secret};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Known, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, LinkId, Store, Written};
+use crate::msal;
 use crate::stats::{Latency, Operation, count};
 
 /// Whoever closes the cache waits for sets in L1 of values up to this length, and so do others who open and close.
@@ -89,6 +89,11 @@ impl Cache {
         }
     }
 
+    /// Whether `data` may be stored, for a caller that copies it first.
+    pub fn check_value(&self, data: &[u8]) -> Result<()> {
+        check_value(data, &self.config.load())
+    }
+
     /// Removes `key` from both tiers; says whether the removal is owed to L2.
     pub fn remove(&self, key: &[u8]) -> Result<SetOutcome> {
         self.remove_since(key, Instant::now())
@@ -144,7 +149,7 @@ impl Cache {
             return Ok(SetOutcome::Stored(0));
         }
         let version = self.versions.next_at(write.written_at_ms);
-        let entry = self.entry(write, (version, write.written_at_ms), (0, 0), config)?;
+        let entry = self.entry(write, version, (0, 0), config)?;
         if !self.l1.put(entry, Arrival::Written) {
             return Err(Error::out_of_memory(data.len()));
         }
@@ -155,14 +160,14 @@ impl Cache {
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let owed_before = self.look_at_owed(write)?;
-        let untaken = match self.put_through(write, 0, owed_before, store, config)? {
+        let untaken = match self.put_through(write, owed_before, store, config)? {
             Ok(outcome) => return Ok(outcome),
             Err(untaken) => untaken,
         };
         let Untaken { failure, mut sealed, mut clock, known, fate } = untaken;
         if fate == Fate::Undone {
             // It follows what others have written and got acknowledged while it was tried.
-            clock = self.time_over(write.key, 0);
+            clock = self.versions.next();
             sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         }
         let version = store.version_of(&sealed, clock);
@@ -174,12 +179,10 @@ impl Cache {
         Ok(SetOutcome::Owed(version))
     }
 
-    /// Stores in L2, and then in L1, later than the Unix time `over_ms`; `owed_before` is settled by it. What L2 did not
-    /// take comes back.
+    /// Stores in L2, and then in L1; `owed_before` is settled by it. What L2 did not take comes back.
     pub(super) fn put_through<'w>(
         &self,
         write: &Write<'w>,
-        over_ms: i64,
         owed_before: Option<u64>,
         store: &dyn Store,
         config: &Config,
@@ -187,10 +190,9 @@ impl Cache {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
         let mut epoch = self.epoch(write.slot);
-        let (clock, since) = (self.time_over(write.key, over_ms), self.moment());
+        let (clock, since) = (self.versions.next(), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
-        // What is made onto it in turn comes after it.
-        let (written_at_ms, expected) = (clock::hybrid_ms(clock), write.expected);
+        let Write { written_at_ms, expected, .. } = *write;
         let (value, known) = (Some((&*sealed, write.lifetime)), self.known(write.key, owed_before));
         let attempted = Attempted { key: &stored_key, value, clock, written_at_ms, expected, known };
         let mut attempts = Attempts::default();
@@ -205,7 +207,7 @@ impl Cache {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
                 self.remember(write, Some(sealed), clock, since);
-                self.fill(write, (version, written_at_ms), epoch, config)?;
+                self.fill(write, version, epoch, config)?;
                 Ok(Ok(SetOutcome::Stored(version)))
             }
             Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
@@ -255,7 +257,7 @@ impl Cache {
     pub(super) fn hold(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) {
         let turn = self.l1.turn(write.slot);
         // Without it the journal itself answers.
-        if let Ok(entry) = self.entry(write, (version, write.written_at_ms), epoch, config) {
+        if let Ok(entry) = self.entry(write, version, epoch, config) {
             self.l1.put(entry, Arrival::Written);
         }
         drop(turn);
@@ -271,7 +273,7 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let (clock, since) = (self.time_over(write.key, 0), self.moment());
+        let (clock, since) = (self.versions.next(), self.moment());
         let Write { written_at_ms, expected, .. } = *write;
         let known = self.known(write.key, owed_before);
         let attempted = Attempted { key: &stored_key, value: None, clock, written_at_ms, expected, known };
@@ -293,7 +295,7 @@ impl Cache {
             Ok(Written::Conflict) => Ok(self.conflict(write)),
             Err(failure) => {
                 let (is_closed, fate) = (failure.class == Class::Closed, attempts.fate());
-                let clock = if fate == Fate::Undone { self.time_over(write.key, 0) } else { clock };
+                let clock = if fate == Fate::Undone { self.versions.next() } else { clock };
                 let kept = self.keep_or_fail(write, Change::Remove, (clock, known), (failure, fate));
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
                 if !is_closed {
@@ -307,12 +309,12 @@ impl Cache {
     }
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
-    fn fill(&self, write: &Write<'_>, made: (u64, i64), epoch: Epoch, config: &Config) -> Result<()> {
+    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
         let sample = Latency::sample();
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
         match advanced {
-            Some(own) => match self.entry(write, made, own, config) {
+            Some(own) => match self.entry(write, version, own, config) {
                 Ok(entry) => {
                     self.l1.put(entry, Arrival::Written);
                 }
@@ -345,11 +347,10 @@ impl Cache {
         self.coherence.as_ref().and_then(|coherence| coherence.epochs.advance(slot, epoch))
     }
 
-    /// What L1 holds of a write that has this version and was made then.
     pub(super) fn entry(
         &self,
         write: &Write<'_>,
-        (version, written_at_ms): (u64, i64),
+        version: u64,
         epoch: Epoch,
         config: &Config,
     ) -> Result<Entry> {
@@ -358,7 +359,7 @@ impl Cache {
             key: write.key,
             data: write.data,
             version,
-            written_at_ms,
+            written_at_ms: write.written_at_ms,
             lifetime: write.lifetime,
             deadline_ms: entry::deadline_ms(write.lifetime.ends_at_ms(write.written_at_ms), max_ttl_ms),
             stay_until_ms: entry::deadline_ms(0, max_ttl_ms),
@@ -369,4 +370,29 @@ impl Cache {
         });
         entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
     }
+}
+
+pub(super) fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Lifetime {
+    let expiry = &config.expiry;
+    let defaults = Defaults { ttl_ms: expiry.default_ttl_ms, sliding_ms: expiry.sliding_ms };
+    let is_silent = options.asked.ttl_ms == 0 && options.asked.expires_at_ms == 0;
+    let found = (is_silent && expiry.from_value == FromValue::Msal)
+        .then(|| entry::last_token_expires_at_ms(data))
+        .flatten();
+    Lifetime::resolve(options.asked, defaults, found, now_ms)
+}
+
+/// `data` without the access tokens that have ended, where the document says so and there are any.
+pub(super) fn pruned(data: &[u8], config: &Config, now_ms: i64) -> Option<Secret> {
+    if config.msal.prune_expired { msal::prune(data, now_ms) } else { None }
+}
+
+pub(super) fn check_value(data: &[u8], config: &Config) -> Result<()> {
+    let limit = config.limits.max_value_bytes;
+    if data.len() > limit {
+        let len = data.len();
+        let message = format!("The value is {len} bytes long; limits.max_value_bytes allows {limit}.");
+        return Err(Error::new(Kind::ValueTooLarge, message));
+    }
+    Ok(())
 }

@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use crate::clock;
 use crate::entry::{Lifetime, Secret};
 use crate::l2::{Class, Failure, LinkId};
 
 /// What a record takes beside its key and value.
 const OVERHEAD_BYTES: u64 = 128;
+
+/// A hybrid clock that is further ahead than this is an error of a clock.
+const CLOCK_ERROR_MS: i64 = 5 * 60_000;
 
 /// What a write does.
 #[derive(Debug)]
@@ -142,7 +144,7 @@ pub(super) fn cost_bytes(key_len: usize, value_len: usize) -> u64 {
 
 /// Whether `clock` is so far ahead of `now_ms` that the clock it was read from was wrong.
 pub(super) fn is_ahead(clock: u64, now_ms: i64) -> bool {
-    clock::hybrid_ms(clock) > now_ms.saturating_add(clock::ERROR_MS)
+    (clock >> 16) as i64 > now_ms.saturating_add(CLOCK_ERROR_MS)
 }
 
 /// `clock`, or the present when it cannot be right.

@@ -130,7 +130,7 @@ fn own(ver: &Value, data: &[u8]) -> Option<(u64, i64)> {
     let Value::BulkString(ver) = ver else { return None };
     let part = |at: usize| u64::from_str_radix(std::str::from_utf8(ver.get(at..at + 16)?).ok()?, 16).ok();
     let (clock, version, hash) = (part(0)?, part(16)?, part(32)?);
-    (ver.len() == 64 && hash == xxh3_64(data)).then_some((version, clock::hybrid_ms(clock)))
+    (ver.len() == 64 && hash == xxh3_64(data)).then_some((version, (clock >> 16) as i64))
 }
 
 /// An end in Unix time, if there is one.
