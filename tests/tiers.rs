@@ -4,12 +4,13 @@
 mod support;
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
 use serde_json::json;
 use support::{Shared, is_long, open_alone, statistics};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
-use tokencache::entry::Tier;
+use tokencache::entry::{Entry, Tier};
 
 fn expecting(expected_version: u64) -> SetOptions {
     SetOptions { expected_version, ..SetOptions::default() }
@@ -101,6 +102,34 @@ fn threads_that_compare_and_swap_in_l1_alone_lose_nothing() {
         }
     });
     assert_eq!(number(&cache), 4_000);
+    cache.close();
+}
+
+#[test]
+fn a_plain_set_is_not_lost_to_a_compare_and_swap_of_what_was_before_it() {
+    let cache = open_alone(json!({}));
+    let is_over = AtomicBool::new(false);
+    // Each says of which plain set it was made.
+    let read = || cache.get(b"k").expect("a read");
+    let round = |entry: &Entry| u32::from_le_bytes(entry.data()[..4].try_into().expect("four bytes"));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Some(before) = read() {
+                        cache.set(b"k", before.data(), expecting(before.version())).expect("an answer");
+                    }
+                }
+            });
+        }
+        let is_lost = |number: &u32| {
+            let stored = cache.set(b"k", &number.to_le_bytes(), SetOptions::default());
+            stored.is_err() || read().is_none_or(|entry| round(&entry) != *number)
+        };
+        let lost = (0..200_000).find(is_lost);
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(lost, None);
+    });
     cache.close();
 }
 

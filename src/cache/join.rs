@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::merge::{Merge, There, found, unix_ms};
 use super::owed::UNHURRIED;
+use super::terms::Terms;
 use super::unheard::Fate;
-use super::write::{check_value, pruned};
 use super::{Cache, SetOutcome};
 use crate::clock;
 use crate::config::Config;
@@ -46,9 +46,10 @@ impl Cache {
                 }
             };
             let data = merged.as_deref().unwrap_or(merge.mine);
-            let pruned = pruned(data, config, merge.at_ms);
+            let terms = Terms::from(config);
+            let pruned = terms.pruned(data, merge.at_ms);
             let data = pruned.as_deref().unwrap_or(data);
-            check_value(data, config)?;
+            terms.check_value(data)?;
             let write = merge.write(data, Expected::Anything, config);
             let clock = self.versions.next();
             let sealed = self.sealed(merge.key, data, clock, write.lifetime.expires_at_ms, config)?;

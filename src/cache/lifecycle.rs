@@ -12,6 +12,7 @@ use super::failover::FailoverWitness;
 use super::keys;
 use super::peers::Peers;
 use super::seal::Counters;
+use super::terms::{Published, Terms};
 use super::{Cache, HookHolder, owed};
 use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
@@ -117,6 +118,7 @@ impl Cache {
             keys,
             seals: Counters::default(),
             peers: Peers::default(),
+            terms: Published::new(Terms::from(&*config)),
             config: ArcSwap::new(config),
             configuring: Mutex::default(),
             flights: Arc::default(),
@@ -177,7 +179,9 @@ impl Cache {
         if let Some(store) = &self.store {
             store.configure(&next);
         }
+        let terms = Terms::from(&next);
         let before = self.config.swap(Arc::new(next));
+        self.terms.change(terms);
         self.use_ring(ring);
         let now = self.config.load();
         // Another server knows nothing of what the one before held.

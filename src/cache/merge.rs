@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::terms::Terms;
 use super::unheard::Fate;
-use super::write::{Write, check_value, pruned, resolve};
+use super::write::Write;
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
 use crate::config::Config;
@@ -70,7 +71,7 @@ impl<'a> Merge<'a> {
             key: self.key,
             data,
             slot: self.slot,
-            lifetime: resolve(data, self.options, config, self.at_ms),
+            lifetime: Terms::from(config).lifetime(data, self.options, self.at_ms),
             written_at_ms: self.at_ms,
             expected,
             is_local: self.is_local,
@@ -91,8 +92,9 @@ impl Cache {
     ) -> Result<(SetOutcome, Option<Entry>)> {
         let started = Instant::now();
         let config = self.config.load();
-        self.check_key(key, &config)?;
-        check_value(data, &config)?;
+        let terms = Terms::from(&**config);
+        self.check_key(key, &terms.limits)?;
+        terms.check_value(data)?;
         if options.expected_version != 0 {
             let message = "options.expected_version must be 0 here: what the change started from is base.";
             return Err(Error::new(Kind::InvalidArgument, message));
@@ -124,9 +126,9 @@ impl Cache {
         for meeting in 0_u32.. {
             if let Some(expected) = expected {
                 let data = merged.as_deref().unwrap_or(data);
-                let pruned = pruned(data, &config, merge.at_ms);
+                let pruned = terms.pruned(data, merge.at_ms);
                 let data = pruned.as_deref().unwrap_or(data);
-                check_value(data, &config)?;
+                terms.check_value(data)?;
                 let (outcome, entry) = self.try_merged(&merge, data, expected, &config)?;
                 if outcome != SetOutcome::Conflict {
                     return Ok((outcome, entry));
@@ -171,7 +173,7 @@ impl Cache {
         let write = merge.write(data, expected, config);
         let has_ended = write.lifetime.has_ended(merge.at_ms);
         let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
-            let outcome = self.set_here(&write, has_ended, config)?;
+            let outcome = self.set_here(&write, self.l1.hash(merge.key), has_ended, config.l1.max_ttl_ms)?;
             return self.handed_out(outcome, &write, config);
         };
         if has_ended {
@@ -200,7 +202,7 @@ impl Cache {
         if version == 0 {
             return Ok((outcome, None));
         }
-        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config)?;
+        let entry = self.entry(write, version, self.unverified_epoch(write.slot), config.l1.max_ttl_ms)?;
         let is_shared = matches!(outcome, SetOutcome::Stored(_)) && !write.is_local;
         let tier = if is_shared { Tier::L2 } else { Tier::L1 };
         let entry = entry.seen_from(tier).ok_or_else(|| Error::out_of_memory(write.data.len()))?;

@@ -5,6 +5,7 @@
 mod background;
 mod failover;
 mod flight;
+mod here;
 mod join;
 mod keys;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod read;
 mod replays;
 mod seal;
 mod statistics;
+mod terms;
 mod unheard;
 mod write;
 
@@ -28,7 +30,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::clock::HybridClock;
 use crate::coherence::Coherence;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::entry::{Asked, Entry};
 use crate::epoch::{self, Epoch};
 use crate::error::{Error, Kind, Result};
@@ -48,11 +50,13 @@ pub use merge::Base;
 use peers::Peers;
 use replays::Replays;
 use seal::Counters;
+use terms::Published;
 
 /// An open cache.
 pub struct Cache {
     me: Weak<Cache>,
     config: ArcSwap<Config>,
+    terms: Published,
     configuring: Mutex<()>,
     l1: L1,
     /// Needed only where somebody else can change L2.
@@ -173,11 +177,11 @@ impl Cache {
         }
     }
 
-    fn check_key(&self, key: &[u8], config: &Config) -> Result<()> {
+    fn check_key(&self, key: &[u8], limits: &Limits) -> Result<()> {
         if self.signal.is_closing() {
             return Err(Error::closed());
         }
-        let limit = config.limits.max_key_bytes;
+        let limit = limits.max_key_bytes;
         if key.len() > limit {
             let len = key.len();
             let message = format!("The key is {len} bytes long; limits.max_key_bytes allows {limit}.");
@@ -200,8 +204,9 @@ impl Cache {
         if prefix.is_empty() { Cow::Borrowed(key) } else { Cow::Owned([prefix, key].concat()) }
     }
 
+    /// The slot of `key`; nobody asks for it where L1 is alone.
     fn slot(&self, key: &[u8]) -> u32 {
-        epoch::slot(key)
+        if self.store.is_none() { 0 } else { epoch::slot(key) }
     }
 
     fn epoch(&self, slot: u32) -> Epoch {

@@ -225,7 +225,7 @@ impl Cache {
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
     pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
-        self.check_key(key, &self.config.load())?;
+        self.check_key(key, &self.config.load().limits)?;
         let entry = self.peek(key);
         if entry.is_none() {
             count(&self.stats.l1_misses);
@@ -300,7 +300,7 @@ impl Cache {
     /// Renews the sliding window of `key`; whether there is a live entry.
     pub fn touch(&self, key: &[u8]) -> Result<bool> {
         let config = self.config.load();
-        self.check_key(key, &config)?;
+        self.check_key(key, &config.limits)?;
         let turn = self.l1.turn(self.slot(key));
         let here = self.l1.get(key).filter(|entry| entry.is_alive(clock::coarse_ms()));
         drop(turn);

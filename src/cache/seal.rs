@@ -58,7 +58,7 @@ impl Cache {
     /// An envelope as a set of `data` would store it.
     pub fn protect(&self, key: &[u8], data: &[u8]) -> Result<Entry> {
         let config = self.config.load();
-        self.check_key(key, &config)?;
+        self.check_key(key, &config.limits)?;
         self.check_value(data)?;
         self.check_ring()?;
         let envelope = self.sealed(key, data, self.versions.next(), 0, &config)?;
@@ -74,7 +74,7 @@ impl Cache {
     /// What `envelope` holds, sealed for `key`; nothing when it has ended.
     pub fn unprotect(&self, key: &[u8], envelope: &[u8]) -> Result<Option<Entry>> {
         let config = self.config.load();
-        self.check_key(key, &config)?;
+        self.check_key(key, &config.limits)?;
         self.check_ring()?;
         let limit = config.limits.max_value_bytes.saturating_add(crypto::envelope::OVERHEAD);
         if envelope.len() > limit {

@@ -5,21 +5,18 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use super::terms::Terms;
 use super::unheard::{Attempted, Attempts, Fate};
 use super::{Cache, SetOptions, SetOutcome};
 use crate::clock;
-use crate::config::{self, Config, FromValue};
-use crate::entry::{self, Defaults, Entry, Lifetime, Parts, Secret};
+use crate::config::{self, Config};
+use crate::entry::{self, Entry, Lifetime, Parts, Secret};
 use crate::epoch::Epoch;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::journal::{Change, Known, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, LinkId, Store, Written};
-use crate::msal;
-use crate::stats::{Latency, Operation, count};
-
-/// Whoever closes the cache waits for sets in L1 of values up to this length, and so do others who open and close.
-const SHORT_BYTES: usize = 64 << 10;
+use crate::stats::{Latency, Operation};
 
 /// A set, resolved.
 pub(super) struct Write<'a> {
@@ -48,17 +45,6 @@ impl Cache {
         self.set_since(key, data, options, Instant::now())
     }
 
-    /// As [`Cache::set`], where L1 alone takes it and it is soon done, waiting for nobody but for L1's locks; else `None`.
-    pub fn set_in_l1(&self, key: &[u8], data: &[u8], options: SetOptions) -> Option<Result<SetOutcome>> {
-        let is_short = data.len() <= SHORT_BYTES;
-        // Only L2 has deadlines, so nobody asks when this began.
-        (is_short && self.stays_here(options)).then(|| self.set_since(key, data, options, self.opened_at))
-    }
-
-    fn stays_here(&self, options: SetOptions) -> bool {
-        options.is_local || self.store.is_none()
-    }
-
     /// As [`Cache::set`], for a call that began at `started`.
     pub fn set_since(
         &self,
@@ -68,30 +54,46 @@ impl Cache {
         started: Instant,
     ) -> Result<SetOutcome> {
         let config = self.config.load();
-        self.check_key(key, &config)?;
-        check_value(data, &config)?;
+        self.set_under(&Terms::from(&**config), key, data, options, started, Some(&config))
+    }
+
+    /// As [`Cache::set_since`], under `terms`; with `config` for what goes to L2.
+    // In line, so that what goes to L2 is left out where L1 alone takes it.
+    #[inline(always)]
+    pub(super) fn set_under(
+        &self,
+        terms: &Terms,
+        key: &[u8],
+        data: &[u8],
+        options: SetOptions,
+        started: Instant,
+        config: Option<&Config>,
+    ) -> Result<SetOutcome> {
+        self.check_key(key, &terms.limits)?;
+        terms.check_value(data)?;
+        let hash = self.l1.hash(key);
         let now_ms = clock::unix_ms();
-        let pruned = pruned(data, &config, now_ms);
+        let pruned = terms.pruned(data, now_ms);
         let data = pruned.as_deref().unwrap_or(data);
         let expected = match options.expected_version {
             0 => Expected::Anything,
             u64::MAX => Expected::Absent,
             version => Expected::Version(version),
         };
-        let lifetime = resolve(data, options, &config, now_ms);
+        let lifetime = terms.lifetime(data, options, now_ms);
         let slot = self.slot(key);
         let is_local = self.stays_here(options);
         let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local, started };
-        match (&self.store, lifetime.has_ended(now_ms)) {
-            (Some(store), true) if !is_local => self.remove_through(&write, store.as_ref(), &config),
-            (Some(store), false) if !is_local => self.set_through(&write, store.as_ref(), &config),
-            (_, has_ended) => self.set_here(&write, has_ended, &config),
+        match (self.store.as_deref().zip(config), lifetime.has_ended(now_ms)) {
+            (Some((store, config)), true) if !is_local => self.remove_through(&write, store, config),
+            (Some((store, config)), false) if !is_local => self.set_through(&write, store, config),
+            (_, has_ended) => self.set_here(&write, hash, has_ended, terms.max_ttl_ms),
         }
     }
 
     /// Whether `data` may be stored, for a caller that copies it first.
     pub fn check_value(&self, data: &[u8]) -> Result<()> {
-        check_value(data, &self.config.load())
+        Terms::from(&**self.config.load()).check_value(data)
     }
 
     /// Removes `key` from both tiers; says whether the removal is owed to L2.
@@ -102,7 +104,7 @@ impl Cache {
     /// As [`Cache::remove`], for a call that began at `started`.
     pub fn remove_since(&self, key: &[u8], started: Instant) -> Result<SetOutcome> {
         let config = self.config.load();
-        self.check_key(key, &config)?;
+        self.check_key(key, &config.limits)?;
         let write = Write {
             key,
             data: b"",
@@ -115,47 +117,8 @@ impl Cache {
         };
         match &self.store {
             Some(store) => self.remove_through(&write, store.as_ref(), &config),
-            None => self.set_here(&write, true, &config),
+            None => self.set_here(&write, self.l1.hash(key), true, config.l1.max_ttl_ms),
         }
-    }
-
-    /// Stores or, with `removes`, removes in this process alone: comparing and storing under one turn.
-    pub(super) fn set_here(&self, write: &Write<'_>, removes: bool, config: &Config) -> Result<SetOutcome> {
-        let (key, data) = (write.key, write.data);
-        if !removes && !self.l1.admits(key.len(), data.len()) {
-            let message = format!(
-                "The value is {} bytes long, more than L1 can hold, and this entry has no other tier; enable \
-                 L1, raise l1.capacity_bytes ({}) or configure an L2.",
-                data.len(),
-                config.l1.capacity_bytes
-            );
-            return Err(Error::new(Kind::ValueTooLarge, message));
-        }
-        let sample = Latency::sample();
-        let turn = self.l1.turn(write.slot);
-        let is_here = |entry: &Entry| entry.is_local() && entry.is_alive(clock::coarse_ms());
-        let here = || self.l1.get(key).filter(is_here);
-        let is_expected = match write.expected {
-            Expected::Anything => true,
-            Expected::Absent => here().is_none(),
-            Expected::Version(version) => here().is_some_and(|entry| entry.version() == version),
-        };
-        if !is_expected {
-            count(&self.stats.conflicts);
-            return Ok(SetOutcome::Conflict);
-        }
-        if removes {
-            self.l1.remove(key);
-            return Ok(SetOutcome::Stored(0));
-        }
-        let version = self.versions.next_at(write.written_at_ms);
-        let entry = self.entry(write, version, (0, 0), config)?;
-        if !self.l1.put(entry, Arrival::Written) {
-            return Err(Error::out_of_memory(data.len()));
-        }
-        drop(turn);
-        self.stats.l1_set.record_sample(sample);
-        Ok(SetOutcome::Stored(version))
     }
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
@@ -257,7 +220,7 @@ impl Cache {
     pub(super) fn hold(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) {
         let turn = self.l1.turn(write.slot);
         // Without it the journal itself answers.
-        if let Ok(entry) = self.entry(write, version, epoch, config) {
+        if let Ok(entry) = self.entry(write, version, epoch, config.l1.max_ttl_ms) {
             self.l1.put(entry, Arrival::Written);
         }
         drop(turn);
@@ -314,7 +277,7 @@ impl Cache {
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
         match advanced {
-            Some(own) => match self.entry(write, version, own, config) {
+            Some(own) => match self.entry(write, version, own, config.l1.max_ttl_ms) {
                 Ok(entry) => {
                     self.l1.put(entry, Arrival::Written);
                 }
@@ -328,10 +291,9 @@ impl Cache {
     }
 
     fn conflict(&self, write: &Write<'_>) -> SetOutcome {
-        count(&self.stats.conflicts);
         // Somebody else wrote, so what we hold may be old.
         self.bump(write.slot);
-        SetOutcome::Conflict
+        self.conflict_here()
     }
 
     /// Nobody knows whether L2 took it: what L1 has of this key is checked before it is served again.
@@ -352,9 +314,8 @@ impl Cache {
         write: &Write<'_>,
         version: u64,
         epoch: Epoch,
-        config: &Config,
+        max_ttl_ms: i64,
     ) -> Result<Entry> {
-        let max_ttl_ms = config.l1.max_ttl_ms;
         let entry = Entry::new(Parts {
             key: write.key,
             data: write.data,
@@ -370,29 +331,4 @@ impl Cache {
         });
         entry.ok_or_else(|| Error::out_of_memory(write.data.len()))
     }
-}
-
-pub(super) fn resolve(data: &[u8], options: SetOptions, config: &Config, now_ms: i64) -> Lifetime {
-    let expiry = &config.expiry;
-    let defaults = Defaults { ttl_ms: expiry.default_ttl_ms, sliding_ms: expiry.sliding_ms };
-    let is_silent = options.asked.ttl_ms == 0 && options.asked.expires_at_ms == 0;
-    let found = (is_silent && expiry.from_value == FromValue::Msal)
-        .then(|| entry::last_token_expires_at_ms(data))
-        .flatten();
-    Lifetime::resolve(options.asked, defaults, found, now_ms)
-}
-
-/// `data` without the access tokens that have ended, where the document says so and there are any.
-pub(super) fn pruned(data: &[u8], config: &Config, now_ms: i64) -> Option<Secret> {
-    if config.msal.prune_expired { msal::prune(data, now_ms) } else { None }
-}
-
-pub(super) fn check_value(data: &[u8], config: &Config) -> Result<()> {
-    let limit = config.limits.max_value_bytes;
-    if data.len() > limit {
-        let len = data.len();
-        let message = format!("The value is {len} bytes long; limits.max_value_bytes allows {limit}.");
-        return Err(Error::new(Kind::ValueTooLarge, message));
-    }
-    Ok(())
 }

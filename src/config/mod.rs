@@ -55,7 +55,7 @@ pub struct Config {
 }
 
 /// How long keys and values may be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// The longest key.
     pub max_key_bytes: usize,
@@ -113,7 +113,7 @@ pub enum Kind {
 }
 
 /// How long entries live.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expiry {
     /// Where the caller says nothing: from now, or -1 for never.
     pub default_ttl_ms: i64,

@@ -114,10 +114,12 @@ impl<'de> Deserialize<'de> for Seconds {
 
 /// The Unix time in ms at which the last access token in `value` ends, when `value` is an MSAL cache that holds
 /// access tokens and no refresh tokens.
+#[inline]
 #[must_use]
 pub fn last_token_expires_at_ms(value: &[u8]) -> Option<i64> {
-    if value.first() != Some(&b'{') {
-        return None;
-    }
+    if value.first() == Some(&b'{') { last_token(value) } else { None }
+}
+
+fn last_token(value: &[u8]) -> Option<i64> {
     serde_json::from_slice::<Blob>(value).ok()?.access_tokens?.0
 }

@@ -11,6 +11,7 @@
 //!
 //! A *view* is a `Head` and the entry that it owns: it has its own public head and points at the bytes of that entry.
 
+mod groups;
 mod hazard;
 mod lease;
 pub mod reader;
@@ -23,6 +24,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Tier;
+pub use groups::{Groups, Right, Seen};
 pub use lease::{release, retain};
 pub use reader::{Own, Reader};
 pub use spot::{Held, Spot};
@@ -316,11 +318,14 @@ impl Drop for Raw {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: alive until the count that this reference holds is given back here.
-        let before = unsafe { self.head().as_ref() }.references.fetch_sub(1, Ordering::Release);
-        if before & !OF_A_VIEW == 1 {
+        let references = unsafe { &self.head().as_ref().references };
+        // Where this is the only one nobody can make another, and there is nothing to give back.
+        if references.load(Ordering::Acquire) & !OF_A_VIEW == 1 {
+            return Raw::free(self.head());
+        }
+        if references.fetch_sub(1, Ordering::Release) & !OF_A_VIEW == 1 {
             // As a fence would, which ThreadSanitizer does not see.
-            // SAFETY: nobody but this one can free it.
-            let _ = unsafe { self.head().as_ref() }.references.load(Ordering::Acquire);
+            let _ = references.load(Ordering::Acquire);
             Raw::free(self.head());
         }
     }

@@ -11,7 +11,7 @@ use super::Arrival;
 use super::directory::{Directory, Place};
 use super::ghosts::Ghosts;
 use super::queues::{Queue, Queues};
-use crate::entry::Entry;
+use crate::entry::{Entry, Right, Seen};
 
 /// Shares of the capacity. That of the newest writes is more than the promised eighth, because what an entry costs is
 /// more than its key and bytes, and the last one may not fit.
@@ -23,6 +23,8 @@ const FETCHED_SHARE: f64 = 0.09;
 const ROUNDS: u32 = 256;
 
 pub struct Eviction {
+    /// To change the directory: whoever has the lock of this sees what lies there, and it stays.
+    right: Right,
     queues: Queues,
     ghosts: Ghosts,
     capacity_bytes: u64,
@@ -35,8 +37,9 @@ pub struct Eviction {
 }
 
 impl Eviction {
-    pub fn new(capacity_bytes: u64) -> Eviction {
+    pub fn new(right: Right, capacity_bytes: u64) -> Eviction {
         Eviction {
+            right,
             queues: Queues::new(),
             ghosts: Ghosts::default(),
             capacity_bytes,
@@ -61,13 +64,28 @@ impl Eviction {
         self.evictions
     }
 
-    /// Stores `entry` in place of what was under its key, and makes room for it; `false` when there is no memory for its
-    /// place.
-    pub fn put(&mut self, directory: &Directory, entry: Entry, arrival: Arrival) -> bool {
-        let hash = directory.hash(entry.key());
-        let known = directory.place(hash, entry.key());
+    /// Where `key`, which has this hash, lies.
+    #[inline]
+    pub fn place(&self, directory: &Directory, hash: u64, key: &[u8]) -> Option<Place> {
+        directory.place(&self.right, hash, key)
+    }
+
+    /// What lies in `place`.
+    #[inline]
+    pub fn at<'a>(&'a self, directory: &'a Directory, place: Place) -> Option<Seen<'a>> {
+        directory.at(&self.right, place)
+    }
+
+    /// Stores `entry`, whose key has this hash, where that lies, if it is `known`, and makes room for it; `false` when there is
+    /// no memory for its place. One of those that had to go is `gone`, to be wiped when nobody waits for that.
+    pub fn put(
+        &mut self,
+        directory: &Directory,
+        (hash, known): (u64, Option<Place>),
+        (entry, cost_bytes, arrival): (Entry, u64, Arrival),
+        gone: &mut Option<Entry>,
+    ) -> bool {
         let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return false };
-        let cost_bytes = entry.cost_bytes();
         let is_known = match known {
             Some(place) => self.queues.standing(place) == Some(Queue::Main),
             None => self.ghosts.take(hash, self.queues.entries(Queue::Main) / 2),
@@ -75,7 +93,8 @@ impl Eviction {
         if is_known {
             entry.mark_read();
         }
-        if let Some(before) = directory.fill(place, hash, entry) {
+        *gone = directory.fill(&mut self.right, place, hash, entry);
+        if let Some(before) = gone {
             self.queues.leave(place, before.cost_bytes());
         }
         let queue = match arrival {
@@ -86,7 +105,7 @@ impl Eviction {
         };
         self.queues.push(queue, place, cost_bytes);
         self.settle(directory, place);
-        self.shrink(directory, Some(place), usize::MAX);
+        self.shrink(directory, Some(place), usize::MAX, gone);
         true
     }
 
@@ -95,7 +114,7 @@ impl Eviction {
         self.is_filling |= self.bytes() < self.capacity_bytes / 2;
         while self.is_filling {
             let Some((_, place)) = self.overlong().filter(|(_, place)| *place != newest) else { return };
-            let Some(cost_bytes) = directory.at(place).map(|entry| entry.cost_bytes()) else { return };
+            let Some(cost_bytes) = self.at(directory, place).map(|entry| entry.cost_bytes()) else { return };
             if !self.has_room_in_main(cost_bytes) {
                 return;
             }
@@ -111,11 +130,11 @@ impl Eviction {
     }
 
     fn vacancy(&mut self, directory: &Directory, hash: u64) -> Option<Place> {
-        let place = match directory.vacancy(hash) {
+        let place = match directory.vacancy(&self.right, hash) {
             Some(place) => place,
             None => {
                 let place = directory.taken(hash);
-                self.remove(directory, place);
+                drop(self.remove(directory, place));
                 self.evictions += 1;
                 place
             }
@@ -126,17 +145,17 @@ impl Eviction {
     }
 
     /// Empties `place`.
-    pub fn remove(&mut self, directory: &Directory, place: Place) {
-        if let Some(entry) = directory.empty(place) {
-            self.queues.leave(place, entry.cost_bytes());
-        }
+    pub fn remove(&mut self, directory: &Directory, place: Place) -> Option<Entry> {
+        let entry = directory.empty(&mut self.right, place)?;
+        self.queues.leave(place, entry.cost_bytes());
+        Some(entry)
     }
 
     /// Removes of what lies in `places` what `goes` says.
     pub fn sift(&mut self, directory: &Directory, places: Range<Place>, goes: impl Fn(&Entry) -> bool) {
         for place in places {
-            if directory.at(place).is_some_and(|entry| goes(&entry)) {
-                self.remove(directory, place);
+            if self.at(directory, place).is_some_and(|entry| goes(&entry)) {
+                drop(self.remove(directory, place));
             }
         }
     }
@@ -145,13 +164,20 @@ impl Eviction {
         self.capacity_bytes = capacity_bytes;
     }
 
-    /// Lets go what no longer fits, but never `newest`, and not more than `most`; whether nothing more has to go.
-    pub fn shrink(&mut self, directory: &Directory, newest: Option<Place>, most: usize) -> bool {
-        let (mut rounds, mut gone) = (ROUNDS, 0);
+    /// Lets go what no longer fits, but never `newest`, and not more than `most`; whether nothing more has to go. The first
+    /// becomes `gone`, unless something is.
+    pub fn shrink(
+        &mut self,
+        directory: &Directory,
+        newest: Option<Place>,
+        most: usize,
+        gone: &mut Option<Entry>,
+    ) -> bool {
+        let (mut rounds, mut evicted) = (ROUNDS, 0);
         while self.bytes() > self.capacity_bytes {
             let Some((queue, place)) = self.next(newest) else { return true };
-            let Some(entry) = directory.at(place) else { return true };
-            if gone == most {
+            let Some(entry) = directory.at(&self.right, place) else { return true };
+            if evicted == most {
                 return false;
             }
             let is_main = queue == Queue::Main;
@@ -163,11 +189,13 @@ impl Eviction {
                 continue;
             }
             self.ghosts.remember(directory.hash(entry.key()));
-            drop(entry);
             self.is_filling = false;
             self.evictions += 1;
-            gone += 1;
-            self.remove(directory, place);
+            evicted += 1;
+            let entry = self.remove(directory, place);
+            if gone.is_none() {
+                *gone = entry;
+            }
         }
         true
     }

@@ -15,7 +15,7 @@ use directory::{Directory, Place};
 use eviction::Eviction;
 
 use crate::defect;
-use crate::entry::{Entry, Held, Own, Reader, cost_bytes};
+use crate::entry::{Entry, Held, Own, Reader, Right, cost_bytes};
 use crate::sync::{Mutex, MutexGuard, lock, step};
 
 /// How an entry comes to L1.
@@ -25,6 +25,20 @@ pub enum Arrival {
     Written,
     /// It was read from L2: what was evicted a while ago comes back as one that is read often.
     Read,
+}
+
+/// Whether what lies under a key is what is to be replaced.
+pub type Expectation<'a> = &'a dyn Fn(Option<&Entry>) -> bool;
+
+/// How a put ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// L1 has it.
+    Held,
+    /// For want of room or of memory, L1 has nothing under its key.
+    NotHeld,
+    /// Something else lies there than was expected, and stays.
+    Refused,
 }
 
 /// What an entry is taken to cost when the first places are made, which is what an app token does; all of them take 1 % of
@@ -55,9 +69,10 @@ impl L1 {
     #[must_use]
     pub fn new(capacity_bytes: u64, is_enabled: bool) -> Option<L1> {
         let places = (capacity_bytes / USUAL_BYTES).clamp(*FIRST_PLACES.start(), *FIRST_PLACES.end());
+        let right = Right::another();
         Some(L1 {
-            directory: Directory::new(places as usize)?,
-            eviction: Mutex::new(Eviction::new(capacity_bytes)),
+            directory: Directory::new(places as usize, &right)?,
+            eviction: Mutex::new(Eviction::new(right, capacity_bytes)),
             capacity_bytes: capacity_bytes.into(),
             turns: (0..64).map(|_| Mutex::new(())).collect(),
             is_enabled: AtomicBool::new(is_enabled),
@@ -87,19 +102,50 @@ impl L1 {
     /// Stores `entry` in place of what was under its key; `false` where it is not held, for want of room or of memory.
     /// Call it with the [`L1::turn`] of its slot.
     pub fn put(&self, entry: Entry, arrival: Arrival) -> bool {
+        let hash = self.directory.hash(entry.key());
+        self.put_onto(hash, entry, arrival, None) == Put::Held
+    }
+
+    /// The hash of `key`.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.directory.hash(key)
+    }
+
+    /// As [`L1::put`], of a key of `hash`, where what lies under it `is_expected`, if anything is; comparing and storing is one
+    /// step.
+    #[inline]
+    pub fn put_onto(
+        &self,
+        hash: u64,
+        entry: Entry,
+        arrival: Arrival,
+        is_expected: Option<Expectation<'_>>,
+    ) -> Put {
         defect::point("l1-put");
+        let (cost_bytes, mut gone) = (entry.cost_bytes(), None);
         let mut eviction = lock(&self.eviction);
-        if !self.is_enabled.load(Ordering::Relaxed) || entry.cost_bytes() > eviction.capacity_bytes() {
-            self.remove_if(&mut eviction, entry.key(), |_| true);
-            return false;
+        let known = eviction.place(&self.directory, hash, entry.key());
+        if let Some(is_expected) = is_expected
+            && !is_expected(known.and_then(|place| eviction.at(&self.directory, place)).as_deref())
+        {
+            return Put::Refused;
+        }
+        if !self.is_enabled.load(Ordering::Relaxed) || cost_bytes > eviction.capacity_bytes() {
+            drop(known.and_then(|place| eviction.remove(&self.directory, place)));
+            return Put::NotHeld;
         }
         let deadline_ms = entry.deadline_ms();
-        let is_held = eviction.put(&self.directory, entry, arrival);
+        let is_held = eviction.put(&self.directory, (hash, known), (entry, cost_bytes, arrival), &mut gone);
         // Not before: a sweep in between would forget it. One that sets it back now waits for us, and then looks at the entry.
         if deadline_ms < self.earliest_deadline_ms.load(Ordering::Relaxed) {
             self.note_deadline(deadline_ms);
         }
-        is_held
+        drop(eviction);
+        // To wipe it takes longer than all of this.
+        drop(gone);
+        if is_held { Put::Held } else { Put::NotHeld }
     }
 
     /// Whether a key and a value of these lengths can be held, however long they are to live.
@@ -116,20 +162,24 @@ impl L1 {
 
     /// Removes the entry of `key`.
     pub fn remove(&self, key: &[u8]) {
-        self.remove_if(&mut lock(&self.eviction), key, |_| true);
+        self.remove_if(self.directory.hash(key), key, |_| true);
     }
 
     /// Removes the entry of `key` unless this process alone knows of it.
     pub fn remove_shared(&self, key: &[u8]) {
-        self.remove_if(&mut lock(&self.eviction), key, |entry| !entry.is_local());
+        let is_shared = |entry: Option<&Entry>| entry.is_some_and(|entry| !entry.is_local());
+        self.remove_if(self.directory.hash(key), key, is_shared);
     }
 
-    fn remove_if(&self, eviction: &mut Eviction, key: &[u8], goes: impl Fn(&Entry) -> bool) {
-        if let Some(place) = self.directory.place(self.directory.hash(key), key)
-            && self.directory.at(place).is_some_and(|entry| goes(&entry))
-        {
-            eviction.remove(&self.directory, place);
-        }
+    /// Removes the entry of `key`, whose hash this is, where what lies there, if anything does, `goes`; whether it did.
+    pub fn remove_if(&self, hash: u64, key: &[u8], goes: impl FnOnce(Option<&Entry>) -> bool) -> bool {
+        let mut eviction = lock(&self.eviction);
+        let known = eviction.place(&self.directory, hash, key);
+        let does = goes(known.and_then(|place| eviction.at(&self.directory, place)).as_deref());
+        let gone = known.filter(|_| does).and_then(|place| eviction.remove(&self.directory, place));
+        drop(eviction);
+        drop(gone);
+        does
     }
 
     /// Removes what L2 has too.
@@ -179,7 +229,7 @@ impl L1 {
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
         lock(&self.eviction).set_capacity_bytes(capacity_bytes);
         self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
-        while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE) {
+        while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE, &mut None) {
             std::thread::sleep(PAUSE);
         }
     }

@@ -81,6 +81,16 @@ impl Spot {
         self.hold(Reader::own()).map(Held::counted)
     }
 
+    /// What lies here, not held.
+    ///
+    /// # Safety
+    /// Nobody takes it away as long as this is used.
+    #[inline(always)]
+    pub(super) unsafe fn see(&self) -> Option<ManuallyDrop<Entry>> {
+        let head = NonNull::new(self.0.load(Ordering::Acquire))?;
+        Some(ManuallyDrop::new(Entry(Raw(head))))
+    }
+
     /// Puts `entry` here, and gives back what lay here.
     pub fn swap(&self, entry: Option<Entry>) -> Option<Entry> {
         let new = entry.map_or(ptr::null_mut(), |entry| {

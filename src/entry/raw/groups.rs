@@ -1,0 +1,207 @@
+//! Groups of seven places in one cache line each, with a tag of eight bits for each place, so that a look-up compares all tags
+//! at once and touches that line and the entry. Readers take no lock. Whoever has the [`Right`] changes what lies here, and
+//! sees it without holding it, because nobody else takes anything away.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::reader::Own;
+use super::spot::{Held, Spot};
+use crate::entry::Entry;
+
+/// Numbers in a group, and places: the last number is none.
+const NUMBERS: usize = 8;
+const PLACES: usize = NUMBERS - 1;
+/// Of every byte the lowest bit; and of those that are tags the highest, which each tag has.
+const LOW: u64 = u64::MAX / 255;
+const HIGH: u64 = (LOW << 7) >> 8;
+
+/// The right to change the groups that are made with it. There is one of each.
+pub struct Right(u64);
+
+impl Right {
+    /// One for groups that are still to be made.
+    #[must_use]
+    pub fn another() -> Right {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Right(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// An entry where it lies, as long as the right to take it away is not used.
+pub struct Seen<'a> {
+    entry: ManuallyDrop<Entry>,
+    right: PhantomData<&'a Right>,
+}
+
+impl Deref for Seen<'_> {
+    type Target = Entry;
+
+    #[inline(always)]
+    fn deref(&self) -> &Entry {
+        // SAFETY: `Spot::swap` lets no view in.
+        unsafe { std::hint::assert_unchecked(!self.entry.0.is_view()) };
+        &self.entry
+    }
+}
+
+#[repr(C, align(64))]
+struct Group {
+    tags: AtomicU64,
+    spots: [Spot; PLACES],
+}
+
+impl Group {
+    fn empty() -> Group {
+        Group { tags: 0.into(), spots: std::array::from_fn(|_| Spot::empty()) }
+    }
+
+    /// The places that may have the tag of `hash`.
+    #[inline(always)]
+    fn candidates(&self, hash: u64) -> Candidates {
+        let differences = self.tags.load(Ordering::Acquire) ^ (LOW * tag(hash));
+        // The highest bit of each byte that is no different, and now and then of one above it.
+        Candidates(differences.wrapping_sub(LOW) & !differences & HIGH)
+    }
+}
+
+struct Candidates(u64);
+
+impl Iterator for Candidates {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let at = (self.0 != 0).then(|| lowest(self.0));
+        self.0 &= self.0.wrapping_sub(1);
+        at
+    }
+}
+
+/// The number of the byte of the lowest bit, among those that are tags.
+#[inline]
+fn lowest(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 8
+}
+
+/// The tag of a hash; its highest bit tells a place that is taken.
+#[inline]
+fn tag(hash: u64) -> u64 {
+    hash >> 56 | 0x80
+}
+
+/// As many groups as it was made with.
+pub struct Groups {
+    all: Box<[Group]>,
+    right: u64,
+}
+
+impl Groups {
+    /// Numbers of places in one group.
+    pub const NUMBERS: usize = NUMBERS;
+    /// Places in one group.
+    pub const PLACES: usize = PLACES;
+
+    /// So many, for `right` to change; `None` when there is no memory for them.
+    #[must_use]
+    pub fn new(groups: usize, right: &Right) -> Option<Groups> {
+        let mut all = Vec::new();
+        all.try_reserve_exact(groups).ok()?;
+        all.resize_with(groups, Group::empty);
+        Some(Groups { all: all.into_boxed_slice(), right: right.0 })
+    }
+
+    /// How many there are.
+    #[inline]
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The entry of `key`, if it lies in this group, held for `reader`.
+    #[inline(always)]
+    #[must_use]
+    pub fn hold(&self, group: usize, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
+        let group = &self.all[group];
+        for at in group.candidates(hash) {
+            if let Some(held) = group.spots.get(at)?.hold(reader)
+                && held.key() == key
+            {
+                return Some(held);
+            }
+        }
+        None
+    }
+
+    /// The number of the place of `key`, if it lies in this group.
+    #[inline(always)]
+    #[must_use]
+    pub fn number(&self, right: &Right, group: usize, hash: u64, key: &[u8]) -> Option<usize> {
+        let is_here = |number: &usize| self.at(right, *number).is_some_and(|seen| seen.key() == key);
+        self.all[group].candidates(hash).map(|at| group * NUMBERS + at).find(is_here)
+    }
+
+    /// The number of a place in this group where nothing lies.
+    #[must_use]
+    pub fn vacancy(&self, group: usize) -> Option<usize> {
+        let free = !self.all[group].tags.load(Ordering::Relaxed) & HIGH;
+        (free != 0).then(|| group * NUMBERS + lowest(free))
+    }
+
+    /// What lies in the place of this number.
+    #[inline]
+    #[must_use]
+    pub fn at<'a>(&'a self, right: &'a Right, number: usize) -> Option<Seen<'a>> {
+        assert_eq!(self.right, right.0, "groups have a right of their own");
+        let spot = self.all.get(number / NUMBERS)?.spots.get(number % NUMBERS)?;
+        // SAFETY: what lies here is taken away by `put`, or with the groups themselves. `put` wants the right, of which there is
+        // no other, for itself alone. While what is seen borrows both, neither can be.
+        let entry = unsafe { spot.see() }?;
+        Some(Seen { entry, right: PhantomData })
+    }
+
+    /// Puts `entry` of this hash into the place of this number, and gives back what was there.
+    #[inline]
+    pub fn put(&self, right: &mut Right, number: usize, hash: u64, entry: Option<Entry>) -> Option<Entry> {
+        assert_eq!(self.right, right.0, "groups have a right of their own");
+        let (group, at) = (self.all.get(number / NUMBERS)?, number % NUMBERS);
+        let tag = if entry.is_some() { tag(hash) } else { 0 };
+        let old = group.spots.get(at)?.swap(entry);
+        // Readers compare the key, so a tag that is new before its entry, or old after it, costs them a look.
+        let others = group.tags.load(Ordering::Relaxed) & !(0xFF << (8 * at));
+        group.tags.store(others | tag << (8 * at), Ordering::Release);
+        old
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Parts;
+
+    #[test]
+    #[should_panic(expected = "a right of their own")]
+    fn groups_are_changed_by_their_own_right_alone() {
+        let (own, mut another) = (Right::another(), Right::another());
+        let groups = Groups::new(1, &own).expect("memory for a group");
+        let entry = Entry::new(Parts::lasting(b"key", b"value"));
+        groups.put(&mut another, 0, 0, entry);
+    }
+
+    #[test]
+    fn what_was_seen_is_there_again_when_another_lies_in_its_place() {
+        let mut right = Right::another();
+        let groups = Groups::new(2, &right).expect("memory for a group");
+        for data in [b"one", b"two"] {
+            groups.put(&mut right, 9, 0, Entry::new(Parts::lasting(b"key", data)));
+            let number = groups.number(&right, 1, 0, b"key");
+            assert_eq!(number, Some(9));
+            let kept = groups.at(&right, 9).map(|seen| Entry::clone(&seen)).expect("an entry lies there");
+            drop(groups.put(&mut right, 9, 0, None));
+            assert_eq!((kept.data(), groups.at(&right, 9).is_none()), (&data[..], true));
+        }
+        assert!(groups.at(&right, 7).is_none() && groups.at(&right, 16).is_none(), "no such places");
+    }
+}
