@@ -31,7 +31,7 @@ impl Cache {
     }
 
     /// Stores or, with `removes`, removes in this process alone; comparing and storing is one step. `hash` is what
-    /// [`L1::hash`](crate::l1::L1::hash) said.
+    /// [`L1::fetch`](crate::l1::L1::fetch) said.
     pub(super) fn set_here(
         &self,
         write: &Write<'_>,
@@ -64,6 +64,8 @@ impl Cache {
             return Ok(self.conflict_here());
         }
         let version = self.versions.next_at(write.written_at_ms);
+        // What it takes the place of is fetched while it is copied.
+        self.l1.fetch_entry(hash);
         let entry = self.entry(write, version, (0, 0), max_ttl_ms)?;
         let expectation = has_expectation.then_some(&is_expected as Expectation<'_>);
         let put = self.l1.put_onto(hash, entry, Arrival::Written, expectation);

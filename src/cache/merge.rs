@@ -173,7 +173,7 @@ impl Cache {
         let write = merge.write(data, expected, config);
         let has_ended = write.lifetime.has_ended(merge.at_ms);
         let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
-            let outcome = self.set_here(&write, self.l1.hash(merge.key), has_ended, config.l1.max_ttl_ms)?;
+            let outcome = self.set_here(&write, self.l1.fetch(merge.key), has_ended, config.l1.max_ttl_ms)?;
             return self.handed_out(outcome, &write, config);
         };
         if has_ended {

@@ -71,7 +71,7 @@ impl Cache {
     ) -> Result<SetOutcome> {
         self.check_key(key, &terms.limits)?;
         terms.check_value(data)?;
-        let hash = self.l1.hash(key);
+        let hash = self.l1.fetch(key);
         let now_ms = clock::unix_ms();
         let pruned = terms.pruned(data, now_ms);
         let data = pruned.as_deref().unwrap_or(data);
@@ -117,7 +117,7 @@ impl Cache {
         };
         match &self.store {
             Some(store) => self.remove_through(&write, store.as_ref(), &config),
-            None => self.set_here(&write, self.l1.hash(key), true, config.l1.max_ttl_ms),
+            None => self.set_here(&write, self.l1.fetch(key), true, config.l1.max_ttl_ms),
         }
     }
 

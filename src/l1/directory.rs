@@ -101,6 +101,18 @@ impl Directory {
         self.levels().find_map(|(_, level)| level.hold(hash, key, reader))
     }
 
+    /// Has the group fetched in which a key of this hash lies, most likely.
+    #[inline(always)]
+    pub fn fetch(&self, hash: u64) {
+        self.first.0.fetch(self.first.groups(hash)[0]);
+    }
+
+    /// Has the entry fetched that has this hash, most likely.
+    #[inline(always)]
+    pub fn fetch_entry(&self, hash: u64) {
+        self.first.0.fetch_entries(self.first.groups(hash)[0], hash);
+    }
+
     /// Where `key` lies.
     #[inline]
     pub fn place(&self, right: &Right, hash: u64, key: &[u8]) -> Option<Place> {

@@ -106,11 +106,19 @@ impl L1 {
         self.put_onto(hash, entry, arrival, None) == Put::Held
     }
 
-    /// The hash of `key`.
+    /// The hash of `key`. From now on the processor fetches the line in which its place is.
     #[inline]
     #[must_use]
-    pub fn hash(&self, key: &[u8]) -> u64 {
-        self.directory.hash(key)
+    pub fn fetch(&self, key: &[u8]) -> u64 {
+        let hash = self.directory.hash(key);
+        self.directory.fetch(hash);
+        hash
+    }
+
+    /// Has the entry fetched too that lies under the key of `hash`, when its place is there.
+    #[inline]
+    pub fn fetch_entry(&self, hash: u64) {
+        self.directory.fetch_entry(hash);
     }
 
     /// As [`L1::put`], of a key of `hash`, where what lies under it `is_expected`, if anything is; comparing and storing is one

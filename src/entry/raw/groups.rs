@@ -92,6 +92,18 @@ fn tag(hash: u64) -> u64 {
     hash >> 56 | 0x80
 }
 
+/// Has the line so far behind `address` fetched, whether or not anything lies there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fetch<T>(address: *const T, behind: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: no more than a hint, which reads nothing that could be missed.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>().wrapping_add(behind)) };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch<T>(_address: *const T, _behind: usize) {}
+
 /// As many groups as it was made with.
 pub struct Groups {
     all: Box<[Group]>,
@@ -133,6 +145,21 @@ impl Groups {
             }
         }
         None
+    }
+
+    /// Has this group fetched into the processor's cache, for whoever is to look into it soon.
+    #[inline(always)]
+    pub fn fetch(&self, group: usize) {
+        fetch(&raw const self.all[group], 0);
+    }
+
+    /// Has what may have this hash in this group fetched, as far as its key and what every look reads.
+    #[inline(always)]
+    pub fn fetch_entries(&self, group: usize, hash: u64) {
+        let group = &self.all[group];
+        for spot in group.candidates(hash).filter_map(|at| group.spots.get(at)) {
+            (0..3).for_each(|line| fetch(spot.address(), 64 * line));
+        }
     }
 
     /// The number of the place of `key`, if it lies in this group.

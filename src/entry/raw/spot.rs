@@ -81,6 +81,12 @@ impl Spot {
         self.hold(Reader::own()).map(Held::counted)
     }
 
+    /// Where what lies here begins, as it was a moment ago.
+    #[inline(always)]
+    pub(super) fn address(&self) -> *const Head {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// What lies here, not held.
     ///
     /// # Safety
