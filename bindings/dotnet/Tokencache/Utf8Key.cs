@@ -1,5 +1,6 @@
 using System;
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using System.Text;
 #if NET
 using System.Text.Unicode;
@@ -30,12 +31,16 @@ internal ref struct Utf8Key
 
     public void Dispose()
     {
-        if (_rented is byte[] rented)
+        if (_rented is { } rented)
         {
             _rented = null;
-            ArrayPool<byte>.Shared.Return(rented);
+            Return(rented);
         }
     }
+
+    // In a method of its own: the runtime copies a small `finally` to where the `try` ends, and calls a large one.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Return(byte[] rented) => ArrayPool<byte>.Shared.Return(rented);
 
     // Replacing what cannot be encoded, as Encoding.UTF8 does, would let two keys be one.
 #if NET
