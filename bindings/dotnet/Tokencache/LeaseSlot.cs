@@ -3,53 +3,49 @@ using System.Runtime.CompilerServices;
 
 namespace Tokencache;
 
-/// <summary>Where a lease that has not been given back keeps its value; each thread has its own.</summary>
+/// <summary>Where it stands whether a lease was given back; each thread has its own.</summary>
 /// <remarks>
-/// A lease is a struct, and a struct can be copied. What must be released once is therefore kept here, and a lease only
-/// says where: after the release the turn of its slot is over, for every copy alike. A ref struct cannot leave its
+/// A lease is a struct, and a struct can be copied. That it must be released once is therefore kept here, and a lease
+/// only says where: after the release its turn of its slot is over, for every copy alike. A ref struct cannot leave its
 /// thread, so nothing here needs a lock. Hardly anybody holds two leases at once: a thread's first slot is a field, and
-/// the others are a list behind it. A lease is two words this way, which are returned in registers.
+/// the others are a list behind it.
 /// </remarks>
-internal sealed unsafe class LeaseSlot
+internal sealed class LeaseSlot
 {
     [ThreadStatic]
     private static LeaseSlot? t_first;
 
     private readonly LeaseSlot? _first;
     private LeaseSlot? _free;
-    private IntPtr _value;
+
+    /// <summary>Odd while there is a lease.</summary>
     private uint _turn;
 
     /// <param name="first">The thread's first, where this is another one.</param>
     private LeaseSlot(LeaseSlot? first) => _first = first;
 
-    /// <summary>Takes over one reference to a value.</summary>
-    /// <returns>The slot; <paramref name="turn"/> says how often it has been used before.</returns>
-    public static LeaseSlot Take(IntPtr value, out uint turn)
+    /// <summary>The thread's first, if it has had a lease before.</summary>
+    public static LeaseSlot? First => t_first;
+
+    /// <summary>Begins a turn of the thread's first slot, or of another one where that has a lease.</summary>
+    public static LeaseSlot Take(LeaseSlot? first, out uint turn)
     {
-        LeaseSlot? slot = t_first;
-        if (slot is null || slot._value != IntPtr.Zero)
-        {
-            slot = Another();
-        }
-        slot._value = value;
-        turn = slot._turn;
+        LeaseSlot slot = first is null || (first._turn & 1) != 0 ? Another() : first;
+        turn = ++slot._turn;
         return slot;
     }
 
-    /// <summary>The value, or null when this turn is over.</summary>
-    public Native.Value* Value(uint turn) => _turn == turn ? (Native.Value*)_value : null;
+    /// <summary>Whether what was lent in this turn was released.</summary>
+    public bool IsOver(uint turn) => _turn != turn;
 
-    /// <summary>Drops the reference, unless this turn is over.</summary>
+    /// <summary>Drops the reference of this turn, unless it is over.</summary>
     /// <remarks>In a method of its own: out of a <c>finally</c>, which <c>using</c> is, the runtime calls nothing native in line.</remarks>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public void Release(uint turn)
+    public void Release(uint turn, IntPtr value)
     {
         if (_turn == turn)
         {
-            IntPtr value = _value;
             _turn++;
-            _value = IntPtr.Zero;
             if (_first is not null)
             {
                 (_free, _first._free) = (_first._free, this);

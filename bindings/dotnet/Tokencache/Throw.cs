@@ -1,6 +1,5 @@
 using System;
 using System.Diagnostics.CodeAnalysis;
-using System.Runtime.CompilerServices;
 
 namespace Tokencache;
 
@@ -28,10 +27,8 @@ internal static class Throw
         "There is no entry under this key, and so no bytes; ask Found first.");
 
     [DoesNotReturn]
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Null(string name) => throw new ArgumentNullException(name);
 
     [DoesNotReturn]
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Disposed(string name) => throw new ObjectDisposedException(name);
 }

@@ -20,7 +20,8 @@ public sealed unsafe partial class TokenCache
 
     /// <inheritdoc cref="Peek(string)"/>
     /// <param name="utf8Key">The key's bytes.</param>
-    public TokenLease Peek(scoped ReadOnlySpan<byte> utf8Key) => new(Peek(utf8Key, out var status), status);
+    public TokenLease Peek(scoped ReadOnlySpan<byte> utf8Key) =>
+        new(LeaseSlot.First, Peek(utf8Key, out var status), status);
 
     /// <summary>Reads from L1, then from L2, and allocates nothing.</summary>
     /// <param name="key">The key.</param>
@@ -38,7 +39,8 @@ public sealed unsafe partial class TokenCache
 
     /// <inheritdoc cref="GetLease(string)"/>
     /// <param name="utf8Key">The key's bytes.</param>
-    public TokenLease GetLease(scoped ReadOnlySpan<byte> utf8Key) => new(Get(utf8Key, out var status), status);
+    public TokenLease GetLease(scoped ReadOnlySpan<byte> utf8Key) =>
+        new(LeaseSlot.First, Get(utf8Key, out var status), status);
 
     /// <summary>Reads from L1, then from L2, for keeping. It is one small allocation; the bytes are not copied.</summary>
     /// <param name="key">The key.</param>

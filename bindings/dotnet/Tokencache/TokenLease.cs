@@ -22,16 +22,22 @@ namespace Tokencache;
 [SuppressMessage("Performance", "CA1815", Justification = "A ref struct cannot be boxed, and nobody compares leases.")]
 public readonly unsafe ref struct TokenLease
 {
+    // Three words: of two, the last would be put together from two short stores and read at once, which stalls.
+    private readonly IntPtr _value;
     private readonly LeaseSlot? _slot;
     private readonly uint _turn;
     private readonly bool _degraded;
 
     /// <summary>Takes over one reference to a value; 0 is nothing found.</summary>
-    internal TokenLease(IntPtr value, Native.Status status)
+    /// <param name="first">The thread's first slot, looked for before the library was called: the call hides the wait.</param>
+    /// <param name="value">The value.</param>
+    /// <param name="status">What the call returned.</param>
+    internal TokenLease(LeaseSlot? first, IntPtr value, Native.Status status)
     {
         if (value != IntPtr.Zero)
         {
-            _slot = LeaseSlot.Take(value, out _turn);
+            _value = value;
+            _slot = LeaseSlot.Take(first, out _turn);
             _degraded = status == Native.Status.Degraded;
         }
     }
@@ -42,7 +48,14 @@ public readonly unsafe ref struct TokenLease
     /// <summary>The bytes, valid until <see cref="Dispose"/>; they are not copied and never change.</summary>
     /// <exception cref="InvalidOperationException">There is no entry.</exception>
     /// <exception cref="ObjectDisposedException">The lease was given back.</exception>
-    public ReadOnlySpan<byte> Span => new((void*)Live->Data, checked((int)Live->Len));
+    public ReadOnlySpan<byte> Span
+    {
+        get
+        {
+            Native.Value* value = Live;
+            return new((void*)value->Data, checked((int)value->Len));
+        }
+    }
 
     /// <summary>Of these bytes; pass it as the expected version to <c>TrySet</c>.</summary>
     /// <exception cref="InvalidOperationException">There is no entry.</exception>
@@ -80,9 +93,8 @@ public readonly unsafe ref struct TokenLease
             {
                 Throw.NoEntry();
             }
-            Native.Value* value = _slot.Value(_turn);
-            Throw.IfDisposed(value is null, nameof(TokenLease));
-            return value;
+            Throw.IfDisposed(_slot.IsOver(_turn), nameof(TokenLease));
+            return (Native.Value*)_value;
         }
     }
 
@@ -99,5 +111,5 @@ public readonly unsafe ref struct TokenLease
     public TokenValue ToValue() => new(Native.tc_value_retain((IntPtr)Live), _degraded);
 
     /// <summary>Gives the bytes back. Doing it again, here or on a copy, does nothing.</summary>
-    public void Dispose() => _slot?.Release(_turn);
+    public void Dispose() => _slot?.Release(_turn, _value);
 }
