@@ -301,7 +301,7 @@ impl Cache {
     pub fn touch(&self, key: &[u8]) -> Result<bool> {
         let config = self.config.load();
         self.check_key(key, &config.limits)?;
-        let turn = self.l1.turn(self.slot(key));
+        let turn = self.store.is_some().then(|| self.l1.turn(self.slot(key)));
         let here = self.l1.get(key).filter(|entry| entry.is_alive(clock::coarse_ms()));
         drop(turn);
         if let Some(entry) = &here

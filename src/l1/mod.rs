@@ -58,7 +58,7 @@ pub struct L1 {
     eviction: Mutex<Eviction>,
     /// That of the eviction, for those who only ask.
     capacity_bytes: AtomicU64,
-    /// Writers of a key take turns, so that comparing and storing is one step.
+    /// Beside an L2 writers of a key take turns, so that what lies here follows what lies there.
     turns: Box<[Mutex<()>]>,
     is_enabled: AtomicBool,
     earliest_deadline_ms: AtomicI64,
@@ -100,7 +100,7 @@ impl L1 {
     }
 
     /// Stores `entry` in place of what was under its key; `false` where it is not held, for want of room or of memory.
-    /// Call it with the [`L1::turn`] of its slot.
+    /// Beside an L2 call it with the [`L1::turn`] of its slot.
     pub fn put(&self, entry: Entry, arrival: Arrival) -> bool {
         let hash = self.directory.hash(entry.key());
         self.put_onto(hash, entry, arrival, None) == Put::Held
