@@ -124,3 +124,70 @@ pub unsafe fn dealloc(block: *mut u8, layout: Layout) {
         unsafe { alloc::dealloc(block, layout) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two of one remainder.
+    const LENGTHS_OF_ONE: [usize; 2] = [1000 * PIECE - WORD, (1000 - LENGTHS) * PIECE - WORD];
+
+    fn layout(len: usize) -> Layout {
+        Layout::from_size_align(len, align_of::<usize>()).expect("a layout")
+    }
+
+    /// A block of this length, all of which is written.
+    fn take(len: usize, with: u8) -> *mut u8 {
+        // SAFETY: it is as long as was asked for.
+        unsafe {
+            let block = alloc(layout(len));
+            assert!(!block.is_null());
+            block.write_bytes(with, len);
+            block
+        }
+    }
+
+    /// Gives back what was taken with the same length and byte, if that is what it holds.
+    fn give(block: *mut u8, len: usize, with: u8) {
+        // SAFETY: it was taken with this length.
+        unsafe {
+            assert!(std::slice::from_raw_parts(block, len).iter().all(|byte| *byte == with));
+            dealloc(block, layout(len));
+        }
+    }
+
+    /// Whether what waited was given out again; not where entries of other tests came in between.
+    fn waits(long: usize, short: usize) -> bool {
+        let blocks = [(); 3].map(|()| take(long, 1));
+        blocks.iter().for_each(|block| give(*block, long, 1));
+        let again = [(); 2].map(|()| take(long, 2));
+        again.iter().for_each(|block| give(*block, long, 2));
+        let block = take(short, 3);
+        give(block, short, 3);
+        let same = take(short, 4);
+        give(same, short, 4);
+        again.iter().all(|block| blocks.contains(block)) && same == block
+    }
+
+    #[test]
+    fn blocks_wait_for_their_length_in_the_place_of_others() {
+        let [long, short] = LENGTHS_OF_ONE;
+        assert!(cfg!(sanitized) || (0..100).any(|_| waits(long, short)));
+    }
+
+    #[test]
+    fn a_block_belongs_to_one_at_a_time() {
+        std::thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                scope.spawn(move || {
+                    for round in 0..5_000 {
+                        let len = LENGTHS_OF_ONE[round % 2];
+                        let block = take(len, thread);
+                        std::thread::yield_now();
+                        give(block, len, thread);
+                    }
+                });
+            }
+        });
+    }
+}
