@@ -9,11 +9,11 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many lengths have places of their own; others of the same remainder share them.
-const LENGTHS: usize = 64;
+const LENGTHS: usize = 32;
 /// How many of one length may wait: so many threads may be between taking one and giving one back.
 const EACH: usize = 2;
-/// None of them is longer: together they take 2 MiB at most.
-const LONGEST: usize = 16 << 10;
+/// None of them is longer: together they take half a MiB at most.
+const LONGEST: usize = 8 << 10;
 /// glibc's pieces are multiples of it, and lie at multiples of it; a word of each is its own.
 const PIECE: usize = 16;
 const WORD: usize = size_of::<usize>();
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     /// Two of one remainder.
-    const LENGTHS_OF_ONE: [usize; 2] = [1000 * PIECE - WORD, (1000 - LENGTHS) * PIECE - WORD];
+    const LENGTHS_OF_ONE: [usize; 2] = [500 * PIECE - WORD, (500 - LENGTHS) * PIECE - WORD];
 
     fn layout(len: usize) -> Layout {
         Layout::from_size_align(len, align_of::<usize>()).expect("a layout")
