@@ -75,12 +75,6 @@ impl Spot {
         }
     }
 
-    /// A counted reference to what lies here.
-    #[must_use]
-    pub fn get(&self) -> Option<Entry> {
-        self.hold(Reader::own()).map(Held::counted)
-    }
-
     /// Where what lies here begins, as it was a moment ago.
     #[inline(always)]
     pub(super) fn address(&self) -> *const Head {
