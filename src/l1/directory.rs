@@ -16,10 +16,11 @@ pub type Place = u32;
 pub const MOST_PLACES: Place = Place::MAX >> 1;
 
 /// How much smaller than the first level the next one is: long before all places are taken there are two groups that are
-/// full. Each further one is twice as large as the one before.
+/// full. Each further one is twice as large as the one before, but half of all before it at most, so that no more than a third
+/// of the places is there for a few entries.
 const SMALLER: usize = 8;
 /// More than there is room for among [`MOST_PLACES`].
-const MORE_LEVELS: usize = 32;
+const MORE_LEVELS: usize = 48;
 
 /// One of so many, fewer than 2³², by the lower half of `hash`.
 #[inline]
@@ -61,7 +62,7 @@ impl Directory {
     /// A directory that begins with about so many places, for `right` to change; `None` when there is no memory for it.
     pub fn new(places: usize, right: &Right) -> Option<Directory> {
         let first = Level(Groups::new(places.div_ceil(Groups::PLACES), right)?);
-        Some(Directory { hasher: RandomState::default(), first, more: Default::default() })
+        Some(Directory { hasher: RandomState::default(), first, more: [const { OnceLock::new() }; MORE_LEVELS] })
     }
 
     #[inline]
@@ -137,7 +138,7 @@ impl Directory {
         }
         let before = self.numbers();
         let next = self.more.iter().position(|level| level.get().is_none())?;
-        let groups = (self.first.0.count() / SMALLER).max(1) << next;
+        let groups = ((self.first.0.count() / SMALLER) << next).min(before / Groups::NUMBERS / 2).max(1);
         if before + groups * Groups::NUMBERS > MOST_PLACES as usize {
             return None;
         }
