@@ -62,7 +62,11 @@ impl Directory {
     /// A directory that begins with about so many places, for `right` to change; `None` when there is no memory for it.
     pub fn new(places: usize, right: &Right) -> Option<Directory> {
         let first = Level(Groups::new(places.div_ceil(Groups::PLACES), right)?);
-        Some(Directory { hasher: RandomState::default(), first, more: [const { OnceLock::new() }; MORE_LEVELS] })
+        Some(Directory {
+            hasher: RandomState::default(),
+            first,
+            more: [const { OnceLock::new() }; MORE_LEVELS],
+        })
     }
 
     #[inline]
