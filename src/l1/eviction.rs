@@ -77,12 +77,13 @@ impl Eviction {
     }
 
     /// Stores `entry`, whose key has this hash, where that lies, if it is `known`, and makes room for it; `false` when there is
-    /// no memory for its place.
+    /// no memory for its place. One of those that had to go is `gone`, to be wiped when nobody waits for that.
     pub fn put(
         &mut self,
         directory: &Directory,
         (hash, known): (u64, Option<Place>),
         (entry, cost_bytes, arrival): (Entry, u64, Arrival),
+        gone: &mut Option<Entry>,
     ) -> bool {
         let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return false };
         let is_known = match known {
@@ -92,7 +93,8 @@ impl Eviction {
         if is_known {
             entry.mark_read();
         }
-        if let Some(before) = directory.fill(&mut self.right, place, hash, entry) {
+        *gone = directory.fill(&mut self.right, place, hash, entry);
+        if let Some(before) = gone {
             self.queues.leave(place, before.cost_bytes());
         }
         let queue = match arrival {
@@ -103,7 +105,7 @@ impl Eviction {
         };
         self.queues.push(queue, place, cost_bytes);
         self.settle(directory, place);
-        self.shrink(directory, Some(place), usize::MAX);
+        self.shrink(directory, Some(place), usize::MAX, gone);
         true
     }
 
@@ -132,7 +134,7 @@ impl Eviction {
             Some(place) => place,
             None => {
                 let place = directory.taken(hash);
-                self.remove(directory, place);
+                drop(self.remove(directory, place));
                 self.evictions += 1;
                 place
             }
@@ -143,17 +145,17 @@ impl Eviction {
     }
 
     /// Empties `place`.
-    pub fn remove(&mut self, directory: &Directory, place: Place) {
-        if let Some(entry) = directory.empty(&mut self.right, place) {
-            self.queues.leave(place, entry.cost_bytes());
-        }
+    pub fn remove(&mut self, directory: &Directory, place: Place) -> Option<Entry> {
+        let entry = directory.empty(&mut self.right, place)?;
+        self.queues.leave(place, entry.cost_bytes());
+        Some(entry)
     }
 
     /// Removes of what lies in `places` what `goes` says.
     pub fn sift(&mut self, directory: &Directory, places: Range<Place>, goes: impl Fn(&Entry) -> bool) {
         for place in places {
             if self.at(directory, place).is_some_and(|entry| goes(&entry)) {
-                self.remove(directory, place);
+                drop(self.remove(directory, place));
             }
         }
     }
@@ -162,13 +164,20 @@ impl Eviction {
         self.capacity_bytes = capacity_bytes;
     }
 
-    /// Lets go what no longer fits, but never `newest`, and not more than `most`; whether nothing more has to go.
-    pub fn shrink(&mut self, directory: &Directory, newest: Option<Place>, most: usize) -> bool {
-        let (mut rounds, mut gone) = (ROUNDS, 0);
+    /// Lets go what no longer fits, but never `newest`, and not more than `most`; whether nothing more has to go. The first
+    /// becomes `gone`, unless something is.
+    pub fn shrink(
+        &mut self,
+        directory: &Directory,
+        newest: Option<Place>,
+        most: usize,
+        gone: &mut Option<Entry>,
+    ) -> bool {
+        let (mut rounds, mut evicted) = (ROUNDS, 0);
         while self.bytes() > self.capacity_bytes {
             let Some((queue, place)) = self.next(newest) else { return true };
             let Some(entry) = directory.at(&self.right, place) else { return true };
-            if gone == most {
+            if evicted == most {
                 return false;
             }
             let is_main = queue == Queue::Main;
@@ -182,8 +191,11 @@ impl Eviction {
             self.ghosts.remember(directory.hash(entry.key()));
             self.is_filling = false;
             self.evictions += 1;
-            gone += 1;
-            self.remove(directory, place);
+            evicted += 1;
+            let entry = self.remove(directory, place);
+            if gone.is_none() {
+                *gone = entry;
+            }
         }
         true
     }

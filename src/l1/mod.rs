@@ -132,7 +132,7 @@ impl L1 {
         is_expected: Option<Expectation<'_>>,
     ) -> Put {
         defect::point("l1-put");
-        let cost_bytes = entry.cost_bytes();
+        let (cost_bytes, mut gone) = (entry.cost_bytes(), None);
         let mut eviction = lock(&self.eviction);
         let known = eviction.place(&self.directory, hash, entry.key());
         if let Some(is_expected) = is_expected
@@ -141,17 +141,18 @@ impl L1 {
             return Put::Refused;
         }
         if !self.is_enabled.load(Ordering::Relaxed) || cost_bytes > eviction.capacity_bytes() {
-            if let Some(place) = known {
-                eviction.remove(&self.directory, place);
-            }
+            drop(known.and_then(|place| eviction.remove(&self.directory, place)));
             return Put::NotHeld;
         }
         let deadline_ms = entry.deadline_ms();
-        let is_held = eviction.put(&self.directory, (hash, known), (entry, cost_bytes, arrival));
+        let is_held = eviction.put(&self.directory, (hash, known), (entry, cost_bytes, arrival), &mut gone);
         // Not before: a sweep in between would forget it. One that sets it back now waits for us, and then looks at the entry.
         if deadline_ms < self.earliest_deadline_ms.load(Ordering::Relaxed) {
             self.note_deadline(deadline_ms);
         }
+        drop(eviction);
+        // To wipe it takes longer than all of this.
+        drop(gone);
         if is_held { Put::Held } else { Put::NotHeld }
     }
 
@@ -183,9 +184,9 @@ impl L1 {
         let mut eviction = lock(&self.eviction);
         let known = eviction.place(&self.directory, hash, key);
         let does = goes(known.and_then(|place| eviction.at(&self.directory, place)).as_deref());
-        if let Some(place) = known.filter(|_| does) {
-            eviction.remove(&self.directory, place);
-        }
+        let gone = known.filter(|_| does).and_then(|place| eviction.remove(&self.directory, place));
+        drop(eviction);
+        drop(gone);
         does
     }
 
@@ -236,7 +237,7 @@ impl L1 {
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
         lock(&self.eviction).set_capacity_bytes(capacity_bytes);
         self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
-        while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE) {
+        while !lock(&self.eviction).shrink(&self.directory, None, AT_ONCE, &mut None) {
             std::thread::sleep(PAUSE);
         }
     }
