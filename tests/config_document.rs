@@ -300,6 +300,11 @@ fn what_is_fixed_cannot_change_on_an_open_cache() {
         ),
         (with(shared(), "/l2/key_prefix", "p:"), "/l2/key_prefix", r#"it is "", the new document says "p:""#),
         (alone(), "/l2/kind", r#"it is "sqlite", the new document says "none""#),
+        (
+            with(shared(), "/resilience/journal_path", "owed.db"),
+            "/resilience/journal_path",
+            r#"it is null, the new document says "owed.db""#,
+        ),
     ];
     for (document, pointer, change) in refusals {
         let error = open.check_change(&accepted(&document)).expect_err(pointer);
@@ -307,6 +312,9 @@ fn what_is_fixed_cannot_change_on_an_open_cache() {
             format!("{pointer} cannot change while the cache is open ({change}); close it and open another.");
         assert_eq!((error.kind, error.message), (error::Kind::InvalidConfig, expected));
     }
+    let kept = accepted(&with(shared(), "/resilience/journal_path", "owed.db"));
+    let error = kept.check_change(&open).expect_err("the journal");
+    assert!(error.message.contains(r#"it is "owed.db", the new document says null"#), "{error}");
 }
 
 #[test]

@@ -331,7 +331,12 @@ impl Logging {
 
 fn fixed(settings: &Settings) -> BTreeMap<&'static str, Value> {
     let members = MEMBERS.iter().filter(|member| member.live == Live::No);
-    members.filter_map(|member| Some((member.pointer, settings.get(member.pointer)?))).collect()
+    let said = |member: &members::Member| {
+        // Where it is not given it is in memory, which is another place than any file.
+        let in_memory = (member.pointer == "/resilience/journal_path").then_some(Value::Null);
+        Some((member.pointer, settings.get(member.pointer).or(in_memory)?))
+    };
+    members.filter_map(said).collect()
 }
 
 fn program_name() -> String {
