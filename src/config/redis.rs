@@ -99,6 +99,10 @@ impl Address {
                     Some(Host::Ipv6(address)) => address.to_string(),
                     _ => return Err(format!("names no host; write {WANTED}.")),
                 };
+                // It is shown, and a connection string of another client has its password behind a comma.
+                if host.contains(|c: char| !c.is_alphanumeric() && !".-_:".contains(c)) {
+                    return Err(format!("names a host that cannot be one; write {WANTED}."));
+                }
                 let port = url.port().unwrap_or(6379);
                 (Link::Tcp { host, port, is_tls: scheme == "rediss" }, url.path().trim_matches('/'))
             }
@@ -222,6 +226,9 @@ mod tests {
             "redis://h/0?secret=1",
             "redis://h/0?db=1",
             "redis://h#secret",
+            "redis://h,password=secret",
+            "rediss://h,user=me,password=secret:6380/0",
+            "redis://h%20secret",
             "unix://secret/path",
             "unix:///",
             "unix:///3",

@@ -79,7 +79,13 @@ impl Shape {
             }
             _ => {}
         }
-        Err(format!("is {}; it must be {}.", shown(value), self.wanted()))
+        let shown = match (self, value) {
+            // What belongs into a text or an object may be a secret: a password of digits, a key without its ring.
+            (Shape::Text | Shape::Object, Value::Number(_)) => "a number".into(),
+            (Shape::Object, Value::String(text)) => of_length(text),
+            _ => shown(value),
+        };
+        Err(format!("is {shown}; it must be {}.", self.wanted()))
     }
 
     /// The range, in words; empty when there is nothing to say.
@@ -149,11 +155,15 @@ fn shown(value: &Value) -> String {
         {
             value.to_string()
         }
-        Value::String(text) => format!("a text of {} bytes", text.len()),
+        Value::String(text) => of_length(text),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
+}
+
+fn of_length(text: &str) -> String {
+    format!("a text of {} bytes", text.len())
 }
 
 fn alternatives(words: &[&str]) -> String {
@@ -214,5 +224,10 @@ mod tests {
         let kind = Shape::Word { words: &["none"] };
         let refusal = kind.check(&json!("redis://user:hunter2@host")).expect_err("refused");
         assert_eq!(refusal, "is a text of 25 bytes; it must be \"none\".");
+        assert_eq!(Shape::Text.check(&json!(48_151_623)), Err("is a number; it must be a text.".into()));
+        assert_eq!(
+            Shape::Object.check(&json!("hunter2")),
+            Err("is a text of 7 bytes; it must be an object.".into())
+        );
     }
 }
