@@ -129,6 +129,23 @@ fn an_old_key_is_needed_until_the_longest_lived_entry_has_ended() {
 }
 
 #[test]
+fn a_key_goes_on_being_needed_where_the_one_staged_after_it_was_revoked_and_never_sealed() {
+    let desk = Desk::new();
+    desk.done("generate -o a.json");
+    desk.done("stage a.json");
+    desk.done(&format!("revoke a.json {}", desk.ids("a.json", "retired")[0]));
+    desk.done("stage a.json");
+    desk.done(&format!("activate a.json {}", desk.ids("a.json", "retired")[0]));
+    age(&desk, "a.json", 0, 40);
+    age(&desk, "a.json", 1, 30);
+    let text = desk.done("check a.json");
+    assert!(text.contains("is needed until") && !text.contains("was needed until"), "{text}");
+    desk.copy("a.json", "b.json");
+    desk.done(&format!("revoke b.json {}", desk.ids("a.json", "retired")[0]));
+    assert_eq!(desk.keys("check a.json b.json").code, NO);
+}
+
+#[test]
 fn a_ring_wrapped_for_certificates_opens_for_their_owners_alone() {
     let desk = Desk::new();
     for (name, bits) in [("one", 2048), ("two", 4096), ("other", 2048)] {

@@ -99,7 +99,7 @@ one that they can read is warned of.
 With two: whether two machines can read each other. What one may have written is what its active key
 seals, and what its retired keys sealed and may not have ended yet. When a key was retired is not in
 a ring, so an old key is counted as needed until DAYS after the key that followed it was made; add
-the days until that one was activated.
+the days until that one was activated. What is revoked is not counted as having followed.
 
   --longest-ttl DAYS    how long your longest-lived entry lives: 14 where nothing is said
   --unwrap-key KEY.pem  a private key that opens what is wrapped; may be repeated. Without one,

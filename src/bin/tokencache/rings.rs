@@ -135,7 +135,9 @@ impl Need {
         if own > newest {
             return Need::Staged;
         }
-        let later = keys().filter(|key| key.id != id).filter_map(|key| Some((made(key)?, key.id)));
+        // What is revoked may have been before it ever sealed, and the key before it went on.
+        let others = keys().filter(|key| key.id != id && key.state != KeyState::Revoked);
+        let later = others.filter_map(|key| Some((made(key)?, key.id)));
         let next = later.filter(|(made, _)| (own..=newest).contains(made)).min_by_key(|(made, _)| *made);
         next.map_or(Need::Unknown, |(made, id)| {
             Need::Until(made.saturating_add(i64::from(longest_ttl_days) * DAY_MS), id)
@@ -156,7 +158,8 @@ impl Need {
                     .into()
             }
             Need::Until(end, next) if end <= clock::unix_ms() => format!(
-                "was needed until {}: {longest_ttl_days} days after {} was made",
+                "was needed until {}: {longest_ttl_days} days after {} was made; add the days until that one was \
+                 activated",
                 timestamp::minute(end),
                 next.short()
             ),
