@@ -73,7 +73,12 @@ impl Foreign {
                 "It was written without encryption; for the time of a migration /encryption/accept_plaintext lets \
                  such entries be read."
             }
-            Foreign::Gzip | Foreign::Fernet | Foreign::Age | Foreign::Unknown => {
+            Foreign::Unknown => {
+                "Either it was written without encryption, and for the time of a migration \
+                 /encryption/accept_plaintext lets such entries be read; or something else writes to this key, and \
+                 this cache needs a /l2/key_prefix of its own."
+            }
+            Foreign::Gzip | Foreign::Fernet | Foreign::Age => {
                 "Something else writes to this key; give this cache a /l2/key_prefix of its own."
             }
         }

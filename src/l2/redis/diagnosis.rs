@@ -9,7 +9,7 @@ use redis::{RedisError, ServerError, Value};
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-use crate::config::redis::Address;
+use crate::config::redis::{Address, Link};
 use crate::l2::{Class, Failure};
 use crate::timestamp;
 
@@ -152,6 +152,17 @@ pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
     lost(address)
 }
 
+/// Nothing came of a link. A plain port takes the greeting of TLS for a command without an end, and waits.
+pub(super) fn late(address: &Address) -> Failure {
+    let message = match address.link {
+        Link::Tcp { is_tls: true, .. } => {
+            format!("No TLS link to Redis at {address} was made in time; does this port speak TLS?")
+        }
+        _ => format!("No link to Redis at {address} was made in time."),
+    };
+    Failure::new(Class::Timeout, message)
+}
+
 /// The link was closed by the other side.
 pub(super) fn lost(address: &Address) -> Failure {
     Failure::new(Class::Unreachable, format!("The link to Redis at {address} was closed by the other side."))
@@ -197,7 +208,8 @@ fn of_tls(address: &Address, error: &rustls::Error) -> Failure {
         Tls::InvalidMessage(_) => "what answers there does not speak TLS; is it a plain port?".to_owned(),
         other => format!("the handshake failed ({other})"),
     };
-    Failure::new(Class::Denied, format!("No TLS link to Redis at {address}: {cause}."))
+    let end = if cause.ends_with('?') { "" } else { "." };
+    Failure::new(Class::Denied, format!("No TLS link to Redis at {address}: {cause}{end}"))
 }
 
 /// A name in a certificate, which comes as `DnsName("host")`.

@@ -98,8 +98,7 @@ impl Link {
                 }
             };
             let Some(patience) = wait::patience(attempt)? else {
-                let message = format!("No link to Redis at {} was made in time.", state.redis.address);
-                return Err(state.last.clone().unwrap_or_else(|| Failure::new(Class::Timeout, message)));
+                return Err(state.last.clone().unwrap_or_else(|| diagnosis::late(&state.redis.address)));
             };
             let patience = news_at.map_or(patience, |news_at| news_at.min(patience));
             state = self.shared.news.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;

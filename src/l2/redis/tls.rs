@@ -29,8 +29,13 @@ pub(super) fn connector(redis: &Redis) -> Result<TlsConnector, Failure> {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = certificates("l2.client_cert_file", certificate)?;
-            let secret = PrivateKeyDer::from_pem_slice(&pem("l2.client_key_file", key)?)
-                .map_err(|error| malformed("l2.client_key_file", key, &error))?;
+            let secret =
+                PrivateKeyDer::from_pem_slice(&pem("l2.client_key_file", key)?).map_err(|error| {
+                    denied(format!(
+                        "{} (l2.client_key_file) holds no private key in PEM without a passphrase ({error}).",
+                        key.display()
+                    ))
+                })?;
             builder.with_client_auth_cert(chain, secret).map_err(|error| {
                 denied(format!(
                     "The key in {} does not belong to the certificate in {} ({error}).",

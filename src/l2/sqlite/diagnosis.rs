@@ -87,7 +87,9 @@ fn cannot_open(path: &Path) -> (Class, &'static str) {
     let denied =
         |path: &Path, mode| matches!(eaccess(path, mode), Err(Errno::EACCES | Errno::EROFS | Errno::EPERM));
     let directory = path.parent().unwrap_or(path);
-    if denied(path, AccessFlags::R_OK | AccessFlags::W_OK) {
+    if eaccess(path, AccessFlags::W_OK) == Err(Errno::EROFS) {
+        (Class::Denied, "lies on a read-only file system; choose a path that can be written to.")
+    } else if denied(path, AccessFlags::R_OK | AccessFlags::W_OK) {
         (Class::Denied, "may not be opened; let this user read and write the file.")
     } else if denied(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
         (
