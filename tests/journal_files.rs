@@ -76,6 +76,7 @@ fn the_journal_of_another_l2_is_refused() {
     owe(&journal, "a", set(b"1"));
     let message = refused(&path, "redis cache:6379/0 billing:");
     assert!(message.contains(IDENTITY) && message.contains("billing:"), "{message}");
+    assert!(message.contains("1 writes are owed in it"), "{message}");
     // Also one that comes to its place while it is open.
     drop(journal);
     let other = folder.path().join("other.db");
@@ -84,6 +85,7 @@ fn the_journal_of_another_l2_is_refused() {
     std::fs::rename(&other, &path).unwrap();
     let failure = journal.owe(b"a", set(b"1"), soon()).unwrap_err();
     assert!(failure.message.contains("another L2 (sqlite /tokens.db)"), "{failure}");
+    assert!(failure.message.contains("nothing is owed in it, so remove the file"), "{failure}");
     assert!(find(&journal, "a").is_none() && all(&journal).is_empty());
 }
 

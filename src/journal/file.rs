@@ -72,7 +72,7 @@ impl File {
                 Some(state) if state.identity != *identity => {
                     // What it counts is none of ours.
                     self.counter.forget();
-                    return Ok(Err(self.another(&state.identity, &identity)));
+                    return Ok(Err(self.another(state, &identity)));
                 }
                 Some(state) => state.clone(),
                 None => State { identity: identity.clone(), owed: Owed::default(), last_sequence: 0 },
@@ -121,11 +121,18 @@ impl File {
         self.identity.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn another(&self, found: &str, ours: &str) -> Failure {
+    fn another(&self, found: &State, ours: &str) -> Failure {
+        let (path, there) = (self.pool.path().display(), &found.identity);
+        let way_out = match found.owed.entries {
+            0 => "nothing is owed in it, so remove the file where this L2 has moved".to_owned(),
+            owed => format!(
+                "{owed} writes are owed in it, so where this L2 has moved open it under the old address and have \
+                 tc_configure name the new one"
+            ),
+        };
         let message = format!(
-            "The journal {} holds what is owed to another L2 ({found}), and not to {ours}; give each L2 and \
-             key_prefix a resilience.journal_path of its own.",
-            self.pool.path().display()
+            "The journal {path} is that of another L2 ({there}), and not of {ours}; {way_out}, else give each L2 and \
+             key_prefix a resilience.journal_path of its own."
         );
         Failure::new(Class::Protocol, message)
     }
@@ -269,7 +276,7 @@ impl Ledger for File {
             Some(state) if state.identity == *ours => {
                 rows::keep_state(connection, &State { identity: identity.to_owned(), ..state }).map(Ok)
             }
-            Some(state) if state.identity != identity => Ok(Err(self.another(&state.identity, &ours))),
+            Some(state) if state.identity != identity => Ok(Err(self.another(&state, &ours))),
             _ => Ok(Ok(())),
         })??;
         identity.clone_into(&mut ours);
