@@ -36,16 +36,17 @@ impl Cache {
             known => return told(known.map(Answer::fresh)),
         }
         let since = self.moment();
+        // As in `get_missed`.
+        let slot = self.slot(key);
+        let epoch = self.epoch(slot);
         match self.owed(key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),
             Err(error) => return told(Err(error)),
         }
         if resilience::is_deciding() {
-            return self.read_alone(key.to_vec(), started, told);
+            return self.read_alone(key.to_vec(), (slot, epoch), started, told);
         }
-        let slot = self.slot(key);
-        let epoch = self.epoch(slot);
         // One copy for all who need it later.
         let key: Arc<[u8]> = key.into();
         let (me, asked) = (Arc::clone(self), Arc::clone(&key));
@@ -59,15 +60,10 @@ impl Cache {
     }
 
     /// For a retry callback, which must not wait for the read that asked it.
-    fn read_alone(self: &Arc<Self>, key: Vec<u8>, started: Instant, told: Told) {
+    fn read_alone(self: &Arc<Self>, key: Vec<u8>, under: (u32, Epoch), started: Instant, told: Told) {
         let me = Arc::clone(self);
         let work = move |told: Told| {
-            let read = || {
-                me.store
-                    .as_ref()
-                    .map_or(Ok(Answer::Absent), |store| me.read_through(&key, started, store.as_ref()))
-            };
-            told(resilience::as_deciding(true, read));
+            told(resilience::as_deciding(true, || me.read_through(&key, under, started)));
         };
         self.work_on(told, work, |told, error| told(Err(error)));
     }

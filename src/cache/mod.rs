@@ -229,6 +229,10 @@ impl Cache {
         if !epoch::is_trusted(*epoch) {
             store.ready(attempt)?;
             *epoch = self.epoch(slot);
+            // Something may have come to be owed since it was asked what is.
+            if !self.journal.as_ref().is_none_or(Journal::is_surely_empty) {
+                *epoch = self.unverified_epoch(slot);
+            }
         }
         Ok(())
     }

@@ -100,6 +100,8 @@ impl Cache {
             Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))
         })?;
         if kept {
+            // A read that began before may not have seen that it is owed, and is to leave nothing that is trusted.
+            self.bump(self.slot(key));
             count(&self.stats.owed_writes);
         }
         Ok(kept)

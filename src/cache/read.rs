@@ -14,7 +14,7 @@ use crate::entry::{self, Entry, Held, Own, Parts, Reader, Tier};
 use crate::epoch::Epoch;
 use crate::error::{Error, Kind, Result};
 use crate::l1::Arrival;
-use crate::l2::{Failure, Store, Stored};
+use crate::l2::{Failure, Stored};
 use crate::log::Level;
 use crate::resilience;
 use crate::stats::{Operation, count};
@@ -122,21 +122,20 @@ impl Cache {
         if let Some(entry) = self.peek_missed(key)? {
             return Ok(Answer::Fresh(entry));
         }
-        if let Some(owed) = self.owed(key, started)? {
-            return Ok(owed);
-        }
-        match &self.store {
-            Some(store) => self.read_through(key, started, store.as_ref()),
-            None => Ok(Answer::Absent),
+        // Before it is asked what is owed: what comes to be owed later ends it.
+        let slot = self.slot(key);
+        let epoch = self.epoch(slot);
+        match self.owed(key, started)? {
+            Some(owed) => Ok(owed),
+            None => self.read_through(key, (slot, epoch), started),
         }
     }
 
-    /// The entry of `key` from L2.
-    pub(super) fn read_through(&self, key: &[u8], started: Instant, store: &dyn Store) -> Result<Answer> {
-        let config = self.config.load();
-        let slot = self.slot(key);
+    /// The entry of `key` from L2, under the epoch of its slot from before it was asked what is owed.
+    pub(super) fn read_through(&self, key: &[u8], under: (u32, Epoch), started: Instant) -> Result<Answer> {
+        let Some(store) = self.store.as_deref() else { return Ok(Answer::Absent) };
+        let ((slot, epoch), config) = (under, self.config.load());
         let call = self.call(Operation::Get, key, &config, started);
-        let epoch = self.epoch(slot);
         let read = || {
             // The read of another may have landed since this caller looked.
             if let Some(entry) = self.peek(key) {

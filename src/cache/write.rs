@@ -192,7 +192,7 @@ impl Cache {
     }
 
     /// L2 did not take it: it is owed, where it can be, and else nobody knows whether L2 has it. Answers the epoch under
-    /// which L1 may hold it: a replay that lets others stand ends that.
+    /// which L1 may hold it, which is over: the journal alone vouches for it.
     fn keep_or_fail(
         &self,
         write: &Write<'_>,

@@ -1,0 +1,75 @@
+//! Reads under way while a write comes to be owed: what they found before it leaves nothing that hides it.
+
+#[path = "support/cache.rs"]
+mod cache;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use cache::Shared;
+use rusqlite::Connection;
+use serde_json::json;
+use tokencache::cache::{Answer, Cache, SetOptions, SetOutcome};
+
+const KEYS: usize = 300;
+
+fn value(answer: Answer) -> Option<Vec<u8>> {
+    answer.entry().map(|entry| entry.data().to_vec())
+}
+
+/// Has others read each key while `write` owes it to a database that can be read and not written; then each is as `expected`.
+fn stands(has_file: bool, expected: Option<&[u8]>, write: impl Fn(&Cache, &[u8]) -> SetOutcome) {
+    let shared = Shared::new();
+    let name = |number| format!("k{number}").into_bytes();
+    let before = shared.open(json!({}));
+    for number in 0..KEYS {
+        before.set(&name(number), b"old", SetOptions::default()).expect("the database is free");
+    }
+    let mut members = json!({"l2": {"write": "behind"}, "resilience": {"close_ms": 10}});
+    if has_file {
+        members["resilience"]["journal_path"] = json!(shared.folder().join("owed.db"));
+    }
+    let cache = shared.open(members);
+    let holder = Connection::open(shared.database()).expect("the database");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("nobody else holds it");
+    let (now, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for in_background in [false, false, true] {
+            let (cache, now, is_over) = (&cache, &now, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let key = name(now.load(Ordering::Relaxed));
+                    if in_background {
+                        cache.get_in_background(&key, Instant::now(), Box::new(|_| ()));
+                    } else {
+                        cache.answer(&key).expect("an answer");
+                    }
+                }
+            });
+        }
+        for number in 0..KEYS {
+            now.store(number, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_micros(300));
+            let outcome = write(&cache, &name(number));
+            assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let is_hidden = |number: &usize| {
+        let answer = cache.answer(&name(*number)).expect("an answer");
+        value(answer).as_deref() != expected
+    };
+    let hidden = (0..KEYS).filter(is_hidden).count();
+    assert_eq!(hidden, 0, "of {KEYS}, in a file: {has_file}, where {expected:?} is owed");
+    holder.execute_batch("ROLLBACK").expect("it held the database");
+}
+
+#[test]
+fn no_read_that_began_before_a_write_was_owed_hides_it() {
+    for has_file in [false, true] {
+        stands(has_file, Some(b"new"), |cache, key| {
+            cache.set(key, b"new", SetOptions::default()).expect("it is owed")
+        });
+        stands(has_file, None, |cache, key| cache.remove(key).expect("it is owed"));
+    }
+}
