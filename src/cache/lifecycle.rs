@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use super::failover::FailoverWitness;
 use super::keys;
 use super::peers::Peers;
+use super::removals::Removals;
 use super::seal::Counters;
 use super::terms::{Published, Terms};
 use super::{Cache, HookHolder, owed};
@@ -105,6 +106,7 @@ impl Cache {
         Ok(Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
+            removals: Removals::default(),
             coherence,
             // Whoever opens it looks first, when L2 has been made.
             looked_at_ms: clock::monotonic_ms().into(),
