@@ -16,11 +16,17 @@ use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Due, Joined, Numbered, Onto, Record, is_old};
+use crate::l2::replay::{Seen, Write};
 use crate::l2::{Attempt, Expected, Failure, Stored, Written};
 use crate::msal::{self, Side};
 
 /// How often a replay meets another writer of the same key before the record waits for the next.
 const MEETINGS: usize = 8;
+
+/// What L2 or the journal holds cannot be opened; `is_for_now` where its key may come.
+struct NotOpened {
+    is_for_now: bool,
+}
 
 impl Cache {
     /// L2 did not take it for the reason of `failure`, and may do so late: it is owed, merged with what is owed already.
@@ -90,7 +96,7 @@ impl Cache {
         };
         let (merged, is_removal) = match change {
             Change::Set { bytes, .. } => {
-                let owed = self.opened_bytes(merge.key, bytes, config).ok_or_else(held_up)?;
+                let owed = self.opened_now(merge.key, Some(bytes), config).map_err(|_| held_up())?;
                 (merge.with(Side::written(&owed, written_at_ms)), false)
             }
             Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
@@ -100,14 +106,23 @@ impl Cache {
         Ok((!is_removal || merged.holds_anything).then_some((merged.bytes, base)))
     }
 
-    /// Bytes as L2 holds them, opened; `None` when they cannot be.
-    fn opened_bytes(&self, key: &[u8], bytes: Secret, config: &Config) -> Option<Secret> {
+    /// Bytes as L2 holds them, opened.
+    fn opened_now(
+        &self,
+        key: &[u8],
+        bytes: Option<Secret>,
+        config: &Config,
+    ) -> std::result::Result<Secret, NotOpened> {
+        let bytes = bytes.ok_or(NotOpened { is_for_now: true })?;
         if bytes.is_empty() {
-            return Some(bytes);
+            return Ok(bytes);
         }
         let lifetime = Lifetime::default();
         let stored = Stored { bytes, version: 0, written_at_ms: 0, lifetime, ends_at_ms: 0 };
-        self.unsealed(key, stored, config).ok().flatten().map(|(stored, _)| stored.bytes)
+        match self.unsealed(key, stored, config) {
+            Ok(opened) => opened.map(|(stored, _)| stored.bytes).ok_or(NotOpened { is_for_now: false }),
+            Err(error) => Err(NotOpened { is_for_now: error.kind == Kind::SealUnknownKey }),
+        }
     }
 
     /// Merges what is owed with what lies in L2 by now.
@@ -115,38 +130,53 @@ impl Cache {
         let Some(store) = self.store.as_deref() else { return Ok(Joined::Plain) };
         let config = self.config.load();
         let stored_key = Self::stored_key(&due.key, &config);
-        let copy = |bytes: &[u8]| self.opened_bytes(&due.key, Secret::copy(bytes)?, &config);
-        let Some((bytes, owed_lifetime)) = due.record.change.value() else { return Ok(Joined::Plain) };
-        let (Some(mine), Some(base)) = (copy(bytes), due.record.base.as_deref().and_then(copy)) else {
+        let open = |bytes: &[u8]| self.opened_now(&due.key, Secret::copy(bytes), &config);
+        let Record { change, base, clock, written_at_ms, .. } = &due.record;
+        let (Some((bytes, owed_lifetime)), Some(base)) = (change.value(), base) else {
             return Ok(Joined::Plain);
         };
-        let mine = Side::written(&mine, due.record.written_at_ms);
+        let is_old = is_old(&due.record, clock::unix_ms());
+        // Whoever gets the key merges it; written as it is it would take the place of what others have made.
+        let unopened = |is_for_now| if is_for_now && !is_old { Joined::Contended } else { Joined::Plain };
+        let (mine, base) = match open(bytes).and_then(|mine| Ok((mine, open(base)?))) {
+            Ok(both) => both,
+            Err(NotOpened { is_for_now }) => return Ok(unopened(is_for_now)),
+        };
+        let mine = Side::written(&mine, *written_at_ms);
         let is_closing = || self.signal.is_closing();
         for _ in 0..MEETINGS {
             let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
-            let there = found(store, &stored_key, attempt)?;
+            let put = |seen: &Seen, value, clock, written_at_ms| {
+                let write = Write {
+                    key: &stored_key,
+                    seen,
+                    value: Some(value),
+                    clock,
+                    written_at_ms,
+                    ends_at_ms: None,
+                };
+                store.replay(&[write], attempt)?.remove(0)
+            };
+            let (there, seen) = found(store, &stored_key, attempt)?;
             let mut lifetime = owed_lifetime;
             let (theirs, expected) = match there {
-                There::Nothing if is_old(&due.record, clock::unix_ms()) => return Ok(Joined::Plain),
+                There::Nothing if is_old => return Ok(Joined::Plain),
                 There::Nothing => {
-                    let Record { clock, written_at_ms, .. } = due.record;
-                    let absent = Expected::Absent;
-                    let written =
-                        store.set(&stored_key, bytes, clock, written_at_ms, lifetime, absent, attempt)?;
-                    if matches!(written, Written::Stored(_)) {
+                    // Where somebody has come in between, there is something to merge it with.
+                    let Some(seen) = seen else { continue };
+                    if put(&seen, (bytes, lifetime), *clock, *written_at_ms)? {
                         return Ok(Joined::Written);
                     }
-                    // Somebody has come in between, and there is something to merge it with.
                     continue;
                 }
-                There::Removed(at_ms) => (Err(at_ms), Expected::Absent),
+                There::Removed(at_ms) => (Err(at_ms), None),
                 There::Value(stored) => {
                     lifetime = later(lifetime, stored.lifetime);
                     let (version, at_ms) = (stored.version, stored.written_at_ms);
-                    let Some(bytes) = self.opened_bytes(&due.key, stored.bytes, &config) else {
-                        return Ok(Joined::Plain);
-                    };
-                    (Ok((bytes, at_ms)), Expected::Version(version))
+                    match self.opened_now(&due.key, Some(stored.bytes), &config) {
+                        Ok(bytes) => (Ok((bytes, at_ms)), Some(Expected::Version(version))),
+                        Err(NotOpened { is_for_now }) => return Ok(unopened(is_for_now)),
+                    }
                 }
             };
             let side = match &theirs {
@@ -160,8 +190,17 @@ impl Cache {
             let (clock, now_ms) = (self.versions.next(), clock::unix_ms());
             let sealed = self.sealed(&due.key, &merged.bytes, clock, lifetime.expires_at_ms, &config);
             let Ok(sealed) = sealed else { return Ok(Joined::Plain) };
-            let written = store.set(&stored_key, &sealed, clock, now_ms, lifetime, expected, attempt)?;
-            if matches!(written, Written::Stored(_)) {
+            let is_written = match (expected, &seen) {
+                (Some(expected), _) => {
+                    let written =
+                        store.set(&stored_key, &sealed, clock, now_ms, lifetime, expected, attempt)?;
+                    matches!(written, Written::Stored(_))
+                }
+                // A removal since then is one that was seen by nobody yet.
+                (None, Some(seen)) => put(seen, (&sealed, lifetime), clock, now_ms)?,
+                (None, None) => false,
+            };
+            if is_written {
                 return Ok(Joined::Written);
             }
         }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::journal::Known;
-use crate::l2::replay::Present;
+use crate::l2::replay::{Present, Seen};
 use crate::l2::{Attempt, Class, Expected, Failure, Store, Stored};
 use crate::msal::{self, Merged, Refusal, Side};
 use crate::stats::Operation;
@@ -179,7 +179,7 @@ impl Cache {
         if has_ended {
             return Ok((self.remove_through(&write, store, config)?, None));
         }
-        if self.owed_before(merge.key, merge.started).is_some() {
+        if self.owed_record(merge.key, merge.started)?.is_some() {
             let waiting = "The newest write of this key is still owed to L2, and this one with it.";
             return self.owe_merged(merge, config, (Failure::new(Class::Busy, waiting), Fate::Untried));
         }
@@ -249,6 +249,7 @@ impl Cache {
         let call = self.call(Operation::Get, merge.key, config, merge.started);
         let stored_key = Self::stored_key(merge.key, config);
         let found = call.run(|attempt| found(store, &stored_key, attempt)).map_err(Error::from)?;
+        let (found, _) = found;
         let There::Value(stored) = found else { return Ok((found, 0)) };
         let version = stored.version;
         let opened = self.unsealed(merge.key, stored, config)?;
@@ -264,20 +265,21 @@ impl Cache {
     }
 }
 
-/// What lies in `store` under `key`, as it lies there.
+/// What lies in `store` under `key`, as it lies there; and what was seen, where nothing does.
 pub(super) fn found(
     store: &dyn Store,
     key: &[u8],
     attempt: Attempt<'_>,
-) -> std::result::Result<There, Failure> {
+) -> std::result::Result<(There, Option<Seen>), Failure> {
     if let Some(stored) = store.get(key, attempt)? {
-        return Ok(There::Value(stored));
+        return Ok((There::Value(stored), None));
     }
-    // Whoever has written in between is met by the comparison.
-    let seen = store.look(&[key], attempt)?.pop();
-    Ok(match seen.transpose()?.map(|seen| seen.present) {
-        Some(Present::Tombstone { clock }) => There::Removed(unix_ms(clock)),
-        _ => There::Nothing,
+    let seen = store.look(&[key], attempt)?.remove(0)?;
+    Ok(match seen.present {
+        Present::Tombstone { clock } => (There::Removed(unix_ms(clock)), Some(seen)),
+        Present::Nothing | Present::Ended { .. } => (There::Nothing, Some(seen)),
+        // Whoever has written in between is met by the comparison.
+        Present::Ours { .. } | Present::Foreign { .. } => (There::Nothing, None),
     })
 }
 

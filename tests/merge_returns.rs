@@ -1,0 +1,132 @@
+//! Merged sets that are owed, and what they meet in L2 by the time they are brought there.
+
+#[path = "support/msal.rs"]
+mod msal;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/redis.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use msal::{Answer, Library, empty, save};
+use proxy::Proxy;
+use serde_json::{Value, json};
+use support::cache::{merge, statistics};
+use support::{Server, document, wait_until};
+use tokencache::cache::{Base, Cache, SetOptions, SetOutcome};
+use tokencache::clock;
+use tokencache::entry::Entry;
+
+const KEY: &[u8] = b"alice.home";
+
+fn saved(base: &[u8], scopes: &str, at: i64) -> Vec<u8> {
+    let mut document: Value =
+        if base.is_empty() { empty() } else { serde_json::from_slice(base).expect("JSON") };
+    let alice = Answer { account: "alice.home", client: "c1", realm: "home", scopes, at, rotates: true };
+    save(&mut document, Library::DotNet, &alice);
+    serde_json::to_vec(&document).expect("JSON")
+}
+
+fn put(cache: &Cache, base: Option<&Entry>, bytes: &[u8]) -> SetOutcome {
+    let base = base.map(|base| Base { data: base.data(), version: base.version() });
+    cache.set_merged(KEY, base, bytes, SetOptions::default()).expect("merged").0
+}
+
+fn scopes(cache: &Cache) -> Vec<String> {
+    let entry = cache.get(KEY).expect("a read").expect("an entry");
+    let document: Value = serde_json::from_slice(entry.data()).expect("JSON");
+    let tokens = document["AccessToken"].as_object().expect("a section").values();
+    let mut scopes: Vec<_> = tokens.map(|token| token["target"].as_str().expect("a target").into()).collect();
+    scopes.sort();
+    scopes
+}
+
+fn refuse_writes(server: &Server, refuses: bool) {
+    server.ask::<()>(&format!("CONFIG SET min-replicas-to-write {}", u8::from(refuses)));
+}
+
+fn an_hour_ago() -> i64 {
+    clock::unix_ms() / 1000 - 3600
+}
+
+/// How often the server was asked for a tombstone or a trace.
+fn looks(server: &Server) -> u64 {
+    let said: String = server.ask("INFO commandstats");
+    let calls = said.split("cmdstat_get:calls=").nth(1).and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+#[test]
+fn a_removal_between_the_look_and_the_write_of_a_replay_stands() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let members = json!({"resilience": {"max_attempts": 1, "close_ms": 0}});
+    let away = Cache::open(document(&proxy.url(), members).as_bytes()).expect("the cache opens");
+    let here = server.open(json!({}));
+    wait_until("both are connected", || away.get(KEY).is_ok() && here.get(KEY).is_ok());
+    refuse_writes(&server, true);
+    let outcome = put(&away, None, &saved(b"", "orders", an_hour_ago()));
+    assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+    proxy.delay(Duration::from_millis(150));
+    let before = looks(&server);
+    refuse_writes(&server, false);
+    let flusher = std::thread::spawn({
+        let away = Arc::clone(&away);
+        move || away.flush(support::GENEROUS)
+    });
+    wait_until("it has looked", || looks(&server) >= before + 2);
+    assert!(matches!(here.remove(KEY), Ok(SetOutcome::Stored(_))));
+    assert!(flusher.join().expect("its end"), "nothing is owed");
+    assert!(server.open_without_l1().get(KEY).expect("a read").is_none(), "it has come back");
+    assert_eq!(statistics(&away)["journal"]["superseded"], 1);
+}
+
+/// Of a number for each key, the first of which seals.
+fn ring(numbers: &[u8]) -> Value {
+    let key = |(at, number): (usize, &u8)| {
+        let material =
+            ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]
+                [*number as usize];
+        let state = if at == 0 { "active" } else { "retired" };
+        json!({"created": "2026-11-24T10:00:00Z", "state": state, "material": material})
+    };
+    let keys: Vec<_> = numbers.iter().enumerate().map(key).collect();
+    json!({"encryption": {"algorithm": "aes-256-gcm", "keyring": {"version": 1, "keys": keys}}})
+}
+
+/// The ring of one server is behind: what it owes waits for the key, and takes the place of nothing.
+#[test]
+fn what_is_owed_waits_for_the_key_of_what_lies_there() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let with = |numbers: &[u8]| {
+        let mut members = json!({"resilience": {"max_attempts": 1, "close_ms": 0, "probe_ms": 50}});
+        merge(&mut members, ring(numbers));
+        members
+    };
+    let behind = Cache::open(document(&proxy.url(), with(&[0])).as_bytes()).expect("the cache opens");
+    let ahead = server.open(with(&[1, 0]));
+    wait_until("both are connected", || behind.get(KEY).is_ok() && ahead.get(KEY).is_ok());
+    let at = an_hour_ago();
+    assert!(matches!(put(&behind, None, &saved(b"", "orders", at)), SetOutcome::Stored(_)));
+    let [base, other] = [&behind, &ahead].map(|cache| cache.get(KEY).expect("a read").expect("an entry"));
+    proxy.repoint(support::free_port());
+    proxy.cut();
+    let store_there = || put(&ahead, Some(&other), &saved(other.data(), "stock", at + 20));
+    assert!(matches!(store_there(), SetOutcome::Stored(_)));
+    // Later than what it meets there: it would win.
+    let outcome = put(&behind, Some(&base), &saved(base.data(), "billing", at + 10));
+    assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+    proxy.repoint(server.port());
+    let tried = || statistics(&behind)["encryption"]["refused"]["TC_SEAL_UNKNOWN_KEY"].as_u64();
+    wait_until("it has met what lies there", || {
+        assert!(!behind.flush(Duration::from_millis(100)), "nothing is owed any more");
+        tried().is_some_and(|tried| tried > 0)
+    });
+    assert_eq!(scopes(&ahead), ["orders", "stock"]);
+    behind.configure(document(&proxy.url(), with(&[1, 0])).as_bytes()).expect("configured");
+    assert!(behind.flush(support::GENEROUS), "it is owed still");
+    assert_eq!(scopes(&ahead), ["billing", "orders", "stock"]);
+}
