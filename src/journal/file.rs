@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::bounds::{Bounds, Owed};
 use super::counter::Counter;
+use super::crossed::CrossedOut;
 use super::ledger::{Due, Ledger, Links, Sight, Turn};
 use super::record::{Numbered, Onto, Record};
 use super::rows::{self, State};
@@ -31,6 +32,7 @@ pub(super) struct File {
     identity: RwLock<String>,
     counter: Counter,
     seen: Mutex<Seen>,
+    crossed_out: CrossedOut,
 }
 
 /// What this process has seen of the file.
@@ -51,7 +53,14 @@ impl File {
         let mut lock_path = pool.path().as_os_str().to_owned();
         lock_path.push("-replay");
         let (lock_path, identity) = (lock_path.into(), identity.into());
-        Ok(File { pool, lock_path, identity, counter, seen: Mutex::default() })
+        Ok(File {
+            pool,
+            lock_path,
+            identity,
+            counter,
+            seen: Mutex::default(),
+            crossed_out: CrossedOut::default(),
+        })
     }
 
     /// Makes sure that the file is one that this cache can use, and brings the counter up to date.
@@ -102,6 +111,7 @@ impl File {
             // The word beside it is of the old one, unless another process was here before.
             let gone = seen.entries.max(self.counter.load().unwrap_or(0));
             seen.lost = Some(seen.lost.unwrap_or(0).saturating_add(gone));
+            self.crossed_out.clear();
         }
         true
     }
@@ -115,6 +125,30 @@ impl File {
              owed to L2; what the file in its place holds is owed from now on."
         );
         Some(Failure::new(Class::Unreachable, message))
+    }
+
+    fn delete(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
+        self.change(attempt, |connection, state| {
+            let mut forgotten = Vec::with_capacity(settled.len());
+            for (key, sequence) in settled {
+                let found = rows::outline(connection, key)?;
+                let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
+                rows::delete(connection, *sequence)?;
+                state.owed.entries = state.owed.entries.saturating_sub(1);
+                state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
+                forgotten.push(*sequence);
+            }
+            Ok(Ok(forgotten))
+        })
+    }
+
+    /// Tries again to delete what could not be.
+    fn delete_crossed_out(&self, attempt: Attempt<'_>) {
+        let crossed_out = self.crossed_out.all();
+        let records: Vec<_> = crossed_out.iter().map(|(key, sequence)| (&key[..], *sequence)).collect();
+        if !records.is_empty() && self.delete(&records, attempt).is_ok() {
+            self.crossed_out.forget(&crossed_out);
+        }
     }
 
     fn identity(&self) -> RwLockReadGuard<'_, String> {
@@ -151,7 +185,8 @@ impl Ledger for File {
         self.change(attempt, |connection, state| {
             let now_ms = clock::unix_ms();
             let mut before = rows::outline(connection, key)?;
-            if !onto.is(before.as_ref().map(|before| before.sequence)) {
+            let owed = before.as_ref().map(|before| before.sequence);
+            if !onto.is(owed.filter(|sequence| !self.crossed_out.has(key, *sequence))) {
                 return Ok(Ok(false));
             }
             let freed = |before: &Option<rows::Outline>| before.as_ref().map(|before| before.cost_bytes);
@@ -177,38 +212,42 @@ impl Ledger for File {
 
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
         let identity = self.identity();
-        self.pool.read(attempt, |connection| rows::find(connection, key, &identity))
+        let found = self.pool.read(attempt, |connection| rows::find(connection, key, &identity))?;
+        Ok(found.filter(|found| !self.crossed_out.has(key, found.sequence)))
     }
 
     fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure> {
         let outline = self.pool.read(attempt, |connection| rows::outline(connection, key))?;
-        Ok(outline.map(|outline| outline.sequence))
+        let sequence = outline.map(|outline| outline.sequence);
+        Ok(sequence.filter(|sequence| !self.crossed_out.has(key, *sequence)))
     }
 
     fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
-        self.change(attempt, |connection, state| {
-            let mut forgotten = Vec::with_capacity(settled.len());
-            for (key, sequence) in settled {
-                let found = rows::outline(connection, key)?;
-                let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
-                rows::delete(connection, *sequence)?;
-                state.owed.entries = state.owed.entries.saturating_sub(1);
-                state.owed.bytes = state.owed.bytes.saturating_sub(found.cost_bytes);
-                forgotten.push(*sequence);
-            }
-            Ok(Ok(forgotten))
-        })
+        self.delete(settled, attempt).inspect_err(|_| self.crossed_out.add(settled))
     }
 
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
-        let identity = self.identity();
-        let batch = self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
-        drop(identity);
-        if batch.is_empty() && self.counter.load().is_some_and(|entries| entries > 0) {
+        if after == 0 {
+            self.delete_crossed_out(attempt);
+        }
+        let mut after = after;
+        loop {
+            let identity = self.identity();
+            let mut batch =
+                self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
+            drop(identity);
+            let Some(last) = batch.last() else { break };
+            after = last.sequence;
+            batch.retain(|due| !self.crossed_out.has(&due.key, due.sequence));
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+        }
+        if self.counter.load().is_some_and(|entries| entries > 0) {
             // The settling of the last one has left the counter as it was before.
             self.check(attempt)?;
         }
-        Ok(batch)
+        Ok(Vec::new())
     }
 
     fn links(&self, attempt: Attempt<'_>) -> Result<Links, Failure> {

@@ -6,6 +6,7 @@
 mod book;
 mod bounds;
 mod counter;
+mod crossed;
 mod file;
 mod ledger;
 mod memory;
