@@ -80,7 +80,6 @@ fn a_removal_between_the_look_and_the_write_of_a_replay_stands() {
     assert!(matches!(here.remove(KEY), Ok(SetOutcome::Stored(_))));
     assert!(flusher.join().expect("its end"), "nothing is owed");
     assert!(server.open_without_l1().get(KEY).expect("a read").is_none(), "it has come back");
-    assert_eq!(statistics(&away)["journal"]["superseded"], 1);
 }
 
 /// Of a number for each key, the first of which seals.
@@ -129,4 +128,37 @@ fn what_is_owed_waits_for_the_key_of_what_lies_there() {
     behind.configure(document(&proxy.url(), with(&[1, 0])).as_bytes()).expect("configured");
     assert!(behind.flush(support::GENEROUS), "it is owed still");
     assert_eq!(scopes(&ahead), ["billing", "orders", "stock"]);
+}
+
+/// What L2 has is what was merged, and neither what was owed nor what somebody else has written.
+#[test]
+fn what_was_merged_by_a_replay_is_on_the_next_primary_also_when_it_was_read() {
+    let Some(mut server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let members = json!({"resilience": {"max_attempts": 1, "close_ms": 0, "probe_ms": 50}});
+    let away = Cache::open(document(&proxy.url(), members).as_bytes()).expect("the cache opens");
+    let here = server.open(json!({}));
+    wait_until("both are connected", || away.get(KEY).is_ok() && here.get(KEY).is_ok());
+    let at = an_hour_ago();
+    assert!(matches!(put(&here, None, &saved(b"", "orders", at)), SetOutcome::Stored(_)));
+    let [base, other] = [&away, &here].map(|cache| cache.get(KEY).expect("a read").expect("an entry"));
+    proxy.repoint(support::free_port());
+    proxy.cut();
+    let outcome = put(&away, Some(&base), &saved(base.data(), "billing", at + 10));
+    assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+    assert!(matches!(
+        put(&here, Some(&other), &saved(other.data(), "stock", at + 20)),
+        SetOutcome::Stored(_)
+    ));
+    here.close();
+    proxy.repoint(server.port());
+    assert!(away.flush(support::GENEROUS), "it is owed still");
+    wait_until("it is read", || matches!(away.answer(KEY), Ok(tokencache::cache::Answer::Fresh(_))));
+    assert_eq!(scopes(&away), ["billing", "orders", "stock"]);
+    // It keeps nothing on disk: what comes up is another primary, and empty.
+    server.restart();
+    wait_until("the restart is noticed", || {
+        statistics(&away)["l2"]["failover"]["primary_changes"] == 1 && away.flush(Duration::from_secs(1))
+    });
+    assert_eq!(scopes(&server.open_without_l1()), ["billing", "orders", "stock"]);
 }

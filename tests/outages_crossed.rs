@@ -60,19 +60,19 @@ impl Scene {
 #[test]
 fn a_set_that_l2_has_is_not_hidden_by_an_older_one_that_cannot_be_crossed_out() {
     let Some(scene) = Scene::new() else { return };
-    for removes in [false, true] {
+    for (removes, new) in [(false, &b"first"[..]), (true, b"second")] {
         scene.refuse_writes(true);
         let owed = if removes { written(scene.cache.remove(b"k")) } else { scene.set(b"old") };
         assert_eq!(owed, "TC_DEGRADED");
         let holder = scene.hold();
         scene.refuse_writes(false);
-        assert_eq!(scene.set(b"new"), "TC_OK");
+        assert_eq!(scene.set(new), "TC_OK");
         for _ in 0..20 {
-            assert_eq!(scene.value().as_deref(), Some(&b"new"[..]), "removes: {removes}");
+            assert_eq!(scene.value().as_deref(), Some(new), "removes: {removes}");
         }
         holder.execute_batch("ROLLBACK").expect("it held the journal");
         assert!(scene.cache.flush(GENEROUS), "nothing is owed");
-        assert_eq!(scene.value().as_deref(), Some(&b"new"[..]));
+        assert_eq!(scene.value().as_deref(), Some(new));
         assert_eq!(statistics(&scene.cache)["journal"]["owed_entries"], 0);
     }
 }

@@ -133,7 +133,7 @@ impl Cache {
     }
 
     /// Something newer may be owed by now, and brought to L2 by another process: then this must not come back here.
-    fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, since: Moment) {
+    pub(super) fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, since: Moment) {
         let clock = record.clock;
         recent.remember(key, record, since);
         let owed = self.owed_record(key, Instant::now());

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Due, Joined, Numbered, Onto, Record, is_old};
+use crate::journal::{Change, Due, Joined, Moment, Numbered, Onto, Record, is_old};
 use crate::l2::replay::{Seen, Write};
 use crate::l2::{Attempt, Expected, Failure, Stored, Written};
 use crate::msal::{self, Side};
@@ -146,6 +146,7 @@ impl Cache {
         let is_closing = || self.signal.is_closing();
         for _ in 0..MEETINGS {
             let attempt = Attempt { deadline: Instant::now() + UNHURRIED, is_closing: &is_closing };
+            let since = self.moment();
             let put = |seen: &Seen, value, clock, written_at_ms| {
                 let write = Write {
                     key: &stored_key,
@@ -201,10 +202,29 @@ impl Cache {
                 (None, None) => false,
             };
             if is_written {
+                self.remember_joined(due, &sealed, lifetime, (clock, now_ms), since);
                 return Ok(Joined::Written);
             }
         }
         Ok(Joined::Contended)
+    }
+
+    /// L2 has `sealed` in the place of what was `due`: found there, that is no change of somebody else's.
+    fn remember_joined(
+        &self,
+        due: &Due,
+        sealed: &[u8],
+        lifetime: Lifetime,
+        (clock, written_at_ms): (u64, i64),
+        since: Option<Moment>,
+    ) {
+        if let (Some(recent), Some(since)) = (&self.recent, since)
+            && let (Some(bytes), Ok(record)) = (Secret::copy(sealed), due.record.copy())
+        {
+            let change = Change::Set { bytes, lifetime };
+            let record = Record { change, clock, written_at_ms, ..record };
+            self.remember_record(recent, &due.key, record, since);
+        }
     }
 }
 
