@@ -1,4 +1,4 @@
-//! Reads under way while a write comes to be owed: what they found before it leaves nothing that hides it.
+//! Reads under way while many writes come to be owed: what they found before leaves nothing that hides one.
 
 #[path = "support/cache.rs"]
 mod cache;

@@ -37,6 +37,11 @@ impl Level {
         [share(hash, self.0.count()), share(hash >> 24, self.0.count())]
     }
 
+    /// Has both fetched.
+    fn fetch(&self, hash: u64) {
+        self.groups(hash).into_iter().for_each(|group| self.0.fetch(group));
+    }
+
     fn hold(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
         self.groups(hash).into_iter().find_map(|group| self.0.hold(group, hash, key, reader))
     }
@@ -74,10 +79,14 @@ impl Directory {
         self.hasher.hash_one(Key(key))
     }
 
+    /// The levels behind the first.
+    fn further(&self) -> impl Iterator<Item = &Level> {
+        self.more.iter().map_while(OnceLock::get)
+    }
+
     /// Each level, and the number of its first place.
     fn levels(&self) -> impl Iterator<Item = (usize, &Level)> {
-        let further = self.more.iter().map_while(OnceLock::get);
-        std::iter::once(&self.first).chain(further).scan(0, |next, level| {
+        std::iter::once(&self.first).chain(self.further()).scan(0, |next, level| {
             let first = *next;
             *next += level.numbers();
             Some((first, level))
@@ -103,7 +112,11 @@ impl Directory {
     #[cold]
     #[inline(never)]
     fn find_further(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
-        self.levels().find_map(|(_, level)| level.hold(hash, key, reader))
+        // Each look waits for a line of its own: all are fetched at once.
+        self.further().for_each(|level| level.fetch(hash));
+        let second = self.first.groups(hash)[1];
+        let held = self.first.0.hold(second, hash, key, reader);
+        held.or_else(|| self.further().find_map(|level| level.hold(hash, key, reader)))
     }
 
     /// Has the group fetched in which a key of this hash lies, most likely.
@@ -129,6 +142,7 @@ impl Directory {
     #[cold]
     #[inline(never)]
     fn further_place(&self, right: &Right, hash: u64, key: &[u8]) -> Option<Place> {
+        self.further().for_each(|level| level.fetch(hash));
         let number = |(first, level): (usize, &Level)| Some(first + level.number(right, hash, key)?);
         self.levels().find_map(number).map(|number| number as Place)
     }
