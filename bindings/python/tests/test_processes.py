@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import tokencache
-from support import CacheTest
+from support import CacheTest, shared
 from tokencache import library
 
 _SOURCE = Path(tokencache.__file__).parents[1]
@@ -117,11 +118,49 @@ class Processes(CacheTest):
             "cache.set('key', b'value')\n"
             "entry = cache.get_entry('key')\n"
         )
-        environment = {**os.environ, "PYTHONPATH": str(_SOURCE), "TOKENCACHE_LIBRARY": library.path}
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+        self.ends_well(program)
+
+    def test_what_is_owed_when_an_interpreter_ends_without_closing_is_brought_to_l2(self) -> None:
+        shared_cache = self.open_shared()
+        shared_cache.set("before", b"value")
+        document = shared(self.database, resilience={"deadline_ms": 100, "close_ms": 60_000})
+        program = (
+            "import tokencache\n"
+            f"cache = tokencache.open({document!r})\n"
+            "print(cache.set('key', b'value').owed, flush=True)\n"
         )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        with self.writes_failing():
+            process = self.interpreter(program)
+            self.assertEqual(process.stdout.readline(), "True\n")
+            time.sleep(0.5)  # One that waits for nobody would have ended.
+        self.assertEqual((process.communicate(timeout=60), process.returncode), (("", ""), 0))
+        self.assertEqual(shared_cache.get("key"), b"value")
+
+    def test_an_interpreter_ends_well_while_more_is_logged_than_its_callback_has_time_for(self) -> None:
+        document = {
+            "version": 1,
+            "l2": {"kind": "redis", "url": "redis://127.0.0.1:1"},
+            "encryption": {"algorithm": "none"},
+            "resilience": {"circuit_failures": 0, "close_ms": 0},
+        }
+        self.ends_well(
+            "import time, tokencache\n"
+            f"cache = tokencache.open({document!r})\n"
+            "cache.on_log(lambda *record: [time.sleep(0.001) for _ in range(100)])\n"
+            "for _ in range(100):\n"
+            "    try: cache.get('key')\n"
+            "    except tokencache.L2Error: pass\n"
+        )
+
+    def ends_well(self, program: str) -> None:
+        process = self.interpreter(program)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (0, ""))
+
+    def interpreter(self, program: str) -> Any:
+        environment = {**os.environ, "PYTHONPATH": str(_SOURCE), "TOKENCACHE_LIBRARY": library.path}
+        pipe = subprocess.PIPE
+        return subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 if __name__ == "__main__":

@@ -38,15 +38,16 @@ _closers: dict[int, weakref.finalize[..., Cache]] = {}
 
 
 def _close(handle: int) -> int:
-    _closers.pop(handle, None)
+    if _closers.pop(handle, None) is None:
+        return _OK  # Somebody else does it.
     status: int = lib.tc_close(handle)
     return status
 
 
 @atexit.register
 def _close_all() -> None:
-    for closer in list(_closers.values()):
-        closer()
+    for handle in list(_closers):
+        _close(handle)
     callbacks.settle()
 
 
@@ -78,7 +79,7 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         self._handle, number = handle, handle.value or 0
         self._argument = ctypes.c_void_p.from_param(number)
         self._closer = weakref.finalize(self, _close, number)
-        # Not by weakref, whose turn at exit may come after that of `_close_all`.
+        # Not by weakref: its turn at exit may come after that of `_close_all`, or before it, and then it calls nobody.
         self._closer.atexit = False
         _closers[number] = self._closer
 
@@ -304,8 +305,8 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
             >>> cache.close()
             True
         """
-        status = self._closer()
-        return status is None or check(status) == Status.OK
+        taken = self._closer.detach()
+        return taken is None or check(_close(*taken[2])) == Status.OK
 
     def stats(self) -> dict[str, Any]:
         """Counters and health.

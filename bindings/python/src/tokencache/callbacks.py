@@ -84,6 +84,8 @@ _inherited: set[int] = set()
 
 #: How long an interpreter that exits waits for callbacks, in seconds.
 _PATIENCE = 5
+#: It has waited so long: what still comes is let go unheard.
+_is_leaving = False
 
 
 def keep(callback: Any) -> int:
@@ -107,11 +109,14 @@ def settle() -> None:
     """Wait until no thread of the library is in a callback of this process, or can enter one.
 
     One that comes for the interpreter's lock when the interpreter is gone is ended by Python in the middle of the
-    library, which takes the whole process down. A callback that does not return is waited for in vain.
+    library, which takes the whole process down. A long queue of log records is cut short; a callback that does not
+    return is waited for in vain.
     """
-    end = time.monotonic() + _PATIENCE
-    while _callables.keys() - _inherited and time.monotonic() < end:
-        time.sleep(0.001)
+    global _is_leaving
+    for _is_leaving in (False, True):
+        end = time.monotonic() + _PATIENCE
+        while _callables.keys() - _inherited and time.monotonic() < end:
+            time.sleep(0.001)
     # The last one to be given back may still be on its way out.
     time.sleep(4 * sys.getswitchinterval())
 
@@ -123,6 +128,8 @@ os.register_at_fork(after_in_child=lambda: _inherited.update(_callables))
 
 
 def _on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
+    if _is_leaving:
+        return Decision.DEFAULT
     try:
         return _decide(_callables[user_data](_failure(failure.contents, delay_ms[0])), delay_ms)
     except BaseException:  # SystemExit, too, has nobody to go to on a thread of the library.
@@ -131,6 +138,8 @@ def _on_retry(user_data: int, failure: Any, delay_ms: Any) -> int:
 
 
 def _on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
+    if _is_leaving:
+        return
     try:
         _callables[user_data](Level(level), _text(target), _text(message))
     except BaseException:
