@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 import tokencache
@@ -53,6 +55,22 @@ class Merged(CacheTest):
         cache.remove("alice")
         self.assertIsNone(cache.set_merged("alice", base, document("a")))
         self.assertIsNone(cache.get("alice"))
+
+    def test_a_base_that_another_thread_releases_meanwhile_is_merged_with(self) -> None:
+        one, other = self.open_shared(), self.open_shared()
+        one.set("alice", document("a", "b"))
+        base = one.get_entry("alice")
+        other.set("alice", document("a", "d"))
+        with ThreadPoolExecutor(1) as pool:
+            with self.writes_failing():
+                storing = pool.submit(one.set_merged, "alice", base, document("a", "b", "c"))
+                # It waits for the lock by now, or else reads a base that was released before: both are tried.
+                time.sleep(0.2)
+                one.clear()
+                base.release()
+                for number in range(50):
+                    one.set(f"in its place {number}", b"\xff" * len(document("a", "b")), local_only=True)
+            self.assertEqual(names(storing.result(60)), ["a", "c", "d"])
 
     def test_what_is_no_msal_cache_is_refused(self) -> None:
         with self.assertRaisesRegex(tokencache.InvalidArgument, "not an MSAL token cache"):

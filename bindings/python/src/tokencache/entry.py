@@ -19,13 +19,13 @@ retain = lib.tc_value_retain
 class _Reference:
     """One reference to a value of the library, dropped with this object."""
 
-    __slots__ = ("_pointer",)
+    __slots__ = ("pointer",)
 
     def __init__(self, pointer: Any) -> None:
-        self._pointer = pointer
+        self.pointer = pointer
 
     def __del__(self, release: Any = _release) -> None:
-        release(self._pointer)
+        release(self.pointer)
 
 
 class Entry:
@@ -96,10 +96,11 @@ class Entry:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("An Entry is memory of this process and cannot be pickled or copied; its `data` can.")
 
-    def _pointer(self) -> Any:
-        """The value for a call of the library. ValueError when it was released."""
+    def _reference(self) -> _Reference:
+        """The value for a call of the library, to be held until it returns. ValueError when it was released."""
         array: Any = self.view.obj
-        return array.reference._pointer
+        reference: _Reference = array.reference
+        return reference
 
     def __len__(self) -> int:
         return len(self.view)

@@ -60,7 +60,9 @@ class MergeMethods:
         """
         key, data = key_bytes(key), value_bytes(value)
         options = set_options(ttl, expires_at, sliding, None, local_only)
-        started_from = None if base is None else base._pointer()
+        # Held, for another thread may release the entry meanwhile.
+        held = None if base is None else base._reference()
+        started_from = None if held is None else held.pointer
         merged = ctypes.POINTER(_native.Value)()
         status = check(
             _set_merged(self._handle, key, len(key), started_from, data, len(data), options, None, ctypes.byref(merged))
