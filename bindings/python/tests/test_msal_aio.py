@@ -86,6 +86,22 @@ class User(Msal):
         self.run_async(scenario())
         self.assertEqual(self.targets(), {"one"})
 
+    def test_what_the_provider_gave_is_stored_though_the_loop_ended(self) -> None:
+        async def scenario() -> None:
+            ended = asyncio.Event()
+
+            async def block() -> None:
+                async with self.shared.user(ALICE) as token_cache:
+                    token_cache.add(answer("one"))
+                    ended.set()
+
+            blocking = asyncio.ensure_future(block())
+            await ended.wait()
+            self.assertFalse(blocking.done())
+
+        asyncio.run(scenario())  # Which cancels the task, and that by which it stores, before that has begun.
+        self.assertEqual(self.targets(), {"one"})
+
     def test_what_l2_does_not_take_is_owed_and_merged_when_it_is_back(self) -> None:
         caches = [self.open_shared(resilience={"deadline_ms": 300}) for _ in range(2)]
 

@@ -260,18 +260,22 @@ class User:
         if not self._collected.made:
             return
         # The provider has given these tokens and may have ended others for them: whoever is cancelled stores them yet.
-        storing = asyncio.ensure_future(
-            astore(self._cached, self._key, self._collected, self._collected.made, **self._lifetime)
-        )
-        cancelled = None
+        storing, cancelled = self._store(), None
         while not storing.done():
             try:
                 await asyncio.shield(storing)
             except asyncio.CancelledError as cancellation:
                 cancelled = cancellation
+                if storing.cancelled():  # By a loop that ends, which cancels every task that it has.
+                    storing = self._store()
         storing.result()
         if cancelled is not None:
             raise cancelled
+
+    def _store(self) -> asyncio.Future[None]:
+        return asyncio.ensure_future(
+            astore(self._cached, self._key, self._collected, self._collected.made, **self._lifetime)
+        )
 
 
 class _Collected(Partition):
