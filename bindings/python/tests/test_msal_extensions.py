@@ -5,8 +5,10 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
+import tokencache
 from msal_support import ALICE, PATIENT, AccessToken, Msal, answer
 from sealing import ring, sealing
+from support import shared
 
 try:
     from msal_extensions import PersistedTokenCache
@@ -57,6 +59,15 @@ class Persisted(Msal):
         self.assertEqual(self.targets(), {"one", "two", "three"})
         self.assertEqual({token["target"] for token in cache.search(AccessToken)}, {"one", "two", "three"})
         self.assertIn("newer", {token["secret"] for token in there.search(AccessToken)})
+
+    def test_what_could_not_be_saved_is_saved_with_the_next_change(self) -> None:
+        cache = self.open_shared(resilience=PATIENT, limits={"max_value_bytes": 16})
+        here = PersistedTokenCache(Persistence(cache, ALICE, str(self.database.parent / "server")))
+        with self.assertRaises(tokencache.ValueTooLarge):
+            here.add(answer("one"))
+        cache.configure(shared(self.database, resilience=PATIENT))
+        here.add(answer("two"))
+        self.assertEqual(self.targets(), {"one", "two"})
 
     def test_a_removal_is_one_everywhere(self) -> None:
         here, there = (PersistedTokenCache(self.persistence()) for _ in range(2))

@@ -67,7 +67,11 @@ class Persistence(BasePersistence):  # type: ignore[misc, unused-ignore]
             >>> persistence.save(token_cache.serialize())
         """
         self._base, before = content.encode(), self._base
-        store(self._cache, self._key, self, between(decode(before), decode(self._base)))
+        try:
+            store(self._cache, self._key, self, between(decode(before), decode(self._base)))
+        except BaseException:
+            self._base = before  # It is not stored, so that the next one is to bring it.
+            raise
 
     def load(self) -> str:
         """Read the blob.
