@@ -6,6 +6,7 @@
 pub mod failure;
 pub mod redis;
 pub mod replay;
+mod sleeper;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 /* Open, configure, flush, close; and what the library says of itself. */
+#include <pthread.h>
+
 #include "check.h"
 
 static void opened_by_a_document(void) {
@@ -66,6 +68,33 @@ static void as_many_as_there_are_places(void) {
   for (; count >= 0; count--) IS(TC_OK, tc_close(caches[count]));
 }
 
+static pthread_key_t ending;
+static tc_cache *used_to_the_last;
+
+/* Comes again at the end as often as the C library lets it: what the library has of this thread is gone before. */
+static void use(void *round) {
+  const tc_value *value = NULL;
+  pthread_setspecific(ending, (char *)round + 1);
+  IS(TC_OK, tc_set(used_to_the_last, "ending", 6, "token", 5, NULL, NULL));
+  IS(TC_OK, tc_get(used_to_the_last, "ending", 6, &value));
+  tc_value_release(value);
+  IS(TC_NOT_FOUND, tc_get(used_to_the_last, "nothing", 7, &value));
+  IS(TC_OK, tc_remove(used_to_the_last, "ending", 6));
+}
+
+static void *end(void *round) {
+  use(round);
+  return NULL;
+}
+
+static void used_by_threads_that_are_ending(tc_cache *cache) {
+  static char rounds[16];
+  used_to_the_last = cache;
+  CHECK(pthread_key_create(&ending, use) == 0);
+  start_threads(1, end, rounds);
+  join_threads();
+}
+
 static void *fail_elsewhere(void *unused) {
   CHECK(*tc_last_error() == 0);
   IS(TC_INVALID_ARGUMENT, tc_remove(NULL, "alice", 0));
@@ -92,6 +121,7 @@ void run(void) {
   tc_cache *cache = open_cache(NULL);
   what_it_says_of_itself(cache);
   configured_while_open(cache);
+  used_by_threads_that_are_ending(cache);
   shared_and_kept(cache);
   as_many_as_there_are_places();
 }

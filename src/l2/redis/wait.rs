@@ -5,22 +5,14 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::l2::sleeper::Sleeper;
 use crate::l2::{Attempt, Class, Failure};
 
 /// How often a waiter looks up whether the cache is closing.
 const GLANCE: Duration = Duration::from_millis(20);
-
-struct Sleeper(Thread);
-
-impl Wake for Sleeper {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
 
 /// What `answer` becomes; `None` when the attempt is over first. When `lost` says why nobody is there any more who could
 /// answer, that is the failure: a request that is handed to the link in the moment in which it ends waits for nobody.
@@ -29,7 +21,8 @@ pub(super) fn until<T>(
     lost: impl Fn() -> Option<Failure>,
     answer: impl Future<Output = T>,
 ) -> Result<Option<T>, Failure> {
-    let waker = Waker::from(Arc::new(Sleeper(thread::current())));
+    let sleeper = Arc::new(Sleeper::default());
+    let waker = Waker::from(Arc::clone(&sleeper));
     let mut context = Context::from_waker(&waker);
     let mut answer = pin!(answer);
     loop {
@@ -42,7 +35,7 @@ pub(super) fn until<T>(
             return Err(failure);
         }
         let Some(patience) = patience(attempt)? else { return Ok(None) };
-        thread::park_timeout(patience);
+        sleeper.sleep(patience);
     }
 }
 

@@ -4,8 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -15,6 +14,7 @@ use super::pause::{self, Limit, Pauses};
 use super::registry::{self, CHANGED, Entry};
 use super::schema::Schema;
 use crate::defect;
+use crate::l2::sleeper::Sleeper;
 use crate::l2::{Attempt, Class, Failure};
 
 /// A database file and the connections to it, opened when they are needed.
@@ -167,11 +167,12 @@ struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     fn wait(pool: &'a Pool, attempt: Attempt<'_>) -> Result<Turn<'a>, Failure> {
-        let ticket = registry::lock().queue(pool.id, thread::current());
+        let sleeper = Arc::new(Sleeper::default());
+        let ticket = registry::lock().queue(pool.id, Arc::clone(&sleeper));
         let turn = Turn { pool, ticket };
         while !registry::lock().is_first(pool.id, ticket) {
             let left = pause::glance(attempt)?.ok_or_else(|| crowded(&pool.path))?;
-            thread::park_timeout(left);
+            sleeper.sleep(left);
         }
         Ok(turn)
     }

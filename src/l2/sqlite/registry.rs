@@ -7,10 +7,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::connection::{Identity, Link};
+use crate::l2::sleeper::Sleeper;
 
 /// Idle connections that a pool keeps; what is beyond them is closed.
 const IDLE: usize = 16;
@@ -41,7 +41,7 @@ pub(super) struct Registry {
 #[derive(Default)]
 struct Desk {
     idle: Vec<Link>,
-    turns: VecDeque<(u64, Thread)>,
+    turns: VecDeque<(u64, Arc<Sleeper>)>,
     last_ticket: u64,
     is_closed: bool,
 }
@@ -130,10 +130,10 @@ impl Registry {
     }
 
     /// A place in the queue of writers.
-    pub fn queue(&mut self, id: u64, thread: Thread) -> u64 {
+    pub fn queue(&mut self, id: u64, writer: Arc<Sleeper>) -> u64 {
         let Some(desk) = self.desks.get_mut(&id) else { return 0 };
         desk.last_ticket += 1;
-        desk.turns.push_back((desk.last_ticket, thread));
+        desk.turns.push_back((desk.last_ticket, writer));
         desk.last_ticket
     }
 
@@ -148,7 +148,7 @@ impl Registry {
         let Some(desk) = self.desks.get_mut(&id) else { return };
         desk.turns.retain(|(other, _)| *other != ticket);
         if let Some((_, next)) = desk.turns.front() {
-            next.unpark();
+            next.rouse();
         }
     }
 
