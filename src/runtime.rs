@@ -8,6 +8,7 @@ mod pool;
 mod threads;
 
 use std::cell::Cell;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -135,7 +136,12 @@ impl Runtime {
         // One worker: a second adds contention and no speed. Its helpers look up the names of hosts and read files.
         let mut thread = tokio::runtime::Builder::new_multi_thread();
         thread.worker_threads(1).max_blocking_threads(HELPERS).thread_name("tc-io").enable_io().enable_time();
-        let running = without_signals(|_| thread.build()).map_err(|error| no_thread("tc-io", &error))?;
+        // It panics where its thread cannot be started, and loses memory: one of ours tells before. Should the last thread
+        // go to somebody else in between, it must not panic past the signals that are blocked here.
+        start("tc-io", || ())?;
+        let built = without_signals(|_| catch_unwind(AssertUnwindSafe(|| thread.build())));
+        let built = built.unwrap_or_else(|_| Err(io::Error::other("the system refused it")));
+        let running = built.map_err(|error| no_thread("tc-io", &error))?;
         Ok(io.insert(running).handle().clone())
     }
 }

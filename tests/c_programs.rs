@@ -49,6 +49,11 @@ fn lifecycle() {
     passes("lifecycle");
 }
 
+#[test]
+fn no_thread() {
+    passes("no_thread");
+}
+
 /// A test for each program below tests/cpp.
 mod cpp {
     #[test]

@@ -35,8 +35,10 @@ pub unsafe extern "C" fn tc_get_async(
         let key = unsafe { arguments::key(key, key_len) }?;
         let mut completion = Completion::new(cache, done, user_data)?;
         let cache = accept(cache)?;
-        let working = completion.accept(&cache);
         let callbacks = Arc::clone(&cache.runtime().callbacks);
+        // What L1 answers is told before this returns; without another thread, inside of this call.
+        callbacks.man()?;
+        let working = completion.accept(&cache);
         let told = move |answer: Result<Answer>| {
             completion.set_outcome(Some(answer.map(Outcome::of_read)));
             drop(working);

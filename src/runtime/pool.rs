@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub struct Pool {
     /// Jobs are short as a rule: to call a thread for each costs more than it does. One thread does them, and another
     /// looks now and then whether one of them keeps the others waiting.
     is_patient: bool,
+    /// It has a thread; to be asked without the lock.
+    is_manned: AtomicBool,
     state: Mutex<Queue>,
     news: Condvar,
     /// Nobody has anything to do.
@@ -112,7 +115,25 @@ impl Pool {
 
     fn make(name: &'static str, max_threads: usize, is_patient: bool) -> Arc<Pool> {
         let (news, rest) = (Condvar::new(), Condvar::new());
-        Arc::new(Pool { name, max_threads, is_patient, state: Mutex::default(), news, rest })
+        let is_manned = AtomicBool::new(false);
+        Arc::new(Pool { name, max_threads, is_patient, is_manned, state: Mutex::default(), news, rest })
+    }
+
+    /// Sees to it that there is a thread, so that the next job is not refused.
+    pub fn man(self: &Arc<Self>) -> Result<()> {
+        if self.is_manned.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut queue = lock(&self.state);
+        if queue.threads == 0 { self.add(&mut queue) } else { Ok(()) }
+    }
+
+    fn add(self: &Arc<Self>, queue: &mut Queue) -> Result<()> {
+        let pool = Arc::clone(self);
+        start(self.name, move || pool.work())?;
+        queue.threads += 1;
+        self.is_manned.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Runs `job` as soon as a thread is free. Gives it back when none could be made and there is none.
@@ -163,9 +184,7 @@ impl Pool {
         if queue.idle > 0 {
             self.news.notify_one();
         } else if queue.threads < self.max_threads {
-            let pool = Arc::clone(self);
-            start(self.name, move || pool.work())?;
-            queue.threads += 1;
+            self.add(queue)?;
         } else {
             return Ok(());
         }
@@ -217,6 +236,7 @@ impl Pool {
             queue.is_calling = false;
             if wait.timed_out() && queue.jobs.is_empty() {
                 queue.threads -= 1;
+                self.is_manned.store(queue.threads > 0, Ordering::Relaxed);
                 return;
             }
             queue = self.watch(queue);
