@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Wake;
 use std::time::Duration;
 
-use crate::sync::lock;
+use crate::runtime::lock;
 
 /// One thread that sleeps, or is about to.
 #[derive(Default)]

@@ -119,7 +119,8 @@ public class TokencacheTokenCacheProvider : IMsalTokenCacheProvider
         }
         else
         {
-            await _cache.RemoveAsync(key, args.CancellationToken).ConfigureAwait(false);
+            // As it stores: whoever no longer waits for the sign-out has signed out.
+            await _cache.RemoveAsync(key).ConfigureAwait(false);
         }
     }
 
