@@ -103,38 +103,6 @@ fn what_two_servers_changed_is_merged_in_memory() {
     assert!(current(&shared.open(json!({}))).is_none(), "it is kept off L2");
 }
 
-/// On every tier, and where this process alone knows of it beside one.
-#[test]
-fn what_was_removed_stays_away_unless_it_was_written_later() {
-    let (shared, server) = (Shared::new(), Server::start());
-    let members = || json!({});
-    let mut scenes =
-        vec![(open_alone(members()), false), (shared.open(members()), false), (shared.open(members()), true)];
-    scenes.extend(server.iter().map(|server| (server.open(members()), false)));
-    for (cache, is_local) in scenes {
-        let put = |base: Option<&Entry>, document: &Value| {
-            let base = base.map(|base| Base { data: base.data(), version: base.version() });
-            let bytes = serde_json::to_vec(document).expect("JSON");
-            let options = SetOptions { is_local, ..SetOptions::default() };
-            let (_, merged) = cache.set_merged(KEY, base, &bytes, options).expect("merged");
-            merged.map(|merged| scopes(&read(merged.data())).join(" "))
-        };
-        for (later, left) in [(-30, None), (3600, Some("billing"))] {
-            assert_eq!(put(None, &document(&["orders"], now() - 60)).as_deref(), Some("orders"));
-            let base = cache.get(KEY).expect("a read").expect("an entry");
-            cache.remove(KEY).expect("removed");
-            let mut mine = read(base.data());
-            save(&mut mine, Library::DotNet, &alice("billing", now() + later));
-            assert_eq!(
-                put(Some(&base), &mine).as_deref(),
-                left,
-                "{later} s after, kept here alone: {is_local}"
-            );
-            cache.remove(KEY).expect("removed");
-        }
-    }
-}
-
 #[test]
 fn what_two_servers_changed_is_merged_on_sqlite() {
     let shared = Shared::new();

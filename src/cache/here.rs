@@ -55,15 +55,7 @@ impl Cache {
             }
         };
         if removes {
-            // Before it goes, so that whoever misses it knows why.
-            let goes = |here: Option<&Entry>| {
-                let does = is_expected(here);
-                if does {
-                    self.removals.remember(hash);
-                }
-                does
-            };
-            let is_done = self.l1.remove_if(hash, key, goes);
+            let is_done = self.l1.remove_if(hash, key, is_expected);
             return Ok(if is_done { SetOutcome::Stored(0) } else { self.conflict_here() });
         }
         let has_expectation = write.expected != Expected::Anything;
@@ -86,12 +78,6 @@ impl Cache {
             Put::NotHeld => Err(Error::out_of_memory(data.len())),
             Put::Refused => Ok(self.conflict_here()),
         }
-    }
-
-    /// L1 lets go of what was removed, in this process alone, too.
-    pub(super) fn remove_here(&self, key: &[u8]) {
-        self.removals.remember(self.l1.fetch(key));
-        self.l1.remove(key);
     }
 
     #[cold]

@@ -11,7 +11,6 @@ use arc_swap::ArcSwap;
 use super::failover::FailoverWitness;
 use super::keys;
 use super::peers::Peers;
-use super::removals::Removals;
 use super::seal::Counters;
 use super::terms::{Published, Terms};
 use super::{Cache, HookHolder, owed};
@@ -106,7 +105,6 @@ impl Cache {
         Ok(Arc::new_cyclic(|me| Cache {
             me: Weak::clone(me),
             l1,
-            removals: Removals::default(),
             coherence,
             // Whoever opens it looks first, when L2 has been made.
             looked_at_ms: clock::monotonic_ms().into(),

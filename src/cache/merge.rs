@@ -236,10 +236,7 @@ impl Cache {
         let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
             let here = self.l1.get(merge.key);
             let here = here.filter(|here| here.is_local() && here.is_alive(clock::coarse_ms()));
-            let Some(here) = here else {
-                let removed = self.removals.at_ms(self.l1.fetch(merge.key));
-                return Ok((removed.map_or(There::Nothing, There::Removed), 0));
-            };
+            let Some(here) = here else { return Ok((There::Nothing, 0)) };
             let bytes = Secret::copy(here.data()).ok_or_else(|| Error::out_of_memory(here.data().len()))?;
             let version = here.version();
             let (written_at_ms, lifetime) = (here.written_at_ms(), here.lifetime());

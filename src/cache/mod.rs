@@ -14,7 +14,6 @@ mod owed;
 mod peers;
 mod probe;
 mod read;
-mod removals;
 mod replays;
 mod seal;
 mod statistics;
@@ -49,7 +48,6 @@ use flight::Flights;
 use keys::Keys;
 pub use merge::Base;
 use peers::Peers;
-use removals::Removals;
 use replays::Replays;
 use seal::Counters;
 use terms::Published;
@@ -61,7 +59,6 @@ pub struct Cache {
     terms: Published,
     configuring: Mutex<()>,
     l1: L1,
-    removals: Removals,
     /// Needed only where somebody else can change L2.
     coherence: Option<Arc<Coherence>>,
     looked_at_ms: AtomicI64,

@@ -251,7 +251,7 @@ impl Cache {
                 self.remember(write, None, clock, since);
                 let turn = self.l1.turn(write.slot);
                 let _ = self.advance(write.slot, epoch);
-                self.remove_here(write.key);
+                self.l1.remove(write.key);
                 drop(turn);
                 Ok(SetOutcome::Stored(0))
             }
@@ -262,7 +262,7 @@ impl Cache {
                 let kept = self.keep_or_fail(write, Change::Remove, (clock, known), (failure, fate));
                 // A sign-out that did not reach L2 must not be undone by a copy that only this process knows.
                 if !is_closed {
-                    self.remove_here(write.key);
+                    self.l1.remove(write.key);
                 }
                 kept?;
                 self.replay();
