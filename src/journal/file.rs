@@ -127,10 +127,16 @@ impl File {
         Some(Failure::new(Class::Unreachable, message))
     }
 
-    fn delete(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
+    /// Deletes of these records those that are `due`.
+    fn delete(
+        &self,
+        records: &[(&[u8], u64)],
+        due: impl Fn(&[u8], u64) -> bool,
+        attempt: Attempt<'_>,
+    ) -> Result<Vec<u64>, Failure> {
         self.change(attempt, |connection, state| {
-            let mut forgotten = Vec::with_capacity(settled.len());
-            for (key, sequence) in settled {
+            let mut forgotten = Vec::with_capacity(records.len());
+            for (key, sequence) in records.iter().filter(|(key, sequence)| due(key, *sequence)) {
                 let found = rows::outline(connection, key)?;
                 let Some(found) = found.filter(|found| found.sequence == *sequence) else { continue };
                 rows::delete(connection, *sequence)?;
@@ -146,9 +152,16 @@ impl File {
     fn delete_crossed_out(&self, attempt: Attempt<'_>) {
         let crossed_out = self.crossed_out.all();
         let records: Vec<_> = crossed_out.iter().map(|(key, sequence)| (&key[..], *sequence)).collect();
-        if !records.is_empty() && self.delete(&records, attempt).is_ok() {
+        // Asked in the transaction, which notices a file that was put in the place of theirs.
+        let due = |key: &[u8], sequence| self.crossed_out.has(key, sequence);
+        if !records.is_empty() && self.delete(&records, due, attempt).is_ok() {
             self.crossed_out.forget(&crossed_out);
         }
+    }
+
+    /// Whether the file that is there now has a record only because it cannot be deleted.
+    fn is_crossed_out(&self, key: &[u8], sequence: u64) -> bool {
+        self.crossed_out.has(key, sequence) && self.notice() && self.crossed_out.has(key, sequence)
     }
 
     fn identity(&self) -> RwLockReadGuard<'_, String> {
@@ -213,24 +226,29 @@ impl Ledger for File {
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
         let identity = self.identity();
         let found = self.pool.read(attempt, |connection| rows::find(connection, key, &identity))?;
-        Ok(found.filter(|found| !self.crossed_out.has(key, found.sequence)))
+        Ok(found.filter(|found| !self.is_crossed_out(key, found.sequence)))
     }
 
     fn sequence(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<u64>, Failure> {
         let outline = self.pool.read(attempt, |connection| rows::outline(connection, key))?;
         let sequence = outline.map(|outline| outline.sequence);
-        Ok(sequence.filter(|sequence| !self.crossed_out.has(key, *sequence)))
+        Ok(sequence.filter(|sequence| !self.is_crossed_out(key, *sequence)))
     }
 
     fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure> {
-        self.delete(settled, attempt).inspect_err(|_| self.crossed_out.add(settled))
+        self.delete(settled, |_, _| true, attempt).inspect_err(|failure| {
+            // Not where the file is that of another L2 by now, which is to have them as well.
+            if failure.class != Class::Protocol {
+                self.crossed_out.add(settled);
+            }
+        })
     }
 
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
         if after == 0 {
             self.delete_crossed_out(attempt);
         }
-        let mut after = after;
+        let (mut after, mut is_left_out) = (after, false);
         loop {
             let identity = self.identity();
             let mut batch =
@@ -238,10 +256,15 @@ impl Ledger for File {
             drop(identity);
             let Some(last) = batch.last() else { break };
             after = last.sequence;
-            batch.retain(|due| !self.crossed_out.has(&due.key, due.sequence));
+            batch.retain(|due| !self.is_crossed_out(&due.key, due.sequence));
             if !batch.is_empty() {
                 return Ok(batch);
             }
+            is_left_out = true;
+        }
+        if is_left_out {
+            let message = "What L2 has by now cannot be crossed out of the journal yet.";
+            return Err(Failure::new(Class::Busy, message));
         }
         if self.counter.load().is_some_and(|entries| entries > 0) {
             // The settling of the last one has left the counter as it was before.
@@ -319,6 +342,8 @@ impl Ledger for File {
             _ => Ok(Ok(())),
         })??;
         identity.clone_into(&mut ours);
+        // It is owed to the L2 of the new name.
+        self.crossed_out.clear();
         Ok(())
     }
 

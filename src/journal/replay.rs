@@ -318,11 +318,14 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             Ok(crossed_out) => crossed_out,
             // On a disk that is full nothing can be taken away either. What is owed behind it must not wait for that.
             Err(failure) => {
-                pass.refused += settled.len() as u64;
                 self.log.write(Level::Warn, "journal", || {
-                    format!("What L2 has by now cannot be crossed out, and will be brought again: {failure}")
+                    format!("What L2 has by now cannot be crossed out yet: {failure}")
                 });
-                return failed.map_or(Ok(()), Err);
+                if failure.class == Class::Protocol {
+                    pass.refused += settled.len() as u64;
+                    return failed.map_or(Ok(()), Err);
+                }
+                Vec::new()
             }
         };
         pass.replayed += written;
