@@ -43,6 +43,26 @@ fn scopes(cache: &Cache) -> Vec<String> {
     scopes
 }
 
+/// Two servers of one user, with members of their own; the way of the first to Redis can be cut.
+fn two(server: &Server, members: [Value; 2]) -> (Proxy, [Arc<Cache>; 2]) {
+    let proxy = Proxy::before(server.port());
+    let [mut away, here] = members;
+    merge(&mut away, json!({"resilience": {"max_attempts": 1, "close_ms": 0, "probe_ms": 50}}));
+    let away = Cache::open(document(&proxy.url(), away).as_bytes()).expect("the cache opens");
+    let here = server.open(here);
+    wait_until("both are connected", || away.get(KEY).is_ok() && here.get(KEY).is_ok());
+    (proxy, [away, here])
+}
+
+/// What both have read when `by` has stored it, the first of them cut off from then on.
+fn parted(proxy: &Proxy, caches: &[Arc<Cache>; 2], by: usize, bytes: &[u8]) -> [Entry; 2] {
+    assert!(matches!(put(&caches[by], None, bytes), SetOutcome::Stored(_)));
+    let read = [&caches[0], &caches[1]].map(|cache| cache.get(KEY).expect("a read").expect("an entry"));
+    proxy.repoint(support::free_port());
+    proxy.cut();
+    read
+}
+
 fn refuse_writes(server: &Server, refuses: bool) {
     server.ask::<()>(&format!("CONFIG SET min-replicas-to-write {}", u8::from(refuses)));
 }
@@ -61,11 +81,7 @@ fn looks(server: &Server) -> u64 {
 #[test]
 fn a_removal_between_the_look_and_the_write_of_a_replay_stands() {
     let Some(server) = Server::start() else { return };
-    let proxy = Proxy::before(server.port());
-    let members = json!({"resilience": {"max_attempts": 1, "close_ms": 0}});
-    let away = Cache::open(document(&proxy.url(), members).as_bytes()).expect("the cache opens");
-    let here = server.open(json!({}));
-    wait_until("both are connected", || away.get(KEY).is_ok() && here.get(KEY).is_ok());
+    let (proxy, [away, here]) = two(&server, [json!({}), json!({})]);
     refuse_writes(&server, true);
     let outcome = put(&away, None, &saved(b"", "orders", an_hour_ago()));
     assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
@@ -99,20 +115,10 @@ fn ring(numbers: &[u8]) -> Value {
 #[test]
 fn what_is_owed_waits_for_the_key_of_what_lies_there() {
     let Some(server) = Server::start() else { return };
-    let proxy = Proxy::before(server.port());
-    let with = |numbers: &[u8]| {
-        let mut members = json!({"resilience": {"max_attempts": 1, "close_ms": 0, "probe_ms": 50}});
-        merge(&mut members, ring(numbers));
-        members
-    };
-    let behind = Cache::open(document(&proxy.url(), with(&[0])).as_bytes()).expect("the cache opens");
-    let ahead = server.open(with(&[1, 0]));
-    wait_until("both are connected", || behind.get(KEY).is_ok() && ahead.get(KEY).is_ok());
+    let (proxy, caches) = two(&server, [ring(&[0]), ring(&[1, 0])]);
     let at = an_hour_ago();
-    assert!(matches!(put(&behind, None, &saved(b"", "orders", at)), SetOutcome::Stored(_)));
-    let [base, other] = [&behind, &ahead].map(|cache| cache.get(KEY).expect("a read").expect("an entry"));
-    proxy.repoint(support::free_port());
-    proxy.cut();
+    let [base, other] = parted(&proxy, &caches, 0, &saved(b"", "orders", at));
+    let [behind, ahead] = caches;
     let store_there = || put(&ahead, Some(&other), &saved(other.data(), "stock", at + 20));
     assert!(matches!(store_there(), SetOutcome::Stored(_)));
     // Later than what it meets there: it would win.
@@ -125,7 +131,7 @@ fn what_is_owed_waits_for_the_key_of_what_lies_there() {
         tried().is_some_and(|tried| tried > 0)
     });
     assert_eq!(scopes(&ahead), ["orders", "stock"]);
-    behind.configure(document(&proxy.url(), with(&[1, 0])).as_bytes()).expect("configured");
+    behind.configure(document(&proxy.url(), ring(&[1, 0])).as_bytes()).expect("configured");
     assert!(behind.flush(support::GENEROUS), "it is owed still");
     assert_eq!(scopes(&ahead), ["billing", "orders", "stock"]);
 }
@@ -134,16 +140,10 @@ fn what_is_owed_waits_for_the_key_of_what_lies_there() {
 #[test]
 fn what_was_merged_by_a_replay_is_on_the_next_primary_also_when_it_was_read() {
     let Some(mut server) = Server::start() else { return };
-    let proxy = Proxy::before(server.port());
-    let members = json!({"resilience": {"max_attempts": 1, "close_ms": 0, "probe_ms": 50}});
-    let away = Cache::open(document(&proxy.url(), members).as_bytes()).expect("the cache opens");
-    let here = server.open(json!({}));
-    wait_until("both are connected", || away.get(KEY).is_ok() && here.get(KEY).is_ok());
+    let (proxy, caches) = two(&server, [json!({}), json!({})]);
     let at = an_hour_ago();
-    assert!(matches!(put(&here, None, &saved(b"", "orders", at)), SetOutcome::Stored(_)));
-    let [base, other] = [&away, &here].map(|cache| cache.get(KEY).expect("a read").expect("an entry"));
-    proxy.repoint(support::free_port());
-    proxy.cut();
+    let [base, other] = parted(&proxy, &caches, 1, &saved(b"", "orders", at));
+    let [away, here] = caches;
     let outcome = put(&away, Some(&base), &saved(base.data(), "billing", at + 10));
     assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
     assert!(matches!(

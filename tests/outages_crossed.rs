@@ -108,3 +108,31 @@ fn what_was_brought_and_cannot_be_crossed_out_is_not_brought_again() {
     assert!(scene.cache.flush(GENEROUS), "nothing is owed");
     assert!(scene.server.fields(b"k").contains_key("data"));
 }
+
+/// Records of another file have the same numbers.
+#[test]
+fn what_is_owed_in_a_file_that_was_put_in_its_place_is_brought() {
+    let Some(scene) = Scene::new() else { return };
+    scene.refuse_writes(true);
+    assert_eq!(scene.set(b"ours"), "TC_DEGRADED");
+    let holder = scene.hold();
+    scene.refuse_writes(false);
+    wait_until("it is there", || scene.server.fields(b"k").contains_key("data"));
+    wait_until("it cannot be crossed out", || {
+        scene.value().is_some() && statistics(&scene.cache)["journal"]["is_replaying"] == false
+    });
+    scene.refuse_writes(true);
+    drop(holder);
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", scene.journal().display()));
+    }
+    let resilience = json!({
+        "journal_path": scene.journal(), "deadline_ms": 400, "max_attempts": 1, "close_ms": 0,
+    });
+    let another = scene.server.open(json!({"resilience": resilience}));
+    assert_eq!(written(another.set(b"k", b"theirs", SetOptions::default())), "TC_DEGRADED");
+    another.close();
+    scene.refuse_writes(false);
+    assert!(scene.cache.flush(GENEROUS), "nothing is owed");
+    wait_until("it is brought", || scene.server.fields(b"k").remove("data") == Some(b"theirs".into()));
+}
