@@ -94,6 +94,11 @@ class Answer:
             raise AssertionError(self.text)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    #: Of five, the standard library's, a burst of writers loses connections, and a client waits until it gives up.
+    request_queue_size = 128
+
+
 class Provider:
     """The provider, on a thread of its own, for as long as the `with` block lasts."""
 
@@ -141,7 +146,7 @@ class Provider:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_address[1]
 
     def grant(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
