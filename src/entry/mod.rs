@@ -271,19 +271,22 @@ impl Entry {
         note_read(self.0.meta());
     }
 
-    /// Takes one of the reads that were noted away, if there is one.
+    /// Takes a part of one of the reads that were noted away, half of them all where they are many; whether there were any.
     #[must_use]
     pub fn take_mark(&self) -> bool {
         let reads = &self.0.meta().reads;
         let known = reads.load(Ordering::Relaxed);
-        reads.store(known.saturating_sub(1), Ordering::Relaxed);
+        reads.store(if known > MANY { known / 2 } else { known.saturating_sub(1) }, Ordering::Relaxed);
         known > 0
     }
 
-    /// Takes all of them away, if there are any.
+    /// Takes all of them away, but one where there were several; whether there were any.
     #[must_use]
-    pub fn take_all_marks(&self) -> bool {
-        self.0.meta().reads.swap(0, Ordering::Relaxed) > 0
+    pub fn take_marks(&self) -> bool {
+        let reads = &self.0.meta().reads;
+        let known = reads.load(Ordering::Relaxed);
+        reads.store(if known > READ { READ } else { 0 }, Ordering::Relaxed);
+        known > 0
     }
 
     /// What it costs in memory, with its place in L1's table.
@@ -316,13 +319,17 @@ pub fn cost_bytes(key_len: usize, value_len: usize, is_limited: bool) -> u64 {
     (raw::heap_bytes(key_len, value_len, is_limited) as u64).saturating_add(TABLE)
 }
 
+/// As what a read is counted: who was read stays twice as often in L1's main queue as who only came there.
+const READ: u8 = 2;
+/// Half of the reads that count: who has more was read in a time that may be over.
+const MANY: u8 = 7;
+
 /// One that is read all the time is not written to.
 #[inline(always)]
 fn note_read(meta: &Meta) {
-    const ENOUGH: u8 = 7;
     let known = meta.reads.load(Ordering::Relaxed);
-    if known < ENOUGH {
-        meta.reads.store(known + 1, Ordering::Relaxed);
+    if known < 2 * MANY {
+        meta.reads.store(known + READ, Ordering::Relaxed);
     }
 }
 

@@ -86,23 +86,21 @@ impl Eviction {
         gone: &mut Option<Entry>,
     ) -> bool {
         let Some(place) = known.or_else(|| self.vacancy(directory, hash)) else { return false };
-        let is_known = match known {
-            Some(place) => self.queues.standing(place) == Some(Queue::Main),
-            None => self.ghosts.take(hash, self.queues.entries(Queue::Main) / 2),
+        let stood = known.is_some_and(|place| self.queues.standing(place) == Some(Queue::Main));
+        let is_back = known.is_none() && self.ghosts.take(hash, self.queues.entries(Queue::Main) * 7 / 10);
+        let queue = match arrival {
+            Arrival::Read if stood || is_back => Queue::Main,
+            Arrival::Read => Queue::Fetched,
+            // Where nobody can overtake it, and from there to the main one, if it was there before.
+            Arrival::Written => Queue::Written,
         };
-        if is_known {
+        if stood || is_back && queue == Queue::Written {
             entry.mark_read();
         }
         *gone = directory.fill(&mut self.right, place, hash, entry);
         if let Some(before) = gone {
             self.queues.leave(place, before.cost_bytes());
         }
-        let queue = match arrival {
-            Arrival::Read if is_known => Queue::Main,
-            Arrival::Read => Queue::Fetched,
-            // Where nobody can overtake it, and from there to the main one, if it was there before.
-            Arrival::Written => Queue::Written,
-        };
         self.queues.push(queue, place, cost_bytes);
         self.settle(directory, place);
         self.shrink(directory, Some(place), usize::MAX, gone);
@@ -181,7 +179,7 @@ impl Eviction {
                 return false;
             }
             let is_main = queue == Queue::Main;
-            let was_read = if is_main { rounds > 0 && entry.take_mark() } else { entry.take_all_marks() };
+            let was_read = if is_main { rounds > 0 && entry.take_mark() } else { entry.take_marks() };
             if was_read || Some(place) == newest {
                 rounds = rounds.saturating_sub(1);
                 self.queues.leave(place, entry.cost_bytes());
