@@ -111,7 +111,7 @@ impl Logger {
         let settings = self.settings.load();
         if settings.to_stderr && level <= settings.level {
             let line = format!("tokencache[{}] {} {target}: {}", settings.name, level.word(), message());
-            if !to_stderr(line) {
+            if !to_stderr(one_line(line)) {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -136,6 +136,22 @@ impl Logger {
             text
         })
     }
+}
+
+/// `record` as one line, whatever a name, a path or a server has put into it.
+fn one_line(record: String) -> String {
+    if !record.contains(char::is_control) {
+        return record;
+    }
+    let mut line = String::with_capacity(record.len() + 16);
+    for c in record.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 // Not through the lock of std::io::Stderr: another thread may hold it for ever in a forked child.
@@ -165,5 +181,15 @@ fn without_sigpipe(write: impl FnOnce() -> io::Result<()>) {
             let _ = pipe.wait();
         }
         let _ = before.thread_set_mask();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_stands_in_it() {
+        assert_eq!(one_line("a\nb\u{1b}[31mc é".into()), "a\\nb\\u{1b}[31mc é");
     }
 }

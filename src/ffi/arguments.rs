@@ -37,8 +37,12 @@ pub unsafe fn key<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
 
 #[cold]
 unsafe fn unusual_key<'a>(data: *const c_char, len: usize) -> Result<&'a [u8]> {
-    // SAFETY: by the caller's contract.
-    let key = unsafe { bytes_or_text("key", data, len) }?;
+    // An empty span of .NET, and others, has no address.
+    let key = match len {
+        0 => &[],
+        // SAFETY: by the caller's contract.
+        _ => unsafe { bytes_or_text("key", data, len) }?,
+    };
     if key.is_empty() {
         return Err(invalid("The key is empty; a key has at least one byte."));
     }

@@ -56,6 +56,7 @@ public class KeyTests
         {
             TokenCacheException refused = Assert.Throws<TokenCacheException>(() => cache.Set(key, "token"u8));
             Assert.Equal(TokenCacheStatus.InvalidArgument, refused.Status);
+            Assert.Contains(key.Length == 0 ? "is empty" : "The key", refused.Message, StringComparison.Ordinal);
             Assert.DoesNotContain("kkkkkkkk", refused.Message, StringComparison.Ordinal);
             Assert.DoesNotContain("secret", refused.Message, StringComparison.Ordinal);
         }

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import MappingProxyType
 
 import tokencache
 from support import CacheTest, shared
@@ -41,9 +42,12 @@ class Errors(CacheTest):
             with self.assertRaises(tokencache.TokencacheError):
                 tokencache.open(document)
 
-    def test_a_document_may_be_a_dict_a_str_or_bytes(self) -> None:
-        for document in ({"version": 1}, '{"version": 1}', b'{"version": 1}'):
+    def test_a_document_may_be_a_mapping_a_str_or_bytes(self) -> None:
+        frozen = MappingProxyType({"version": 1, "l1": MappingProxyType({"capacity_bytes": 1 << 20})})
+        for document in ({"version": 1}, frozen, '{"version": 1}', b'{"version": 1}'):
             self.assertIsNone(self.open(document).get("key"))
+        with self.assertRaisesRegex(TypeError, "A configuration document has no set."):
+            tokencache.open({"version": 1, "l1": {1}})
 
     def test_wrong_types_are_type_errors_in_words(self) -> None:
         for key in (None, 5, memoryview(b"key"), ["key"]):

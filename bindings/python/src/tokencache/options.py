@@ -13,7 +13,7 @@ from .times import Duration, Instant, _Never, duration_ms, instant_ms
 
 #: A cache key. A str is its UTF-8.
 Key = Union[str, bytes]
-#: A configuration document: a dict, or its JSON.
+#: A configuration document: a dict or another mapping, or its JSON.
 Config = Union[Mapping[str, Any], str, bytes]
 
 #: As ``expected_version``: store only where no live entry exists.
@@ -43,7 +43,14 @@ def config_bytes(config: Config) -> bytes:
     """The document as JSON."""
     if isinstance(config, bytes):
         return config
-    return (config if isinstance(config, str) else json.dumps(config)).encode()
+    return (config if isinstance(config, str) else json.dumps(config, default=_mapping)).encode()
+
+
+def _mapping(section: object) -> dict[str, Any]:
+    """A section that is no dict, for `json`."""
+    if isinstance(section, Mapping):
+        return dict(section)
+    raise TypeError(f"A configuration document has no {type(section).__name__}.")
 
 
 def set_options(
