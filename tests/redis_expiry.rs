@@ -1,17 +1,24 @@
 //! The TTL of a key in Redis is the earlier of its absolute and its sliding end, and nothing is left there for ever.
 
+#[path = "support/monitor.rs"]
+mod monitor;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/redis.rs"]
 mod support;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use monitor::Monitor;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
+use proxy::Proxy;
 use redis::{Connection, FromRedisValue, cmd};
 use serde_json::json;
-use support::{Server, stored, wait_until};
+use support::{Server, document, stored, wait_until};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, NEVER};
@@ -198,9 +205,46 @@ fn reads_renew_a_sliding_entry_in_l2_while_it_is_used() {
             while cache.get(b"slides").expect("a read").is_some() {
                 assert!(at < 4_100, "it outlived its absolute end: {at} ms");
                 (last, at) = (at, begin.elapsed().as_millis());
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(5));
             }
             last > 2_500
         });
     }
+}
+
+/// A touch asks what lies there, and others may put something else there between any two of its questions.
+#[test]
+fn a_touch_takes_nothing_from_what_is_stored_under_it_meanwhile() {
+    let Some(server) = Server::start() else { return };
+    let (slow, writer) = (Proxy::before(server.port()), server.open_without_l1());
+    let cache = Cache::open(document(&slow.url(), json!({"l1": {"enabled": false}})).as_bytes());
+    let cache = cache.expect("the cache opens");
+    let set = |sliding_ms| {
+        let asked = Asked { ttl_ms: 86_400_000, sliding_ms, ..Asked::default() };
+        writer.set(b"key", b"1", lasting(asked)).expect("stored");
+    };
+    wait_until("both came between", || {
+        set(600_000);
+        assert!(cache.get(b"key").expect("a read").is_some());
+        slow.delay(Duration::from_millis(100));
+        let (mut monitor, mut seen) = (Monitor::of(&server), Vec::new());
+        let touched = thread::scope(|scope| {
+            let touching = scope.spawn(|| cache.touch(b"key"));
+            for (asked, sliding_ms) in [("HMGET", 1_200_000), ("PEXPIRE", 0)] {
+                wait_until("it is asked", || {
+                    seen.extend(monitor.seen());
+                    seen.iter().any(|words| words[0] == asked && (asked == "HMGET" || words[3..] == ["GT"]))
+                });
+                set(sliding_ms);
+            }
+            touching.join().expect("no panic")
+        });
+        slow.delay(Duration::ZERO);
+        assert!(touched.expect("an answer"));
+        let left_ms = server.pttl(&stored(b"key"));
+        assert!(left_ms > 80_000_000, "what was stored last for a day ends in {left_ms} ms");
+        seen.extend(monitor.seen());
+        // Those of the two sets are two.
+        seen.iter().filter(|words| words[0] == "PEXPIRE").count() >= 5
+    });
 }

@@ -161,7 +161,13 @@ impl RedisStore {
             let mut requests = pipe();
             requests.add_command(renewal.clone()).cmd("HMGET").arg(key).arg(&FIELDS[..2]);
             requests.cmd("PTTL").arg(key);
-            self.link.ask(&up, &requests, attempt)
+            let answers = self.link.ask(&up, &requests, attempt);
+            // The server tells a key once in each turn of its loop, and not to whom changed it last: our renewal may have
+            // kept another's write from us. A write of ours cannot: what it leaves is ours.
+            if !matches!(answers.as_deref(), Ok([Value::Int(0), ..])) {
+                self.witness.may_have_changed(key);
+            }
+            answers
         };
         let end = |lifetime| expire(key, layout::ttl_ms(lifetime).unwrap_or(layout::LONGEST_MS));
         let mut answers = ask(end(lifetime).arg("GT"));
@@ -171,18 +177,17 @@ impl RedisStore {
             // Before Redis 7.
             answers = ask(&end(lifetime));
         }
-        // The server tells a key once in each turn of its loop, and not to whom changed it last: our renewal may have
-        // kept another's write from us. A write of ours cannot: what it leaves is ours.
-        if !matches!(answers.as_deref(), Ok([Value::Int(0), ..])) {
-            self.witness.may_have_changed(key);
-        }
-        let mut answers = answers?;
-        self.link.check(&up, &answers)?;
-        let there = layout::lifetime(&answers[1])?;
-        if there != lifetime && matches!(answers[2], Value::Int(left_ms) if left_ms > 0) {
-            answers = ask(&end(there))?;
+        let (mut answers, mut renewed) = (answers?, lifetime);
+        let there = loop {
             self.link.check(&up, &answers)?;
-        }
+            let there = layout::lifetime(&answers[1])?;
+            if there == renewed || !matches!(answers[2], Value::Int(left_ms) if left_ms > 0) {
+                break there;
+            }
+            // And again, where somebody has put yet another there meanwhile: it was given the end of what it replaced.
+            answers = ask(&end(there))?;
+            renewed = there;
+        };
         match answers[2] {
             Value::Int(-2) => Ok(None),
             Value::Int(pttl_ms) => {
