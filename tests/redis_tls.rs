@@ -6,8 +6,11 @@ mod certificates;
 mod support;
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::thread;
 use std::time::Instant;
 
 use certificates::{Certificates, For};
@@ -139,6 +142,34 @@ fn each_refusal_is_denied_and_says_what_is_wrong() {
     // A server that speaks no TLS waits for the end of a line, which our greeting may hold by chance.
     let plain = status(try_set_within(3_000, &format!("rediss://127.0.0.1:{}/0", good.port()), ours()));
     assert!(["TC_L2_DENIED", "TC_L2_TIMEOUT"].contains(&plain), "{plain}");
+}
+
+/// Redis resets the link, as what closes it does with our greeting unread; others send an alert, or close it when they have
+/// read that.
+#[test]
+fn a_plain_link_to_a_port_that_speaks_tls_names_the_way_out() {
+    let refused = |url: &str, l2| {
+        let refused = try_set(&url.replace("rediss://", "redis://"), l2).expect_err("no Redis answers");
+        println!("{} {}", refused.kind.name(), refused.message);
+        refused.message
+    };
+    const WAY_OUT: &str = "If this port speaks TLS, l2.url has to begin with rediss://.";
+    let alert: &[u8] = &[21, 3, 1, 0, 2, 2, 70];
+    for answer in [alert, &[]] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("redis://{}/0", listener.local_addr().expect("an address"));
+        thread::spawn(move || {
+            for mut link in listener.incoming().map_while(Result::ok) {
+                let _ = link.read(&mut [0; 4096]).and_then(|_| link.write_all(answer));
+            }
+        });
+        assert!(refused(&url, json!({})).contains(WAY_OUT), "{answer:?}");
+    }
+    let Some((server, url)) = server("good", &[]) else { return };
+    assert!(refused(&url, json!({})).contains(WAY_OUT));
+    // A refusal that Redis itself speaks is not about that.
+    let denied = refused(&server.url(), json!({"username": "tests", "password": "wrong"}));
+    assert!(!denied.contains("rediss://"), "{denied}");
 }
 
 #[test]

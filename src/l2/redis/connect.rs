@@ -20,7 +20,7 @@ use super::heartbeat::Pulse;
 use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
-use super::{emptied, feed, layout, server};
+use super::{diagnosis, emptied, feed, layout, server};
 use crate::clock;
 use crate::config::Redis;
 use crate::config::redis::Link;
@@ -132,7 +132,10 @@ where
     let stream = Watched { stream, address, first: first.clone(), pulse: pulse.clone() };
     // One system call reads what many requests were answered.
     let stream = BufReader::with_capacity(READ_BYTES, stream);
-    first.ends(introduce(wanted, credentials, stream, pulse, pushes)).await
+    let greeted = first.ends(introduce(wanted, credentials, stream, pulse.clone(), pushes)).await;
+    greeted.map_err(|failure| {
+        if pulse.has_beaten() { failure } else { diagnosis::unintelligible(&wanted.redis.address, failure) }
+    })
 }
 
 async fn introduce<S>(

@@ -119,7 +119,18 @@ pub(super) fn of_greeting(address: &Address, user: &str, error: &RedisError) -> 
         );
         return Failure::new(Class::Denied, message);
     }
-    of_error(address, error)
+    let failure = of_error(address, error);
+    if error.kind() == redis::ErrorKind::Parse { unintelligible(address, failure) } else { failure }
+}
+
+/// `failure` of a greeting to which nothing was answered that Redis would say. To a port that wants TLS ours is nonsense:
+/// it sends an alert, or closes the link without a word.
+pub(super) fn unintelligible(address: &Address, failure: Failure) -> Failure {
+    if !matches!(address.link, Link::Tcp { is_tls: false, .. }) {
+        return failure;
+    }
+    let message = format!("{failure} If this port speaks TLS, l2.url has to begin with rediss://.");
+    Failure::new(failure.class, message)
 }
 
 /// What an error of the client means.

@@ -45,6 +45,11 @@ impl Pulse {
         self.0.heard_at_ms.store(clock::monotonic_ms(), Ordering::Relaxed);
     }
 
+    /// Whether any ever have.
+    pub fn has_beaten(&self) -> bool {
+        self.0.heard_at_ms.load(Ordering::Relaxed) != 0
+    }
+
     /// An answer did not come in time.
     pub fn doubt(&self) {
         self.0.is_doubted.store(true, Ordering::Relaxed);
