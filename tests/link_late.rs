@@ -141,6 +141,48 @@ fn a_merged_set_that_is_held_on_the_way_is_not_done_after_another_process_has_re
     }
 }
 
+/// Whoever repairs the connection in the callback may name another way to the same server.
+struct Detour {
+    document: String,
+    cache: OnceLock<Weak<Cache>>,
+}
+
+impl Hook for Detour {
+    fn decide(&self, _: &FailedAttempt) -> Decision {
+        let cache = self.cache.get().and_then(Weak::upgrade).expect("the cache");
+        cache.configure(self.document.as_bytes()).expect("another way");
+        Decision::Retry(0)
+    }
+}
+
+#[test]
+fn a_write_that_is_held_on_the_way_is_not_done_after_another_document_has_led_around_it() {
+    let Some(server) = Server::start() else { return };
+    let (slow, other) = (Proxy::before(server.port()), open(&server.url()));
+    // The link is left before anybody has noticed that it is of no use.
+    let members = json!({
+        "l1": {"enabled": false},
+        "coherence": {"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000},
+        "resilience": {"deadline_ms": 4_000, "max_attempts": 2, "circuit_failures": 0},
+    });
+    let cache = Cache::open(document(&slow.url(), members.clone()).as_bytes()).expect("the cache opens");
+    let set =
+        |cache: &Cache, value: &str| written(cache.set(b"key", value.as_bytes(), SetOptions::default()));
+    wait_until("it is written", || set(&cache, "before") == "TC_OK");
+    let around = Arc::new(Detour { document: document(&server.url(), members), cache: OnceLock::new() });
+    around.cache.set(Arc::downgrade(&cache)).expect("nobody has");
+    cache.on_retry(Some(around));
+    slow.hold();
+    wait_until("it is made again", || set(&cache, "first") == "TC_OK");
+    assert_eq!(set(&other, "second"), "TC_OK");
+    slow.release();
+    wait_until("the proxy lets go", || slow.held() == 0);
+    for _ in 0..3 {
+        let found = other.get(b"key").expect("an answer").expect("the entry");
+        assert_eq!(String::from_utf8_lossy(found.data()), "second");
+    }
+}
+
 /// The kernel would try for minutes to deliver what is left of a link.
 #[test]
 fn a_link_that_is_given_up_is_reset() {

@@ -339,6 +339,10 @@ impl Link {
         let moved = Failure::new(Class::Unreachable, "L2 has another address or other credentials now.");
         self.shared.part(&moved, false);
         let before = std::mem::replace(&mut state.phase, Phase::Idle);
+        if matches!(before, Phase::Up(..)) {
+            // The new address may be another way to the same server.
+            state.lost = state.server.clone();
+        }
         drop(state);
         drop(before);
         self.shared.news.notify_all();

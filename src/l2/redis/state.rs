@@ -24,7 +24,7 @@ pub(super) struct State {
     pub last: Option<Failure>,
     /// To which the newest link led.
     pub server: Option<Server>,
-    /// The same of one that was lost, and not closed, since when there is none.
+    /// The same of one that was lost or left, and not closed, since when there is none.
     pub lost: Option<Server>,
 }
 
