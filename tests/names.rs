@@ -12,10 +12,11 @@ mod puppet;
 mod support;
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
 use puppet::Puppet;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Server, document, free_port, wait_until};
 
 const NAME: &str = "cache.tokencache.test";
@@ -68,4 +69,47 @@ fn a_name_that_leads_elsewhere_is_followed_at_the_next_link() {
     lead_to("127.0.0.2");
     wait_until("the name is back", || cache.say("set k third").starts_with("TC_OK"));
     assert_eq!(second.fields(b"k")["data"], b"third");
+}
+
+/// Names are looked up on threads that all links share, and a name server that says nothing keeps each of them for half a
+/// minute.
+#[test]
+fn a_name_that_nobody_answers_for_keeps_one_thread_however_often_it_is_tried() {
+    let nobody = UdpSocket::bind("127.0.0.77:53");
+    if nobody.is_err() || !may_mount() {
+        println!("skipped: a process cannot have a name server of its own here");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let servers = folder.path().join("resolv.conf");
+    fs::write(&servers, "nameserver 127.0.0.77\n".repeat(3)).expect("written");
+    let members = json!({
+        "l2": {"allow_plaintext": true},
+        "resilience": {"deadline_ms": 3_000, "max_attempts": 1},
+    });
+    let script = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
+    let own = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        script,
+        servers.to_str().expect("text"),
+    ];
+    let mut cache = Puppet::within(&own, &document("redis://nobody.example:6379/0", members));
+    assert!(cache.say("get k").starts_with("TC_L2_TIMEOUT"));
+    wait_until("it is tried again and again", || {
+        let stats: Value = serde_json::from_str(&cache.say("stats")).expect("JSON");
+        stats["l2"]["store"]["link_attempts"].as_u64() > Some(5)
+    });
+    let threads = fs::read_dir(format!("/proc/{}/task", cache.pid())).expect("its threads");
+    let of_links = threads.filter(|thread| {
+        let name =
+            thread.as_ref().ok().and_then(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        name.is_some_and(|name| name.trim() == "tc-io")
+    });
+    // The one that drives all links, and the one that waits.
+    assert_eq!(of_links.count(), 2);
 }

@@ -91,9 +91,13 @@ impl Puppet {
         stats["coherence"].clone()
     }
 
+    /// What its process is called.
+    pub fn pid(&self) -> i32 {
+        self.child.id().try_into().expect("a process id")
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().try_into().expect("a process id");
-        kill(Pid::from_raw(pid), signal).expect("the signal is sent");
+        kill(Pid::from_raw(self.pid()), signal).expect("the signal is sent");
     }
 
     /// Ends it as `kill -9` does.

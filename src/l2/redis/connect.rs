@@ -55,7 +55,7 @@ pub(super) struct Connected {
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub redis: &'a Arc<Redis>,
-    /// Where its files are read.
+    /// Where its files and its name are looked up.
     pub readers: &'a Readers,
     /// The changes of which keys are to be told.
     pub prefix: &'a str,
@@ -92,8 +92,9 @@ async fn begin(
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
             greet(wanted, credentials, Socket::new(stream), pushes).await
         }
-        Link::Tcp { host, port, .. } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
+        Link::Tcp { host, .. } => {
+            let stream =
+                TcpStream::connect(&credentials.addresses[..]).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
             let stream = Socket::new(stream);
             let Some(tls) = &credentials.tls else { return greet(wanted, credentials, stream, pushes).await };

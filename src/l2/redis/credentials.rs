@@ -1,8 +1,10 @@
-//! Who we are to a server and whom we trust, read anew for every link, so that what was renewed takes effect. The files
-//! may lie on something that hangs: they are read on a helper, and no link but the one that needs them waits.
+//! Where a server is, who we are to it and whom we trust: looked up anew for every link, so that what was renewed takes
+//! effect. The files may lie on something that hangs, and so may whoever knows the name of its host: that is done on a
+//! helper, and no link but the one that needs it waits.
 
 #![forbid(unsafe_code)]
 
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ use redis::RedisConnectionInfo;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
+use super::diagnosis::of_io;
 use super::tls;
 use crate::config::Redis;
 use crate::config::redis::Link;
 use crate::l2::{Class, Failure};
 
-/// How long reading may take.
-const READING: Duration = Duration::from_secs(1);
+/// How long reading may take: nearly as long as all of an attempt, but what it waits for is to be told.
+const READING: Duration = Duration::from_millis(1400);
 
-/// Who reads them. One at a time: a reader that hangs is not joined by another at each attempt.
+/// Who reads. One at a time: a reader that hangs is not joined by another at each attempt.
 pub(super) type Readers = Arc<Mutex<()>>;
 
 /// What was read.
@@ -29,6 +32,8 @@ pub(super) struct Credentials {
     pub who: RedisConnectionInfo,
     /// What makes a TLS link of a plain one, where one is wanted.
     pub tls: Option<TlsConnector>,
+    /// Of its host, where it is not a socket in the file system.
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Credentials {
@@ -65,15 +70,27 @@ impl Credentials {
         }
         let is_tls = matches!(redis.address.link, Link::Tcp { is_tls: true, .. });
         let tls = is_tls.then(|| tls::connector(redis)).transpose()?;
-        Ok(Credentials { who, tls })
+        let addresses = match &redis.address.link {
+            Link::Tcp { host, port, .. } => {
+                let found = (host.as_str(), *port).to_socket_addrs();
+                found.map_err(|error| of_io(&redis.address, &error))?.collect()
+            }
+            Link::Unix(_) => Vec::new(),
+        };
+        Ok(Credentials { who, tls, addresses })
     }
 }
 
 fn late(redis: &Redis) -> Failure {
     let files = redis.files().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let message = format!(
-        "The files for the link to Redis at {} are not read yet ({files}); does their file system answer?",
-        redis.address
-    );
-    Failure::new(Class::Timeout, message)
+    let is_name = matches!(&redis.address.link, Link::Tcp { host, .. } if host.parse::<IpAddr>().is_err());
+    let what = match (files.is_empty(), is_name) {
+        (true, _) => "the name of its host is not resolved yet; does DNS answer?".to_owned(),
+        (false, false) => format!("its files are not read yet ({files}); does their file system answer?"),
+        (false, true) => format!(
+            "its files are not read yet ({files}), or the name of its host is not resolved; do their file system and DNS \
+             answer?"
+        ),
+    };
+    Failure::new(Class::Timeout, format!("No link to Redis at {}: {what}", redis.address))
 }

@@ -47,7 +47,6 @@ struct Shared {
     witness: Arc<dyn Witness>,
     prefix: String,
     heartbeat: Heartbeat,
-    readers: Readers,
     echoes: Echoes,
     links: AtomicU64,
     attempts: AtomicU64,
@@ -64,7 +63,6 @@ impl Link {
             witness,
             prefix: config.l2.key_prefix.clone(),
             heartbeat: Heartbeat::new(config),
-            readers: Readers::default(),
             echoes: Echoes::default(),
             links: 0.into(),
             attempts: 0.into(),
@@ -141,7 +139,7 @@ impl Link {
         state.phase = Phase::Connecting;
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
         let (link, redis, attempt) = (self.clone(), Arc::clone(&state.redis), state.attempt);
-        let lost = state.lost.clone();
+        let (lost, readers) = (state.lost.clone(), Arc::clone(&state.readers));
         let is_lost = Arc::new(AtomicBool::new(false));
         let pushes = {
             let link = self.clone();
@@ -160,12 +158,8 @@ impl Link {
         let connecting = self.io.spawn({
             let (shared, redis) = (Arc::clone(&self.shared), Arc::clone(&redis));
             async move {
-                let wanted = Wanted {
-                    redis: &redis,
-                    readers: &shared.readers,
-                    prefix: &shared.prefix,
-                    lost: lost.as_ref(),
-                };
+                let wanted =
+                    Wanted { redis: &redis, readers: &readers, prefix: &shared.prefix, lost: lost.as_ref() };
                 tokio::time::timeout(CONNECTING, connect(wanted, pushes)).await
             }
         });
@@ -332,7 +326,8 @@ impl Link {
         if is_same || matches!(state.phase, Phase::Closed) {
             return;
         }
-        state.redis = Arc::new(redis);
+        // What hangs over the document before does not hold this one up.
+        (state.redis, state.readers) = (Arc::new(redis), Readers::default());
         state.attempt += 1;
         state.not_before = Instant::now();
         state.last = None;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::credentials::Readers;
 use super::exchange::Letter;
 use super::server::Server;
 use super::up::Up;
@@ -15,6 +16,8 @@ use crate::l2::Failure;
 
 pub(super) struct State {
     pub redis: Arc<Redis>,
+    /// Where the files and the name in it are looked up.
+    pub readers: Readers,
     pub phase: Phase,
     /// Which attempt the phase belongs to: what an older one reports is no news.
     pub attempt: u64,
@@ -43,6 +46,7 @@ impl State {
         let redis = Arc::new(redis);
         State {
             redis,
+            readers: Readers::default(),
             phase: Phase::Idle,
             attempt: 0,
             not_before: Instant::now(),
