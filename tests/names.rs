@@ -12,11 +12,13 @@ mod puppet;
 mod support;
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use puppet::Puppet;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use support::{Server, document, free_port, wait_until};
 
 const NAME: &str = "cache.tokencache.test";
@@ -112,4 +114,32 @@ fn a_name_that_nobody_answers_for_keeps_one_thread_however_often_it_is_tried() {
     });
     // The one that drives all links, and the one that waits.
     assert_eq!(of_links.count(), 2);
+}
+
+/// Of two addresses of a name the first is a host that says nothing: to a queue that is full nobody answers.
+#[test]
+fn an_address_that_says_nothing_leaves_time_for_the_next() {
+    if !may_mount() {
+        println!("skipped: a process cannot have a list of hosts of its own here");
+        return;
+    }
+    let port = free_port();
+    let Some(server) = Server::at(port, &["--bind", "127.0.0.2"]) else { return };
+    let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    deaf.bind(&address.into()).expect("a port");
+    deaf.listen(0).expect("a queue");
+    let filled = (0..10).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok());
+    let filled: Vec<_> = filled.collect();
+    assert!(filled.len() < 10, "its queue has no end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, format!("127.0.0.1 {NAME}\n127.0.0.2 {NAME}\n")).expect("written");
+    let members = json!({"l2": {"allow_plaintext": true}, "resilience": {"deadline_ms": 3_000}});
+    let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+    let own =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts.to_str().expect("text")];
+    let mut cache = Puppet::within(&own, &document(&format!("redis://{NAME}:{port}/0"), members));
+    wait_until("it is stored", || cache.say("set k 1") == "TC_OK");
+    assert_eq!(server.fields(b"k")["data"], b"1");
 }

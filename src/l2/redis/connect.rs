@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ use crate::l2::{Class, Failure};
 
 /// After so long without an acknowledgement of what was sent, the kernel gives a link up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// How long it may take until one of the addresses of a host takes a link: the greeting needs some of an attempt, too.
+const DIALLING: Duration = Duration::from_millis(1200);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 * 1024;
 /// Of the year 9999.
@@ -86,15 +90,14 @@ async fn begin(
 ) -> Result<Option<Connected>, Failure> {
     let redis = wanted.redis;
     let address = &redis.address;
-    let failed = |error: &std::io::Error| of_io(address, error);
+    let failed = |error: &io::Error| of_io(address, error);
     match &address.link {
         Link::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
             greet(wanted, credentials, Socket::new(stream), pushes).await
         }
         Link::Tcp { host, .. } => {
-            let stream =
-                TcpStream::connect(&credentials.addresses[..]).await.map_err(|error| failed(&error))?;
+            let stream = dial(&credentials.addresses).await.map_err(|error| failed(&error))?;
             harden(&stream).map_err(|error| failed(&error))?;
             let stream = Socket::new(stream);
             let Some(tls) = &credentials.tls else { return greet(wanted, credentials, stream, pushes).await };
@@ -110,7 +113,21 @@ async fn begin(
     }
 }
 
-fn harden(stream: &TcpStream) -> std::io::Result<()> {
+/// To the first of `addresses` that takes it. One that says nothing is waited for as long as leaves as much to each other.
+async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let each = DIALLING / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match tokio::time::timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn harden(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     // What a link has not delivered when it is given up is not to arrive later: the kernel would go on trying.
