@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisError, Value, cmd, pipe};
 use socket2::{SockRef, TcpKeepalive};
@@ -19,6 +21,7 @@ use super::credentials::{Credentials, Readers};
 use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
+use super::link::CONNECTING;
 use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
@@ -31,8 +34,8 @@ use crate::l2::{Class, Failure};
 
 /// After so long without an acknowledgement of what was sent, the kernel gives a link up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
-/// How long it may take until one of the addresses of a host takes a link: the greeting needs some of an attempt, too.
-const DIALLING: Duration = Duration::from_millis(1200);
+/// How long one of the addresses of a host has before the next is tried too.
+const HEAD_START: Duration = Duration::from_millis(250);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 * 1024;
 /// Of the year 9999.
@@ -113,18 +116,25 @@ async fn begin(
     }
 }
 
-/// To the first of `addresses` that takes it. One that says nothing is waited for as long as leaves as much to each other.
+/// To the first of `addresses` that takes it. Beside one that says nothing the next is tried, as RFC 8305 has it.
 async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let each = DIALLING / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let (mut left, mut dialling) = (addresses.iter(), FuturesUnordered::new());
     let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match tokio::time::timeout(each, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failed = error,
-            Err(_) => failed = ErrorKind::TimedOut.into(),
+    loop {
+        let patience = match left.next() {
+            Some(address) => {
+                dialling.push(TcpStream::connect(address));
+                HEAD_START
+            }
+            None if dialling.is_empty() => return Err(failed),
+            None => CONNECTING,
+        };
+        match tokio::time::timeout(patience, dialling.next()).await {
+            Ok(Some(Ok(stream))) => return Ok(stream),
+            Ok(Some(Err(error))) => failed = error,
+            Ok(None) | Err(_) => {}
         }
     }
-    Err(failed)
 }
 
 fn harden(stream: &TcpStream) -> io::Result<()> {
