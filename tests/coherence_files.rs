@@ -227,6 +227,25 @@ fn what_another_database_replaced_is_not_served_later_than_a_heartbeat() {
     println!("another database: noticed after {:?} at the latest", late.iter().max());
 }
 
+/// Beside the file itself, as SQLite's own log.
+#[test]
+fn who_comes_by_a_link_to_the_database_hears_of_the_others_and_they_of_it() {
+    let (shared, elsewhere) = (Shared::new(), Shared::new());
+    // No heartbeat comes to its help.
+    let mut one = Puppet::start(&with_heartbeat(&shared, 60_000));
+    one.set("k", "old");
+    symlink(shared.database(), elsewhere.database()).expect("a link");
+    let mut other = Puppet::start(&with_heartbeat(&elsewhere, 60_000));
+    for round in 0..5 {
+        let (first, second) = (format!("first{round}"), format!("second{round}"));
+        one.set("k", &first);
+        assert!(other.reads("k", &first) && other.has("k", &first), "{}", other.get("k"));
+        other.set("k", &second);
+        assert!(one.reads("k", &second) && one.has("k", &second), "{}", one.get("k"));
+    }
+    assert_eq!(fs::read_dir(elsewhere.folder()).expect("its names").count(), 1, "the link alone");
+}
+
 #[test]
 fn the_file_has_the_mode_of_the_database() {
     for mode in [0o600, 0o640, 0o660, 0o666] {

@@ -1,6 +1,6 @@
 //! The file of a journal: shared, kept, counted, and refused with a sentence when it is not ours or not whole.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -228,4 +228,20 @@ fn a_file_that_is_busy_is_looked_at_later_and_its_failure_is_said() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
     owe(&journal, "a", set(b"1"));
+}
+
+#[test]
+fn who_comes_by_a_link_to_the_file_hears_of_what_is_owed_and_waits_for_the_turn_of_others() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("owed.db");
+    let one = open(&path);
+    symlink(&path, elsewhere.path().join("link.db")).unwrap();
+    let other = open(&elsewhere.path().join("link.db"));
+    assert!(one.is_empty(soon()).unwrap());
+    owe(&other, "a", removal());
+    assert!(!one.is_empty(soon()).unwrap() && find(&one, "a").is_some());
+    let turn = one.claim_replay().unwrap().unwrap();
+    assert!(other.claim_replay().unwrap().is_none());
+    drop(turn);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1, "the link alone");
 }

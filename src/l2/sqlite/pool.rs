@@ -13,6 +13,7 @@ use super::diagnosis::{diagnose, spoils};
 use super::pause::{self, Limit, Pauses};
 use super::registry::{self, CHANGED, Entry};
 use super::schema::Schema;
+use super::sidecar::at_home;
 use crate::defect;
 use crate::l2::sleeper::Sleeper;
 use crate::l2::{Attempt, Class, Failure};
@@ -30,8 +31,7 @@ impl Pool {
     /// A pool for the database at `path`, which it does not touch yet.
     #[must_use]
     pub fn new(path: PathBuf, schema: &'static Schema) -> Pool {
-        // A later chdir must not move the database.
-        let path = std::path::absolute(&path).unwrap_or(path);
+        let path = at_home(path);
         Pool { id: registry::lock().add(), path, schema, last_opened: Mutex::default() }
     }
 

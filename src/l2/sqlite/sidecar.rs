@@ -39,8 +39,7 @@ impl Sidecar {
     /// The file whose name is that of `database` and `end`.
     #[must_use]
     pub fn new(database: PathBuf, end: &str) -> Sidecar {
-        // A later chdir must not move it.
-        let database = std::path::absolute(&database).unwrap_or(database);
+        let database = at_home(database);
         let mut path = OsString::from(&database);
         path.push(end);
         Sidecar { database, path: path.into() }
@@ -96,6 +95,14 @@ impl Sidecar {
     pub fn is(&self, identity: Identity) -> bool {
         Identity::at(&self.path).is_ok_and(|now| now == identity)
     }
+}
+
+/// Where a database is, that a later chdir must not move. SQLite keeps the log beside the file itself, not beside a link
+/// to it, and so is everything else: who comes by another link is to find the same.
+#[must_use]
+pub fn at_home(database: PathBuf) -> PathBuf {
+    let path = std::path::absolute(&database).unwrap_or(database);
+    if path.is_symlink() { fs::canonicalize(&path).unwrap_or(path) } else { path }
 }
 
 impl Identity {
