@@ -247,6 +247,25 @@ fn who_comes_by_a_link_to_the_database_hears_of_the_others_and_they_of_it() {
 }
 
 #[test]
+fn a_file_from_a_backup_vouches_for_nothing_that_was_read_after_it_was_copied() {
+    let shared = Shared::new();
+    let mut both = [0, 1].map(|_| Puppet::start(&with_heartbeat(&shared, 50)));
+    both[1].set("k", "a");
+    let copy = fs::read(epochs(&shared)).expect("a file");
+    both[1].set("k", "b");
+    wait_until("L1 is trusted", || both[0].has("k", "b"));
+    let restored = both.each_mut().map(|puppet| number(&puppet.coherence(), "feeds_restored"));
+    let beside = shared.folder().join("restored");
+    fs::write(&beside, copy).and_then(|()| fs::rename(&beside, epochs(&shared))).expect("put back");
+    for (puppet, restored) in both.iter_mut().zip(restored) {
+        wait_until("it notices", || number(&puppet.coherence(), "feeds_restored") > restored);
+    }
+    // Its counter comes to where it was when the other read it.
+    both[1].set("k", "c");
+    assert!(both[0].reads("k", "c"), "stale: {}", both[0].get("k"));
+}
+
+#[test]
 fn the_file_has_the_mode_of_the_database() {
     for mode in [0o600, 0o640, 0o660, 0o666] {
         let shared = Shared::new();

@@ -124,6 +124,10 @@ impl Shared {
         let attached = self.find(repair)?;
         let taken = epochs.attach(&attached.file, attached.extent);
         taken.map_err(|error| self.failed("cannot be mapped into memory", &error))?;
+        if state.attached != 0 {
+            // A copy from before, put back there, would count the same changes again.
+            epochs.renew(random_half().map_err(|error| self.failed("cannot be used", &error))?);
+        }
         state.attached = state.attached.wrapping_add(1);
         state.file = Some(attached);
         Ok(())
@@ -198,11 +202,16 @@ impl State {
 /// A file of this version, with an epoch of everything that no other file had.
 fn fresh() -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; FILE_BYTES];
-    let half = u64::from(sidecar::random()? >> 1);
+    let half = u64::from(random_half()?);
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&VERSION.to_ne_bytes());
     bytes[GLOBAL * 8..][..8].copy_from_slice(&(half << 32 | half).to_ne_bytes());
     Ok(bytes)
+}
+
+/// One that no other file had.
+fn random_half() -> io::Result<u32> {
+    Ok(sidecar::random()? >> 1)
 }
 
 /// What `file` can be used for, if it is an epoch file at all.
