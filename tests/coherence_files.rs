@@ -265,6 +265,37 @@ fn a_file_from_a_backup_vouches_for_nothing_that_was_read_after_it_was_copied() 
     assert!(both[0].reads("k", "c"), "stale: {}", both[0].get("k"));
 }
 
+/// As a cleaner of old files does it, which takes for old what is only mapped into memory.
+#[test]
+fn those_who_lost_the_log_of_the_database_or_its_index_share_the_new_one_soon() {
+    for gone in [&["tokens.db-wal", "tokens.db-shm"][..], &["tokens.db-wal"], &["tokens.db-shm"]] {
+        let shared = Shared::new();
+        let mut old = [0, 1].map(|_| Puppet::start(&with_heartbeat(&shared, 60_000)));
+        old[0].set("k", "old");
+        assert!(old[1].reads("k", "old"));
+        let heard = old.each_mut().map(|puppet| number(&puppet.coherence(), "changes_heard"));
+        for name in gone {
+            fs::remove_file(shared.folder().join(name)).expect("it was there");
+        }
+        for (puppet, heard) in old.iter_mut().zip(heard) {
+            wait_until("it notices", || number(&puppet.coherence(), "changes_heard") > heard);
+        }
+        let mut new = Puppet::start(&with_heartbeat(&shared, 60_000));
+        for round in 0..20 {
+            let [one, other] = ["one", "other"].map(|word| format!("{word}{round}"));
+            old[0].set("k", &one);
+            assert!(new.reads("k", &one) && old[1].reads("k", &one), "{gone:?}: {}", new.get("k"));
+            new.set("m", &other);
+            assert!(old.iter_mut().all(|old| old.reads("m", &other)), "{gone:?}: {}", old[1].get("m"));
+        }
+        old.iter_mut().chain([&mut new]).for_each(Puppet::kill);
+        let mut next = Puppet::start(&with_heartbeat(&shared, 60_000));
+        assert!(next.reads("k", "one19") && next.reads("m", "other19"), "{gone:?}");
+        next.kill();
+        support::check_integrity(&shared.database());
+    }
+}
+
 #[test]
 fn the_file_has_the_mode_of_the_database() {
     for mode in [0o600, 0o640, 0o660, 0o666] {

@@ -108,12 +108,17 @@ impl File {
         let now = Identity::of(&about);
         let mut seen = lock(&self.seen);
         if seen.file.replace(now).is_some_and(|before| before != now) {
-            // The word beside it is of the old one, unless another process was here before.
-            let gone = seen.entries.max(self.counter.load().unwrap_or(0));
-            seen.lost = Some(seen.lost.unwrap_or(0).saturating_add(gone));
-            self.crossed_out.clear();
+            self.lose(&mut seen);
         }
         true
+    }
+
+    /// What was in the file is gone, and its numbers are given again.
+    fn lose(&self, seen: &mut Seen) {
+        // The word beside it is of the old one, unless another process was here before.
+        let gone = seen.entries.max(self.counter.load().unwrap_or(0));
+        seen.lost = Some(seen.lost.unwrap_or(0).saturating_add(gone));
+        self.crossed_out.clear();
     }
 
     /// What was lost with a file that is gone, told once.
@@ -121,8 +126,8 @@ impl File {
         let entries = lock(&self.seen).lost.take()?;
         let path = self.pool.path().display();
         let message = format!(
-            "The journal {path} was removed or replaced while it was open, and with it up to {entries} writes that were \
-             owed to L2; what the file in its place holds is owed from now on."
+            "The journal {path} or its log was removed or replaced while it was open, and with it up to {entries} writes \
+             that were owed to L2; what the file in its place holds is owed from now on."
         );
         Some(Failure::new(Class::Unreachable, message))
     }
@@ -309,6 +314,9 @@ impl Ledger for File {
     }
 
     fn look(&self, attempt: Attempt<'_>) -> Sight {
+        if self.pool.was_cut() {
+            self.lose(&mut lock(&self.seen));
+        }
         let is_there = self.notice();
         let mut counted = self.counter.look();
         let is_known = counted.is_err() || self.counter.load().is_some();

@@ -37,11 +37,28 @@ impl Identity {
     }
 }
 
-/// A file and its log, as they were when it was opened.
+/// A file, its log, and the index of that which processes share, as they were when it was opened.
 #[derive(Clone, Copy)]
 pub(super) struct Opened {
     pub file: Identity,
     log: Option<Identity>,
+    index: Option<Identity>,
+}
+
+impl Opened {
+    fn at(path: &Path, file: Identity) -> Opened {
+        let [log, index] = companions(path).map(|name| Identity::of(&name).ok());
+        Opened { file, log, index }
+    }
+
+    /// Whether the file is still at `path`, and its log or the index of that is not. SQLite leaves both there while anybody
+    /// has the file open; where somebody else has removed them, whoever opens it next makes others, and the two do not see
+    /// each other's writes.
+    pub fn is_cut(&self, path: &Path) -> bool {
+        let Ok(file) = Identity::of(path) else { return false };
+        let now = Opened::at(path, file);
+        file == self.file && (now.log, now.index) != (self.log, self.index)
+    }
 }
 
 /// A connection to a file.
@@ -63,8 +80,7 @@ impl Link {
             let message = format!("The database {} was replaced while it was being opened.", path.display());
             return Err(Failure::new(Class::Busy, message));
         }
-        let [log, _] = companions(path);
-        let opened = Opened { file: identity, log: Identity::of(&log).ok() };
+        let opened = Opened::at(path, identity);
         *lock(last) = Some(opened);
         Ok(Link { connection, opened })
     }

@@ -197,6 +197,10 @@ impl Store for SqliteStore {
     }
 
     fn tend(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        if self.pool.was_cut() {
+            // What was only in that log is no more.
+            self.witness.all_changed();
+        }
         let until = attempt.deadline.min(Instant::now() + TENDING);
         loop {
             let expired = self.pool.write(attempt, |connection| {

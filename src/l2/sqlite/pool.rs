@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::connection::{Identity, Link, Opened};
 use super::diagnosis::{diagnose, spoils};
+use super::fork;
 use super::pause::{self, Limit, Pauses};
 use super::registry::{self, CHANGED, Entry};
 use super::schema::Schema;
@@ -76,6 +77,18 @@ impl Pool {
         self.read(attempt, |connection| {
             super::transaction::run(connection, "BEGIN IMMEDIATE", || work(connection))
         })
+    }
+
+    /// Whether the log beside the file was taken away from open connections, or its index. Then all of this process are
+    /// closed, because SQLite has them share the index. To be called now and then, outside of any other call.
+    pub fn was_cut(&self) -> bool {
+        let opened = registry::lock().opened(self.id);
+        let is_cut = opened.is_some_and(|opened| opened.is_cut(&self.path));
+        if is_cut {
+            fork::before_fork();
+            fork::after_fork_in_parent();
+        }
+        is_cut
     }
 
     /// Closes the connections, and those in use when their calls end. Later calls fail.

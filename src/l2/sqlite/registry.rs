@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::connection::{Identity, Link};
+use super::connection::{Identity, Link, Opened};
 use crate::l2::sleeper::Sleeper;
 
 /// Idle connections that a pool keeps; what is beyond them is closed.
@@ -108,6 +108,11 @@ impl Registry {
             _ => return Some(link),
         }
         None
+    }
+
+    /// What an idle connection was opened to.
+    pub fn opened(&self, id: u64) -> Option<Opened> {
+        self.desks.get(&id)?.idle.first().map(|link| link.opened)
     }
 
     pub fn idle(&self, id: u64) -> usize {
