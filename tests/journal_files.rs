@@ -1,6 +1,7 @@
 //! The file of a journal: shared, kept, counted, and refused with a sentence when it is not ours or not whole.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ mod journal;
 #[path = "support/sqlite.rs"]
 mod sqlite;
 use journal::*;
-use sqlite::{python, python_once, soon, wait_until, within};
+use sqlite::{command, python, python_once, role, soon, wait_until, within};
 
 #[test]
 fn a_file_is_shared_and_keeps_what_is_owed() {
@@ -244,4 +245,44 @@ fn who_comes_by_a_link_to_the_file_hears_of_what_is_owed_and_waits_for_the_turn_
     assert!(other.claim_replay().unwrap().is_none());
     drop(turn);
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1, "the link alone");
+}
+
+#[test]
+fn nothing_is_made_at_the_end_of_a_link_that_somebody_laid_in_the_place_of_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder.path().join("owed.db"));
+    symlink(folder.path().join("elsewhere"), folder.path().join("owed.db-replay")).unwrap();
+    assert_eq!(journal.claim_replay().map(drop).unwrap_err().class, Class::Unreachable);
+    assert!(!folder.path().join("elsewhere").exists());
+}
+
+/// Another user.
+#[test]
+fn child_may_write_the_journal() {
+    let Some(path) = role("another user") else { return };
+    let journal = open(&path);
+    owe(&journal, "a", set(b"1"));
+    assert!(journal.claim_replay().unwrap().is_some());
+    std::fs::write(path.with_extension("done"), b"").unwrap();
+}
+
+#[test]
+fn whoever_may_write_the_file_may_bring_what_is_owed() {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    drop(open(&path));
+    // Who shares it with others says so before it is used.
+    for name in ["owed.db", "owed.db-owed"] {
+        std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    let journal = open(&path);
+    assert!(journal.claim_replay().unwrap().is_some());
+    let mut child = command("child_may_write_the_journal", "another user", &path);
+    match child.uid(NOBODY).gid(NOBODY).status() {
+        Ok(status) => assert!(status.success() && path.with_extension("done").exists()),
+        Err(error) => println!("skipped: another user cannot be taken on here ({error})"),
+    }
+    assert_eq!(keys(&all(&journal)), ["a"]);
 }

@@ -20,14 +20,14 @@ use super::turn::FileTurn;
 use crate::clock;
 use crate::error::Result as Outcome;
 use crate::l2::sqlite::pool::Pool;
-use crate::l2::sqlite::sidecar::Identity;
+use crate::l2::sqlite::sidecar::{Identity, Sidecar};
 use crate::l2::{Attempt, Class, Failure};
 use crate::runtime::lock;
 
 /// Records in a file.
 pub(super) struct File {
     pool: Pool,
-    lock_path: PathBuf,
+    lock: Sidecar,
     /// Of the L2 that it belongs to.
     identity: RwLock<String>,
     counter: Counter,
@@ -50,13 +50,11 @@ impl File {
     pub fn new(path: PathBuf, identity: String) -> Outcome<File> {
         let pool = Pool::new(path, &rows::SCHEMA);
         let counter = Counter::new(pool.path().to_owned())?;
-        let mut lock_path = pool.path().as_os_str().to_owned();
-        lock_path.push("-replay");
-        let (lock_path, identity) = (lock_path.into(), identity.into());
+        let lock = Sidecar::new(pool.path().to_owned(), "-replay");
         Ok(File {
             pool,
-            lock_path,
-            identity,
+            lock,
+            identity: identity.into(),
             counter,
             seen: Mutex::default(),
             crossed_out: CrossedOut::default(),
@@ -336,7 +334,7 @@ impl Ledger for File {
     }
 
     fn claim(&self) -> Result<Option<Turn>, Failure> {
-        Ok(FileTurn::take(&self.lock_path)?.map(|turn| Box::new(turn) as Turn))
+        Ok(FileTurn::take(&self.lock)?.map(|turn| Box::new(turn) as Turn))
     }
 
     fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure> {

@@ -2,16 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::l2::sqlite::sidecar::Sidecar;
 use crate::l2::{Class, Failure};
 
 /// Which process replays, for each file; files that share a place wait for one another. A child begins with the marks
@@ -28,15 +27,15 @@ pub(super) struct FileTurn {
 }
 
 impl FileTurn {
-    /// Takes the lock on the file at `path`, which is made when it is not there; `None` while another has it.
-    pub fn take(path: &Path) -> Result<Option<FileTurn>, Failure> {
-        let place = BuildHasherDefault::<DefaultHasher>::new().hash_one(path) as usize % HOLDERS.len();
+    /// Takes the lock on `file`, which is made when it is not there; `None` while another has it.
+    pub fn take(file: &Sidecar) -> Result<Option<FileTurn>, Failure> {
+        let place = BuildHasherDefault::<DefaultHasher>::new().hash_one(file.path()) as usize % HOLDERS.len();
         let Some(turn) = FileTurn::mark(&HOLDERS[place]) else { return Ok(None) };
-        turn.lock(path).map_err(|error| {
+        turn.lock(file).map_err(|error| {
             let message = format!(
                 "The lock of the journal at {} cannot be used ({error}), and so what is owed is not replayed; let \
                  this user read and write it and its directory.",
-                path.display()
+                file.path().display()
             );
             Failure::new(Class::Unreachable, message)
         })
@@ -50,10 +49,8 @@ impl FileTurn {
         is_marked.then_some(FileTurn { file: None, holder, process })
     }
 
-    fn lock(mut self, path: &Path) -> io::Result<Option<FileTurn>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = self.file.insert(options.open(path)?);
+    fn lock(mut self, file: &Sidecar) -> io::Result<Option<FileTurn>> {
+        let file = self.file.insert(file.open_or_make()?);
         let whole = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,

@@ -65,7 +65,34 @@ impl Sidecar {
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(&self.path)
     }
 
-    /// Makes it, with `bytes` in it and the mode of the database: whoever may write there must be able to say so here.
+    /// As [`Sidecar::open`], and makes it, empty, when it is not there.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn open_or_make(&self) -> io::Result<File> {
+        match self.open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.open(),
+            made => {
+                let file = made?;
+                self.share(&file, &fs::metadata(&self.database)?)?;
+                Ok(file)
+            }
+        }
+    }
+
+    /// Gives `file` the rights of the database: whoever may write there must be able to say so here.
+    fn share(&self, file: &File, database: &fs::Metadata) -> io::Result<()> {
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::fchown(file, Some(database.uid()), Some(database.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(database.mode() & 0o666))
+    }
+
+    /// Makes it, with `bytes` in it and the rights of the database.
     ///
     /// # Errors
     /// Those of the system.
@@ -76,10 +103,7 @@ impl Sidecar {
         let beside = Removed(PathBuf::from(name));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside.0)?;
         file.write_all(bytes)?;
-        if nix::unistd::geteuid().is_root() {
-            std::os::unix::fs::fchown(&file, Some(database.uid()), Some(database.gid()))?;
-        }
-        file.set_permissions(Permissions::from_mode(database.mode() & 0o666))?;
+        self.share(&file, &database)?;
         match repair {
             Repair::Replace => fs::rename(&beside.0, &self.path),
             // Not over that of another process, which may have trusted it already.
