@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokencache::error::Kind;
 use tokencache::journal::Journal;
@@ -285,4 +285,31 @@ fn whoever_may_write_the_file_may_bring_what_is_owed() {
         Err(error) => println!("skipped: another user cannot be taken on here ({error})"),
     }
     assert_eq!(keys(&all(&journal)), ["a"]);
+}
+
+#[test]
+fn nobody_waits_for_a_new_name_that_waits_for_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owed.db");
+    let journal = open(&path);
+    owe(&journal, "a", set(b"1"));
+    let script = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],isolation_level=None)\n\
+                  c.execute('begin immediate')\nprint('held',flush=True)\nsys.stdin.read()";
+    let (mut holder, _output) = python(script, &path);
+    std::thread::scope(|scope| {
+        let renaming = scope.spawn(|| journal.rename("redis moved:6379/0 orders:", soon()));
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            let began = Instant::now();
+            assert!(find(&journal, "a").is_some());
+            assert!(began.elapsed() < Duration::from_secs(5), "a read waited {:?}", began.elapsed());
+        }
+        assert!(!renaming.is_finished(), "it still waits");
+        drop(holder.stdin.take());
+        renaming.join().unwrap().unwrap();
+    });
+    holder.wait().unwrap();
+    assert_eq!(keys(&all(&journal)), ["a"]);
+    owe(&journal, "b", set(b"1"));
+    assert!(refused(&path, IDENTITY).contains("moved:6379"));
 }

@@ -72,8 +72,9 @@ impl File {
         attempt: Attempt<'_>,
         mut work: impl FnMut(&Connection, &mut State) -> rusqlite::Result<Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let identity = self.identity();
         self.pool.write(attempt, |connection| {
+            // Not before the lock of the file is had: whoever has the right to write may be about to rename.
+            let identity = self.identity();
             let found = rows::state(connection)?;
             let mut state = match &found {
                 Some(state) if state.identity != *identity => {
@@ -338,16 +339,24 @@ impl Ledger for File {
     }
 
     fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
-        // Held until it is done, so that no call of this process falls between the two names.
-        let mut ours = self.identity.write().unwrap_or_else(PoisonError::into_inner);
-        self.pool.write(attempt, |connection| match rows::state(connection)? {
-            Some(state) if state.identity == *ours => {
-                rows::keep_state(connection, &State { identity: identity.to_owned(), ..state }).map(Ok)
+        let mut held = None;
+        self.pool.write(attempt, |connection| {
+            // From the lock of the file until it is done, so that no call of this process falls between the two names, nor
+            // waits here as long as the file does.
+            held = None;
+            let ours = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+            let ours = held.insert(ours);
+            match rows::state(connection)? {
+                Some(state) if state.identity == **ours => {
+                    rows::keep_state(connection, &State { identity: identity.to_owned(), ..state }).map(Ok)
+                }
+                Some(state) if state.identity != identity => Ok(Err(self.another(&state, ours))),
+                _ => Ok(Ok(())),
             }
-            Some(state) if state.identity != identity => Ok(Err(self.another(&state, &ours))),
-            _ => Ok(Ok(())),
         })??;
-        identity.clone_into(&mut ours);
+        if let Some(mut ours) = held {
+            identity.clone_into(&mut ours);
+        }
         // It is owed to the L2 of the new name.
         self.crossed_out.clear();
         Ok(())
