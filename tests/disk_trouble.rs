@@ -8,13 +8,14 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mounted::{Mounted, mount};
 use serde_json::{Value, json};
 use support::cache::{Shared, merge, statistics};
 use support::{GENEROUS, Server, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
+use tokencache::log::{Level, Sink};
 
 /// A cache that asks once and does not wait long.
 fn open(document: &str) -> Arc<Cache> {
@@ -181,6 +182,30 @@ fn a_database_on_a_full_disk_is_owed_what_does_not_fit_and_gets_it_when_there_is
         assert!(mount(&["-o", "remount,size=1m"], shared.folder()));
         println!("{kept} of 120 did not fit at first");
     }
+}
+
+/// Keeps what it is told.
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Sink for Told {
+    fn write(&self, _: Level, _: &'static str, message: &str) -> bool {
+        self.0.lock().expect("no test has failed").push(message.to_owned());
+        true
+    }
+}
+
+#[test]
+fn that_the_disk_is_full_is_said_once_and_not_with_every_write() {
+    let shared = Shared::new();
+    let Some(_disk) = small_disk(shared.folder()) else { return };
+    let told = Arc::new(Mutex::default());
+    let cache = open(&shared.document(patient(json!({}))));
+    cache.on_log(Level::Warn, Some(Box::new(Told(Arc::clone(&told)))));
+    let answers: Vec<_> = (0..200).map(|number| set(&cache, &format!("key {number:03}"))).collect();
+    assert!(answers.iter().filter(|answer| **answer == "TC_DEGRADED").count() > 50, "{answers:?}");
+    let told = told.lock().expect("no test has failed");
+    assert_eq!(told.iter().filter(|line| line.contains("status=TC_L2_FULL")).count(), 1, "{told:#?}");
+    assert!(told.len() < 10, "{told:#?}");
 }
 
 /// The files of a process that died, as they lay there; the last of them is the log.

@@ -270,7 +270,8 @@ impl Call<'_> {
     fn note(&self, failure: &Failure, attempt: u32) {
         let kind = failure.class.rule().kind;
         self.stats.failed(kind, false);
-        self.log.write(Level::Warn, "l2", || {
+        let is_news = failure.class != Class::Full || self.circuit.is_full_anew(failure);
+        self.log.write(if is_news { Level::Warn } else { Level::Debug }, "l2", || {
             format!(
                 "operation={} tier=l2 key={} attempt={attempt} in_retry={} status={} elapsed_ms={}: {failure}",
                 self.operation.name(),
