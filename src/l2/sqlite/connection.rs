@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::fcntl::AtFlags;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg};
 use nix::sys::stat::{FileStat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rusqlite::config::DbConfig;
@@ -73,16 +74,20 @@ impl Link {
     pub fn open(path: &Path, schema: &Schema, last: &Mutex<Option<Opened>>) -> Result<Link, Failure> {
         make_file(path).map_err(|error| refused_file(path, &error))?;
         let identity = Identity::of(path).map_err(|error| refused_file(path, &error))?;
-        forget_another(last, identity, path);
+        forget_another(last, identity, path)?;
+        let before = Opened::at(path, identity);
         let connection = connect(path).map_err(|error| diagnose(path, &error))?;
         schema.settle(&connection, path)?;
-        if Identity::of(path).ok() != Some(identity) {
-            let message = format!("The database {} was replaced while it was being opened.", path.display());
-            return Err(Failure::new(Class::Busy, message));
-        }
         let opened = Opened::at(path, identity);
+        let link = Link { connection, opened };
+        let is_another_log = before.log.is_some() && before.log != opened.log;
+        if is_another_log || Identity::of(path).ok() != Some(identity) {
+            // The log that it met may be that of the file before.
+            link.close_without_checkpoint();
+            return Err(replaced(path));
+        }
         *lock(last) = Some(opened);
-        Ok(Link { connection, opened })
+        Ok(link)
     }
 
     /// Closes it and leaves the log as it is, for whoever opens the file next.
@@ -93,11 +98,13 @@ impl Link {
 
 /// Lets go of `last` when it was another file than `now`. Under the lock, so that nobody opens the new file before the
 /// log of the old one is gone, and nobody looks for that log twice: the new one may get its number.
-fn forget_another(last: &Mutex<Option<Opened>>, now: Identity, path: &Path) {
+fn forget_another(last: &Mutex<Option<Opened>>, now: Identity, path: &Path) -> Result<(), Failure> {
     let mut last = lock(last);
-    if let Some(another) = last.take_if(|last| last.file != now) {
-        remove_log(&another, path);
+    if let Some(another) = last.filter(|last| last.file != now) {
+        remove_log(&another, path)?;
+        *last = None;
     }
+    Ok(())
 }
 
 fn lock(last: &Mutex<Option<Opened>>) -> MutexGuard<'_, Option<Opened>> {
@@ -105,9 +112,16 @@ fn lock(last: &Mutex<Option<Opened>>) -> MutexGuard<'_, Option<Opened>> {
 }
 
 /// Where another file took the place of `last`, the log of the old one is still there, whoever is using it, and SQLite
-/// would apply it to the new one: it is removed.
-fn remove_log(last: &Opened, path: &Path) {
-    let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else { return };
+/// would apply it to the new one: it is removed. By one process after the other, for what the first has removed the next
+/// may find made anew.
+fn remove_log(last: &Opened, path: &Path) -> Result<(), Failure> {
+    let Some(folder) = path.parent().and_then(|folder| File::open(in_words(folder)).ok()) else {
+        return Ok(());
+    };
+    let turn = folder.try_clone().map(|folder| Flock::lock(folder, FlockArg::LockExclusiveNonblock));
+    if matches!(turn, Ok(Err((_, Errno::EWOULDBLOCK)))) {
+        return Err(replaced(path));
+    }
     // All below in the folder itself, which may come and go by its name: what is looked at is what is removed.
     let here =
         |path: &Path| Some(Identity::from(&fstatat(&folder, path.file_name()?, AtFlags::empty()).ok()?));
@@ -116,10 +130,17 @@ fn remove_log(last: &Opened, path: &Path) {
     let is_its_own = log.is_some() && log == last.log;
     let is_replaced = here(path).is_some_and(|now| now != last.file);
     if is_its_own && is_replaced {
-        for name in names.iter().filter_map(|name| name.file_name()) {
+        // The log last: whoever finds it gone finds all gone.
+        for name in names.iter().rev().filter_map(|name| name.file_name()) {
             let _ = unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir);
         }
     }
+    Ok(())
+}
+
+fn replaced(path: &Path) -> Failure {
+    let message = format!("The database {} was replaced while it was being opened.", path.display());
+    Failure::new(Class::Busy, message)
 }
 
 fn in_words(folder: &Path) -> &Path {

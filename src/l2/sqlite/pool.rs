@@ -154,12 +154,11 @@ impl<'a> Visit<'a> {
     fn link(&mut self) -> Result<&Link, Failure> {
         let identity = Identity::of(&self.pool.path).ok();
         let (link, stale) = registry::lock().take(self.pool.id, identity);
+        let link =
+            link.map_or_else(|| Link::open(&self.pool.path, self.pool.schema, &self.pool.last_opened), Ok);
+        // Not before the new one is open: while they are, no other file gets the number of theirs, or of their log.
         stale.into_iter().for_each(Link::close_without_checkpoint);
-        let link = match link {
-            Some(link) => link,
-            None => Link::open(&self.pool.path, self.pool.schema, &self.pool.last_opened)?,
-        };
-        Ok(self.link.insert(link))
+        Ok(self.link.insert(link?))
     }
 }
 
