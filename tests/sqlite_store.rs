@@ -224,6 +224,27 @@ fn tombstones_never_push_out_entries() {
     check_integrity(&path);
 }
 
+/// Others may owe what was there before: it would come after the removal.
+#[test]
+fn a_full_database_remembers_the_latest_removals() {
+    const CAPACITY: u64 = 1024 * 1024;
+    let (_directory, path) = place();
+    let store = store_of(&path, CAPACITY);
+    let figure = |name| store.figures().iter().find(|figure| figure.0 == name).unwrap().1;
+    let fill = |round: &str| {
+        for i in 0..300 {
+            set(&store, &format!("{round}{i}"), &[7; 7000]);
+        }
+    };
+    fill("before");
+    set(&store, "gone", b"value");
+    store.remove(b"gone", 1, Expected::Anything, soon()).unwrap();
+    fill("after");
+    assert!(figure("evicted_entries") > 300 && figure("pages_bytes") <= CAPACITY, "{:?}", store.figures());
+    let seen = store.look(&[b"gone"], soon()).unwrap().remove(0).unwrap();
+    assert!(matches!(seen.present, Present::Tombstone { .. }), "{:?}", seen.present);
+}
+
 #[test]
 fn a_value_that_never_fits_is_refused_with_both_numbers() {
     let (_directory, path) = place();

@@ -1,5 +1,5 @@
 //! What goes when the database has reached its capacity: first what has expired, then the oldest
-//! tombstones, then the longest unused.
+//! tombstones, then the longest unused, and the latest tombstones when nothing else is left.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,10 @@ const BATCH: i64 = 8;
 /// Batches in one transaction, so that nobody waits long for it when the capacity was lowered.
 const BATCHES: usize = 32;
 
+/// The latest tombstones, which outlive entries: what was removed a moment ago may be owed by others as it was before. No
+/// more, for they are counted with each write of a full database.
+const SPARED: i64 = 256;
+
 /// What an empty database takes, and what the pages of an entry hold beside it.
 const OVERHEAD_BYTES: u64 = 10 * 4096;
 
@@ -33,8 +37,11 @@ const BURY_EXPIRED: &str = "UPDATE entries SET value = NULL, ends_at_ms = ?1 + ?
 const FORGET_ENDED: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE value IS NULL AND ends_at_ms <= ?1 ORDER BY ends_at_ms LIMIT ?2)";
 
+/// But for the latest `?3`.
 const DELETE_TOMBSTONES: &str = "DELETE FROM entries WHERE id IN
-     (SELECT id FROM entries WHERE value IS NULL AND key IS NOT ?2 ORDER BY ends_at_ms LIMIT ?1)";
+     (SELECT id FROM entries WHERE value IS NULL AND key IS NOT ?2 AND ends_at_ms <=
+         (SELECT ends_at_ms FROM entries WHERE value IS NULL ORDER BY ends_at_ms DESC LIMIT 1 OFFSET ?3)
+      ORDER BY ends_at_ms LIMIT ?1)";
 
 const DELETE_UNUSED: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE value IS NOT NULL AND key IS NOT ?2 ORDER BY used_at_ms LIMIT ?1)";
@@ -105,8 +112,9 @@ impl Capacity {
         usage.record(connection)?;
         for _ in 0..BATCHES {
             if self.delete_expired(connection, kept, now_ms)? == 0
-                && delete_tombstones(connection, kept)? == 0
+                && delete_tombstones(connection, kept, SPARED)? == 0
                 && self.delete_unused(connection, kept)? == 0
+                && delete_tombstones(connection, kept, 0)? == 0
             {
                 break;
             }
@@ -151,8 +159,8 @@ impl Capacity {
     }
 }
 
-/// Deletes a batch of the oldest tombstones, and answers how many. Nobody misses one as they would an entry, so that
-/// they count as neither evicted nor expired.
-fn delete_tombstones(connection: &Connection, kept: Option<&[u8]>) -> Result<usize> {
-    connection.prepare_cached(DELETE_TOMBSTONES)?.execute(params![BATCH, kept])
+/// Deletes a batch of the oldest tombstones but for the latest `spared`, and answers how many. Nobody misses one as they
+/// would an entry, so that they count as neither evicted nor expired.
+fn delete_tombstones(connection: &Connection, kept: Option<&[u8]>, spared: i64) -> Result<usize> {
+    connection.prepare_cached(DELETE_TOMBSTONES)?.execute(params![BATCH, kept, spared])
 }
