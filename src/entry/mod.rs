@@ -319,9 +319,9 @@ pub fn cost_bytes(key_len: usize, value_len: usize, is_limited: bool) -> u64 {
     (raw::heap_bytes(key_len, value_len, is_limited) as u64).saturating_add(TABLE)
 }
 
-/// As what a read is counted: who was read stays twice as often in L1's main queue as who only came there.
+/// What a read counts: so many passes of L1's main queue.
 const READ: u8 = 2;
-/// Half of the reads that count: who has more was read in a time that may be over.
+/// Half of what is counted. Who has more may have been read long ago, and loses half with a pass.
 const MANY: u8 = 7;
 
 /// One that is read all the time is not written to.
