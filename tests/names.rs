@@ -13,6 +13,7 @@ mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -26,6 +27,13 @@ const NAME: &str = "cache.tokencache.test";
 fn may_mount() -> bool {
     let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
     may.is_ok_and(|status| status.success())
+}
+
+/// A cache whose process finds `file` in the place of `name`, and nobody else does.
+fn seeing(file: &Path, name: &str, document: &str) -> Puppet {
+    let script = format!(r#"mount --bind "$0" {name} && exec "$@""#);
+    let file = file.to_str().expect("text");
+    Puppet::within(&["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, file], document)
 }
 
 #[test]
@@ -50,10 +58,7 @@ fn a_name_that_leads_elsewhere_is_followed_at_the_next_link() {
         "resilience": {"deadline_ms": 1_000, "max_attempts": 1},
     });
     let url = format!("redis://{NAME}:{port}/0");
-    let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
-    let own =
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts.to_str().expect("text")];
-    let mut cache = Puppet::within(&own, &document(&url, members));
+    let mut cache = seeing(&hosts, "/etc/hosts", &document(&url, members));
     wait_until("it is stored", || cache.say("set k first") == "TC_OK");
     assert_eq!(first.fields(b"k")["data"], b"first");
     lead_to("127.0.0.2");
@@ -89,18 +94,7 @@ fn a_name_that_nobody_answers_for_keeps_one_thread_however_often_it_is_tried() {
         "l2": {"allow_plaintext": true},
         "resilience": {"deadline_ms": 3_000, "max_attempts": 1},
     });
-    let script = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
-    let own = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        script,
-        servers.to_str().expect("text"),
-    ];
-    let mut cache = Puppet::within(&own, &document("redis://nobody.example:6379/0", members));
+    let mut cache = seeing(&servers, "/etc/resolv.conf", &document("redis://nobody.example:6379/0", members));
     let answer = cache.say("get k");
     if !answer.starts_with("TC_L2_TIMEOUT") {
         println!("skipped: names are not looked up as resolv.conf says here ({answer})");
@@ -140,10 +134,7 @@ fn an_address_that_says_nothing_leaves_time_for_the_next() {
     let hosts = folder.path().join("hosts");
     fs::write(&hosts, format!("127.0.0.1 {NAME}\n127.0.0.2 {NAME}\n")).expect("written");
     let members = json!({"l2": {"allow_plaintext": true}, "resilience": {"deadline_ms": 3_000}});
-    let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
-    let own =
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts.to_str().expect("text")];
-    let mut cache = Puppet::within(&own, &document(&format!("redis://{NAME}:{port}/0"), members));
+    let mut cache = seeing(&hosts, "/etc/hosts", &document(&format!("redis://{NAME}:{port}/0"), members));
     wait_until("it is stored", || cache.say("set k 1") == "TC_OK");
     assert_eq!(server.fields(b"k")["data"], b"1");
 }

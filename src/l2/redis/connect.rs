@@ -21,7 +21,6 @@ use super::credentials::{Credentials, Readers};
 use super::diagnosis::{of_error, of_greeting, of_io, of_server};
 use super::feed::Feed;
 use super::heartbeat::Pulse;
-use super::link::CONNECTING;
 use super::server::Server;
 use super::socket::Socket;
 use super::watched::{FirstError, Watched};
@@ -121,18 +120,17 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let (mut left, mut dialling) = (addresses.iter(), FuturesUnordered::new());
     let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
     loop {
-        let patience = match left.next() {
-            Some(address) => {
-                dialling.push(TcpStream::connect(address));
-                HEAD_START
-            }
-            None if dialling.is_empty() => return Err(failed),
-            None => CONNECTING,
+        dialling.extend(left.next().map(TcpStream::connect));
+        let is_last = left.len() == 0;
+        let dialled = match is_last {
+            true => dialling.next().await,
+            false => tokio::time::timeout(HEAD_START, dialling.next()).await.ok().flatten(),
         };
-        match tokio::time::timeout(patience, dialling.next()).await {
-            Ok(Some(Ok(stream))) => return Ok(stream),
-            Ok(Some(Err(error))) => failed = error,
-            Ok(None) | Err(_) => {}
+        match dialled {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => failed = error,
+            None if is_last => return Err(failed),
+            None => {}
         }
     }
 }

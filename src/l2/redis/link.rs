@@ -31,7 +31,7 @@ use crate::runtime::lock;
 /// Between the beginnings of two attempts, with up to a quarter more.
 const PACE: Duration = Duration::from_secs(1);
 /// How long one attempt may take.
-pub(super) const CONNECTING: Duration = Duration::from_millis(1500);
+const CONNECTING: Duration = Duration::from_millis(1500);
 
 /// The link of one store; clones share it.
 #[derive(Clone)]
