@@ -6,6 +6,7 @@ mod background;
 mod failover;
 mod flight;
 mod here;
+mod hit;
 mod join;
 mod keys;
 mod lifecycle;

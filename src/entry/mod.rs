@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 pub use from_value::last_token_expires_at_ms;
 pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
-pub use raw::{Groups, Held, Own, Reader, Right, Secret, Seen, Spot};
+pub use raw::{Front, Groups, Held, Own, Reader, Right, Secret, Seen, Spot, share};
 use raw::{LOCAL, Limits, Meta, PublicHead, Raw, SLIDES, TICK_MS};
 
 use crate::clock;

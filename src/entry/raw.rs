@@ -11,6 +11,7 @@
 //!
 //! A *view* is a `Head` and the entry that it owns: it has its own public head and points at the bytes of that entry.
 
+mod front;
 mod groups;
 mod hazard;
 mod lease;
@@ -24,7 +25,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Tier;
-pub use groups::{Groups, Right, Seen};
+pub use front::Front;
+pub use groups::{Groups, Right, Seen, share};
 pub use lease::{release, retain};
 pub use reader::{Own, Reader};
 pub use spot::{Held, Spot};

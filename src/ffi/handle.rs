@@ -5,6 +5,9 @@
 //! in and leaves by counting itself out, in counters that are striped, so that threads do not meet in one of them. `close`
 //! changes the tag first and then waits until nobody is inside and as many have left as entered. Only what never waits,
 //! but for the locks of L1, runs inside; a call that may wait takes a reference to the cache and leaves.
+//!
+//! A hit is heard of, as being inside, by the locked instruction that names the entry it has found. Before that it has looked
+//! into the front alone, which is never freed.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
@@ -16,7 +19,7 @@ use super::fork;
 use super::types::tc_cache;
 use crate::cache::Cache;
 use crate::entry::raw::reader::{self, CACHES};
-use crate::entry::{Held, Own, Reader};
+use crate::entry::{Front, Held, Own, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::lock;
 use crate::stats::stripe;
@@ -51,6 +54,8 @@ struct Slot {
     hits_before: AtomicU64,
     /// From `Arc::into_raw`; null while it is not open.
     cache: AtomicPtr<Cache>,
+    /// Where look-ups in its L1 begin; null while it is not open, or suspended.
+    front: AtomicPtr<Front>,
     stripes: [Stripe; STRIPES],
 }
 
@@ -61,8 +66,27 @@ impl Slot {
             suspended: AtomicU64::new(Slot::nobody(number)),
             hits_before: AtomicU64::new(0),
             cache: AtomicPtr::new(ptr::null_mut()),
+            front: AtomicPtr::new(ptr::null_mut()),
             stripes: [const { Stripe { entered: AtomicU64::new(0), left: AtomicU64::new(0) } }; STRIPES],
         }
+    }
+
+    /// The cache behind it, for a thread whose `visit` has been heard of, if it is open under `handle`.
+    #[inline(always)]
+    fn visited(&self, handle: u64, reader: Own, visit: reader::Visit) -> Option<Inside> {
+        if self.handle.load(Ordering::SeqCst) != handle {
+            return None;
+        }
+        // SAFETY: it is open, and has a cache then.
+        let cache = unsafe { NonNull::new_unchecked(self.cache.load(Ordering::Acquire)) };
+        Some(Inside { cache, reader, _visit: visit })
+    }
+
+    /// Puts `cache` behind `handle`. Only the holder of [`NEXT_TAG`] does.
+    fn fill(&self, handle: u64, cache: Arc<Cache>) {
+        self.front.store(ptr::from_ref(cache.front()).cast_mut(), Ordering::Release);
+        self.cache.store(Arc::into_raw(cache).cast_mut(), Ordering::Release);
+        self.handle.store(handle, Ordering::SeqCst);
     }
 
     const fn nobody(number: usize) -> u64 {
@@ -117,28 +141,44 @@ impl Deref for Inside {
 /// says so.
 #[inline(always)]
 pub fn inside(handle: *mut tc_cache) -> Option<Inside> {
-    let handle = handle as u64;
-    let slot = Slot::of(handle);
     let reader = Reader::own()?;
-    let _visit = reader.enter(handle);
-    if slot.handle.load(Ordering::SeqCst) != handle {
-        return None;
-    }
-    // SAFETY: the slot is open, and has a cache then.
-    let cache = unsafe { NonNull::new_unchecked(slot.cache.load(Ordering::Acquire)) };
-    Some(Inside { cache, reader, _visit })
+    Slot::of(handle as u64).visited(handle as u64, reader, reader.enter(handle as u64))
 }
 
 /// What L1 has for `key`, and the reader who holds it: the whole of a hit. `None` as for [`inside`].
 #[inline(always)]
 pub fn hit(handle: *mut tc_cache, key: &[u8]) -> Option<(Own, Held)> {
+    let (reader, slot) = (Reader::own()?, Slot::of(handle as u64));
+    let visit = reader.enter_unheard(handle as u64);
+    // SAFETY: null, or a front, and no front is ever freed.
+    let front = unsafe { slot.front.load(Ordering::Acquire).as_ref() }?;
+    let held = match front.find(key, Some(reader)) {
+        // It has named what it holds, and so is heard of.
+        Ok(held) => answer(handle, key, &slot.visited(handle as u64, reader, visit)?, held),
+        Err(hash) => {
+            drop(visit);
+            hit_further(handle, hash, key)
+        }
+    };
+    Some((reader, held?))
+}
+
+/// As [`hit`], of a key of `hash` that does not lie in the front.
+#[cold]
+#[inline(never)]
+fn hit_further(handle: *mut tc_cache, hash: u64, key: &[u8]) -> Option<Held> {
     let cache = inside(handle)?;
-    let reader = cache.reader;
-    let held = cache.peek_held(key, Some(reader))?;
-    if reader.count_hit(number(handle as u64)) % SAMPLED == 0 {
+    answer(handle, key, &cache, cache.hold_further(hash, key, cache.reader)?)
+}
+
+/// What lies in L1 under `key`, if it may answer.
+#[inline(always)]
+fn answer(handle: *mut tc_cache, key: &[u8], cache: &Inside, held: Held) -> Option<Held> {
+    let held = cache.vouch(held)?;
+    if cache.reader.count_hit(number(handle as u64)) % SAMPLED == 0 {
         cache.sample(key);
     }
-    Some((reader, held))
+    Some(held)
 }
 
 /// Runs `body` on the cache of `handle`. It must not wait.
@@ -210,8 +250,7 @@ pub fn open(cache: Arc<Cache>) -> Result<*mut tc_cache> {
     *next_tag = (*next_tag + 1) & ((1 << 47) - 1);
     let handle = 1 << 63 | *next_tag << 8 | number as u64;
     slot.hits_before.store(all_hits(number), Ordering::Relaxed);
-    slot.cache.store(Arc::into_raw(cache).cast_mut(), Ordering::Release);
-    slot.handle.store(handle, Ordering::SeqCst);
+    slot.fill(handle, cache);
     Ok(handle as *mut tc_cache)
 }
 
@@ -225,6 +264,7 @@ pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
     if swapped.is_err() {
         return Err(unknown());
     }
+    slot.front.store(ptr::null_mut(), Ordering::Release);
     wait_for_visitors(slot, handle as u64);
     let cache = slot.cache.swap(ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: it came from Arc::into_raw in `open`, nobody can enter any more, and whoever had entered has left.
@@ -235,7 +275,8 @@ pub fn close(handle: *mut tc_cache) -> Result<Arc<Cache>> {
 #[cold]
 fn reopen(handle: u64) -> Result<()> {
     let slot = Slot::of(handle);
-    if slot.handle.load(Ordering::SeqCst) != handle && slot.suspended.load(Ordering::SeqCst) != handle {
+    // In this order, so that it is seen in one of them while another thread reopens it.
+    if slot.suspended.load(Ordering::SeqCst) != handle && slot.handle.load(Ordering::SeqCst) != handle {
         return Err(unknown());
     }
     let _one_at_a_time = lock(&NEXT_TAG);
@@ -246,13 +287,13 @@ fn reopen(handle: u64) -> Result<()> {
     // SAFETY: suspended, so nobody is inside, and only the holder of the lock replaces it.
     let fresh = unsafe { &*slot.cache.load(Ordering::Acquire) }.reopened()?;
     // The parent's inside is left alone: its locks may be held for ever by threads that are not here.
-    slot.cache.store(Arc::into_raw(fresh).cast_mut(), Ordering::Release);
+    slot.fill(handle, fresh);
     slot.suspended.store(Slot::nobody(number(handle)), Ordering::SeqCst);
-    slot.handle.store(handle, Ordering::SeqCst);
     Ok(())
 }
 
 fn wait_for_visitors(slot: &Slot, handle: u64) {
+    Reader::all().for_each(Reader::hear);
     for reader in Reader::all() {
         while reader.is_inside(handle) {
             std::thread::yield_now();
@@ -271,6 +312,7 @@ pub fn suspend_all() {
     Reader::forget_others();
     for (number, slot) in TABLE.iter().enumerate() {
         if !slot.cache.load(Ordering::Relaxed).is_null() {
+            slot.front.store(ptr::null_mut(), Ordering::Release);
             let handle = slot.handle.swap(Slot::nobody(number), Ordering::SeqCst);
             if handle != Slot::nobody(number) {
                 slot.suspended.store(handle, Ordering::SeqCst);
@@ -293,4 +335,62 @@ pub fn hold() -> fork::Held<u64> {
 fn unknown() -> Error {
     let message = "The handle is null, was never opened by this library, or is closed already.";
     Error::new(Kind::InvalidHandle, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::thread;
+
+    use super::*;
+    use crate::cache::SetOptions;
+
+    const DOCUMENT: &[u8] = br#"{"version": 1, "l1": {"capacity_bytes": 65536}, "logging": {"to": "none"}}"#;
+
+    fn open_one() -> u64 {
+        let handle = open(Cache::open(DOCUMENT).expect("it opens")).expect("a slot is free");
+        let set =
+            get(handle).expect("it is open").set(b"key", &handle.addr().to_le_bytes(), SetOptions::default());
+        assert!(set.is_ok());
+        handle.addr() as u64
+    }
+
+    #[test]
+    fn what_is_hit_is_of_the_cache_whose_handle_was_asked() {
+        let current: [AtomicU64; 2] = [open_one().into(), open_one().into()];
+        let is_over = AtomicBool::new(false);
+        let [hits, wrong] = [const { AtomicUsize::new(0) }; 2];
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        for handle in current.iter().map(|handle| handle.load(Ordering::Acquire)) {
+                            // As often after it was closed as before.
+                            for _ in 0..200 {
+                                if let Some((_, held)) = hit(handle as *mut tc_cache, b"key") {
+                                    let is_its = held.data() == handle.to_le_bytes();
+                                    hits.fetch_add(1, Ordering::Relaxed);
+                                    wrong.fetch_add(usize::from(!is_its), Ordering::Relaxed);
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+            // One is opened where another was, with the memory of a third.
+            for round in 0..100 {
+                let seen = hits.load(Ordering::Relaxed);
+                while hits.load(Ordering::Relaxed) == seen {
+                    thread::yield_now();
+                }
+                let old = current[round % 2].load(Ordering::Acquire) as *mut tc_cache;
+                close(old).expect("it is open").close();
+                wrong.fetch_add(usize::from(hit(old, b"key").is_some()), Ordering::Relaxed);
+                current[round % 2].store(open_one(), Ordering::Release);
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(wrong.into_inner(), 0, "hits of another cache, or of none");
+        current.iter().for_each(|handle| drop(close(handle.load(Ordering::Acquire) as *mut tc_cache)));
+    }
 }

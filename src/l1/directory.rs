@@ -3,12 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::hash::BuildHasher;
 use std::sync::OnceLock;
 
-use foldhash::fast::RandomState;
-
-use crate::entry::{Entry, Groups, Held, Key, Own, Right, Seen};
+use crate::entry::{Entry, Front, Groups, Held, Own, Right, Seen, share};
 
 /// The number of a place, over all levels; every eighth is none.
 pub type Place = u32;
@@ -21,12 +18,6 @@ pub const MOST_PLACES: Place = Place::MAX >> 1;
 const SMALLER: usize = 8;
 /// More than there is room for among [`MOST_PLACES`].
 const MORE_LEVELS: usize = 48;
-
-/// One of so many, fewer than 2³², by the lower half of `hash`.
-#[inline]
-pub fn share(hash: u64, many: usize) -> usize {
-    ((u64::from(hash as u32) * many as u64) >> 32) as usize
-}
 
 struct Level(Groups);
 
@@ -58,7 +49,8 @@ impl Level {
 }
 
 pub struct Directory {
-    hasher: RandomState,
+    front: &'static Front,
+    /// The groups of the front.
     first: Level,
     more: [OnceLock<Level>; MORE_LEVELS],
 }
@@ -66,17 +58,22 @@ pub struct Directory {
 impl Directory {
     /// A directory that begins with about so many places, for `right` to change; `None` when there is no memory for it.
     pub fn new(places: usize, right: &Right) -> Option<Directory> {
-        let first = Level(Groups::new(places.div_ceil(Groups::PLACES), right)?);
+        let first = Groups::lasting(places.div_ceil(Groups::PLACES), right)?;
         Some(Directory {
-            hasher: RandomState::default(),
-            first,
+            front: first.front()?,
+            first: Level(first),
             more: [const { OnceLock::new() }; MORE_LEVELS],
         })
     }
 
+    /// Where a look-up begins.
+    pub fn front(&self) -> &'static Front {
+        self.front
+    }
+
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(Key(key))
+        self.front.hash(key)
     }
 
     /// The levels behind the first.
@@ -101,17 +98,13 @@ impl Directory {
     /// The entry of `key`, held for `reader`.
     #[inline(always)]
     pub fn find(&self, key: &[u8], reader: Option<Own>) -> Option<Held> {
-        let hash = self.hash(key);
-        // Nearly all lie in the first group that is looked into.
-        if let Some(held) = self.first.0.hold(self.first.groups(hash)[0], hash, key, reader) {
-            return Some(held);
-        }
-        self.find_further(hash, key, reader)
+        self.front.find(key, reader).map_or_else(|hash| self.find_further(hash, key, reader), Some)
     }
 
+    /// The entry of `key`, which was not where a look-up begins.
     #[cold]
     #[inline(never)]
-    fn find_further(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
+    pub fn find_further(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
         // Each look waits for a line of its own: all are fetched at once.
         self.further().for_each(|level| level.fetch(hash));
         let second = self.first.groups(hash)[1];

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::directory::share;
+use crate::entry::share;
 
 /// A table without collisions resolved: a key that takes another's line makes it forgotten, which costs a hit at most.
 #[derive(Default)]

@@ -15,7 +15,7 @@ use directory::{Directory, Place};
 use eviction::Eviction;
 
 use crate::defect;
-use crate::entry::{Entry, Held, Own, Reader, Right, cost_bytes};
+use crate::entry::{Entry, Front, Held, Own, Reader, Right, cost_bytes};
 use crate::sync::{Mutex, MutexGuard, lock, step};
 
 /// How an entry comes to L1.
@@ -92,6 +92,18 @@ impl L1 {
     pub fn hold(&self, key: &[u8], reader: Option<Own>) -> Option<Held> {
         step();
         self.directory.find(key, reader)
+    }
+
+    /// Where a look-up begins: who finds its entry there need not ask this tier.
+    #[must_use]
+    pub fn front(&self) -> &'static Front {
+        self.directory.front()
+    }
+
+    /// As [`L1::hold`], of a key of `hash` that was not found in the front.
+    #[must_use]
+    pub fn hold_further(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
+        self.directory.find_further(hash, key, reader)
     }
 
     /// The right to write entries of `slot`, until it is dropped.

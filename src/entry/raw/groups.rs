@@ -7,6 +7,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::front::{Claimed, Front};
 use super::reader::Own;
 use super::spot::{Held, Spot};
 use crate::entry::Entry;
@@ -47,15 +48,51 @@ impl Deref for Seen<'_> {
     }
 }
 
+/// One of so many, fewer than 2³², by the lower half of `hash`.
+#[inline(always)]
+#[must_use]
+pub fn share(hash: u64, many: usize) -> usize {
+    ((u64::from(hash as u32) * many as u64) >> 32) as usize
+}
+
 #[repr(C, align(64))]
-struct Group {
+pub struct Group {
     tags: AtomicU64,
     spots: [Spot; PLACES],
+}
+
+/// So many groups where nothing lies; `None` when there is no memory for them.
+pub(super) fn empty(groups: usize) -> Option<Box<[Group]>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(groups).ok()?;
+    all.resize_with(groups, Group::empty);
+    Some(all.into_boxed_slice())
 }
 
 impl Group {
     fn empty() -> Group {
         Group { tags: 0.into(), spots: std::array::from_fn(|_| Spot::empty()) }
+    }
+
+    /// Takes away all that lies here.
+    pub(super) fn clear(&self) {
+        for spot in self.spots.iter().filter(|spot| !spot.address().is_null()) {
+            drop(spot.swap(None));
+        }
+        self.tags.store(0, Ordering::Release);
+    }
+
+    /// The entry of `key`, if it lies here, held for `reader`.
+    #[inline(always)]
+    pub(super) fn hold(&self, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
+        for at in self.candidates(hash) {
+            if let Some(held) = self.spots.get(at)?.hold(reader)
+                && held.key() == key
+            {
+                return Some(held);
+            }
+        }
+        None
     }
 
     /// The places that may have the tag of `hash`.
@@ -104,9 +141,27 @@ fn fetch<T>(address: *const T, behind: usize) {
 #[cfg(not(target_arch = "x86_64"))]
 fn fetch<T>(_address: *const T, _behind: usize) {}
 
+/// Groups that last for ever, or as long as their tier.
+enum All {
+    Lasting(Claimed),
+    Owned(Box<[Group]>),
+}
+
+impl Deref for All {
+    type Target = [Group];
+
+    #[inline(always)]
+    fn deref(&self) -> &[Group] {
+        match self {
+            All::Lasting(claimed) => claimed,
+            All::Owned(groups) => groups,
+        }
+    }
+}
+
 /// As many groups as it was made with.
 pub struct Groups {
-    all: Box<[Group]>,
+    all: All,
     right: u64,
 }
 
@@ -119,10 +174,22 @@ impl Groups {
     /// So many, for `right` to change; `None` when there is no memory for them.
     #[must_use]
     pub fn new(groups: usize, right: &Right) -> Option<Groups> {
-        let mut all = Vec::new();
-        all.try_reserve_exact(groups).ok()?;
-        all.resize_with(groups, Group::empty);
-        Some(Groups { all: all.into_boxed_slice(), right: right.0 })
+        Some(Groups { all: All::Owned(empty(groups)?), right: right.0 })
+    }
+
+    /// As many, or up to twice as many, in memory that is never freed.
+    #[must_use]
+    pub fn lasting(groups: usize, right: &Right) -> Option<Groups> {
+        Some(Groups { all: All::Lasting(Front::claim(groups)?), right: right.0 })
+    }
+
+    /// The front that these are, if they last.
+    #[must_use]
+    pub fn front(&self) -> Option<&'static Front> {
+        match &self.all {
+            All::Lasting(claimed) => Some(claimed.front()),
+            All::Owned(_) => None,
+        }
     }
 
     /// How many there are.
@@ -136,15 +203,7 @@ impl Groups {
     #[inline(always)]
     #[must_use]
     pub fn hold(&self, group: usize, hash: u64, key: &[u8], reader: Option<Own>) -> Option<Held> {
-        let group = &self.all[group];
-        for at in group.candidates(hash) {
-            if let Some(held) = group.spots.get(at)?.hold(reader)
-                && held.key() == key
-            {
-                return Some(held);
-            }
-        }
-        None
+        self.all[group].hold(hash, key, reader)
     }
 
     /// Has this group fetched into the processor's cache, for whoever is to look into it soon.

@@ -29,6 +29,11 @@ impl Hazard {
         self.0.store(head, Ordering::SeqCst);
     }
 
+    /// Comes behind whatever is named here, and sees what its thread did before.
+    pub fn hear(&self) {
+        let _ = self.0.load(Ordering::SeqCst);
+    }
+
     /// As [`Hazard::name`], for one that any thread may take; whether it was vacant.
     pub fn claim(&self, head: *mut Head) -> bool {
         self.0.compare_exchange(ptr::null_mut(), head, Ordering::SeqCst, Ordering::Relaxed).is_ok()

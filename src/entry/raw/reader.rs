@@ -133,6 +133,12 @@ impl Reader {
         &SPARE.hazards
     }
 
+    /// After this [`Reader::is_inside`] knows of each visit of before: also of one whose thread has not said so by itself, but
+    /// by what it has named since.
+    pub fn hear(&self) {
+        self.hazards.iter().for_each(Hazard::hear);
+    }
+
     /// Whether its thread is inside the cache of `handle`.
     pub fn is_inside(&self, handle: u64) -> bool {
         self.inside.load(Ordering::SeqCst) == handle
@@ -187,8 +193,19 @@ impl Own {
     /// enters again.
     #[inline(always)]
     pub fn enter(self, handle: u64) -> Visit {
+        self.arrive_at(handle, Ordering::SeqCst)
+    }
+
+    /// As [`Own::enter`], and not heard of before this thread has named an entry in one of its hazards.
+    #[inline(always)]
+    pub fn enter_unheard(self, handle: u64) -> Visit {
+        self.arrive_at(handle, Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn arrive_at(self, handle: u64, order: Ordering) -> Visit {
         debug_assert_eq!(self.0.inside.load(Ordering::Relaxed), 0, "one visit at a time");
-        self.0.inside.store(handle, Ordering::SeqCst);
+        self.0.inside.store(handle, order);
         Visit(self.0)
     }
 

@@ -1,0 +1,133 @@
+//! The groups that a look-up begins with, and the hash by which it finds its own. They are never freed, so that a reader may
+//! look into them before anybody knows that it is inside the tier: what it finds there it holds, and only then asks whether
+//! the tier is still there, which one locked instruction less costs. When its tier is gone a front waits for the next one.
+
+use std::hash::BuildHasher;
+use std::iter;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use foldhash::fast::RandomState;
+
+use super::groups::{self, Group};
+use super::reader::Own;
+use super::spot::Held;
+use crate::entry::Key;
+
+/// The first groups of one tier after the other.
+pub struct Front {
+    hasher: RandomState,
+    groups: Box<[Group]>,
+    next: AtomicPtr<Front>,
+    is_owned: AtomicBool,
+}
+
+/// All of them. No lock, because in a forked child nobody would release it.
+static FIRST: AtomicPtr<Front> = AtomicPtr::new(ptr::null_mut());
+
+impl Front {
+    /// One of so many groups, or up to twice as many, where nothing lies; `None` when there is no memory for it.
+    pub(super) fn claim(groups: usize) -> Option<Claimed> {
+        let is_mine = |front: &&Front| {
+            (groups..=2 * groups).contains(&front.groups.len())
+                && !front.is_owned.load(Ordering::Relaxed)
+                && !front.is_owned.swap(true, Ordering::Acquire)
+        };
+        let front = Front::all().find(is_mine).or_else(|| Front::one_more(groups))?;
+        Some(Claimed { front, groups: &front.groups })
+    }
+
+    fn all() -> impl Iterator<Item = &'static Front> {
+        // SAFETY: never freed, and published with what it points at.
+        let follow = |at: *mut Front| unsafe { at.as_ref() };
+        let first = follow(FIRST.load(Ordering::Acquire));
+        iter::successors(first, move |front| follow(front.next.load(Ordering::Relaxed)))
+    }
+
+    fn one_more(groups: usize) -> Option<&'static Front> {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).ok()?;
+        one.push(Front {
+            hasher: RandomState::default(),
+            groups: groups::empty(groups)?,
+            next: AtomicPtr::new(ptr::null_mut()),
+            is_owned: AtomicBool::new(true),
+        });
+        let front: &'static Front = one.leak().first()?;
+        let publish = |first| {
+            front.next.store(first, Ordering::Relaxed);
+            Some(ptr::from_ref(front).cast_mut())
+        };
+        FIRST.fetch_update(Ordering::AcqRel, Ordering::Acquire, publish).ok()?;
+        Some(front)
+    }
+
+    /// The hash of `key`, here and in the groups behind.
+    #[inline(always)]
+    #[must_use]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(Key(key))
+    }
+
+    /// The entry of `key` that lies where nearly all do, held for `reader`; or the hash by which to look further.
+    #[inline(always)]
+    pub fn find(&self, key: &[u8], reader: Option<Own>) -> Result<Held, u64> {
+        let hash = self.hash(key);
+        let group = groups::share(hash, self.groups.len());
+        self.groups[group].hold(hash, key, reader).ok_or(hash)
+    }
+}
+
+/// A front that is one tier's, until this is dropped.
+pub struct Claimed {
+    front: &'static Front,
+    groups: &'static [Group],
+}
+
+impl Claimed {
+    pub(super) fn front(&self) -> &'static Front {
+        self.front
+    }
+}
+
+impl Deref for Claimed {
+    type Target = [Group];
+
+    #[inline(always)]
+    fn deref(&self) -> &[Group] {
+        self.groups
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.groups.iter().for_each(Group::clear);
+        self.front.is_owned.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Entry, Groups, Parts, Right};
+
+    #[test]
+    fn a_front_waits_for_the_next_tier_with_nothing_in_it() {
+        // A number of groups that no other test asks for.
+        let mut right = Right::another();
+        let groups = Groups::lasting(9973, &right).expect("memory for it");
+        let front = groups.front().expect("it lasts");
+        let hash = front.hash(b"key");
+        let number = groups::share(hash, 9973) * Groups::NUMBERS;
+        groups.put(&mut right, number, hash, Entry::new(Parts::lasting(b"key", b"value")));
+        let held = front.find(b"key", None).expect("it lies there");
+        drop(groups);
+        assert!(front.find(b"key", None).is_err(), "it has gone with its tier");
+        assert_eq!(held.data(), b"value", "and is held still");
+        let next = Groups::lasting(5000, &Right::another()).expect("memory for it");
+        assert!(ptr::eq(next.front().expect("it lasts"), front), "the same memory");
+        let another = Groups::lasting(9973, &Right::another()).expect("memory for it");
+        assert!(!ptr::eq(another.front().expect("it lasts"), front), "which is one tier's at a time");
+    }
+}
