@@ -310,3 +310,36 @@ fn a_server_that_does_not_know_how_to_tell_has_every_hit_checked() {
     let reason = statistics(&cache)["coherence"]["reason"].to_string();
     assert!(reason.contains("HELLO 3"), "{reason}");
 }
+
+#[test]
+fn what_was_there_before_is_not_served_once_l2_was_seen_to_have_something_that_cannot_be_read() {
+    let Some(mut server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let cache = open(&proxy.url(), 60_000, json!({"limits": {"max_value_bytes": 100}}));
+    wait_for_feed(&cache, "up");
+    let keys: [(&[u8], &str); 3] =
+        [(b"sealed", "TC_SEAL_BROKEN"), (b"long", "TC_VALUE_TOO_LARGE"), (b"list", "TC_L2_PROTOCOL")];
+    for (key, _) in keys {
+        write(&server, key, b"1");
+        read(&cache, key);
+    }
+    // Nobody tells of the changes: only a look shows them.
+    proxy.fall_silent();
+    wait_for_feed(&cache, "down");
+    write(&server, b"sealed", b"\xF6TKC");
+    write(&server, b"long", &[b'x'; 101]);
+    server.run::<()>(cmd("DEL").arg(stored(b"list")));
+    server.run::<()>(cmd("RPUSH").arg(stored(b"list")).arg("2"));
+    proxy.cut();
+    proxy.heal();
+    wait_for_feed(&cache, "up");
+    for (key, status) in keys {
+        wait_until("it is seen", || answer(&cache, key) == status);
+    }
+    server.kill();
+    wait_for_feed(&cache, "down");
+    for (key, _) in keys {
+        let answer = answer(&cache, key);
+        assert!(answer.starts_with("TC_L2_"), "{}: {answer}", String::from_utf8_lossy(key));
+    }
+}

@@ -111,7 +111,12 @@ impl Cache {
             error.kind,
             Kind::L2Unreachable | Kind::L2Timeout | Kind::L2Busy | Kind::L2Denied | Kind::L2Suspended
         );
-        if is_away { self.unverified_here(key) } else { None }
+        if is_away {
+            return self.unverified_here(key);
+        }
+        // L2 was asked, and has something else, whatever that is.
+        self.l1.remove_shared(key);
+        None
     }
 
     fn unverified_here(&self, key: &[u8]) -> Option<Entry> {
