@@ -143,3 +143,39 @@ fn a_callback_may_repair_l2_and_read_the_very_key_that_failed() {
     assert!(repair.has_read.load(Ordering::SeqCst));
     cache.close();
 }
+
+/// Brings L2 back in its question, and applies a document.
+struct Apply {
+    cache: Mutex<Weak<Cache>>,
+    away: PathBuf,
+    home: PathBuf,
+    document: String,
+}
+
+impl Hook for Apply {
+    fn decide(&self, _: &FailedAttempt) -> Decision {
+        fs::rename(&self.away, &self.home).expect("L2 is back");
+        let cache = self.cache.lock().expect("a lock").upgrade().expect("an open cache");
+        cache.configure(self.document.as_bytes()).expect("applied");
+        Decision::Retry(0)
+    }
+}
+
+#[test]
+fn a_lower_limit_of_the_stay_in_l1_holds_for_what_is_just_being_set() {
+    let shared = Shared::new();
+    let (home, away) = (shared.folder().join("home"), shared.folder().join("away"));
+    fs::create_dir(&home).expect("a folder");
+    let mut more = json!({"l2": {"path": home.join("tokens.db")}, "resilience": {"deadline_ms": 30_000}});
+    let cache = shared.open(more.clone());
+    cache.set(b"other", b"1", SetOptions::default()).expect("stored");
+    fs::rename(&home, &away).expect("L2 is away");
+    more["l1"] = json!({"max_ttl_ms": 100});
+    let document = shared.document(more);
+    let apply = Apply { cache: Mutex::new(Arc::downgrade(&cache)), away, home, document };
+    cache.on_retry(Some(Arc::new(apply)));
+    cache.set(b"k", b"1", SetOptions::default()).expect("stored");
+    wait_until("L1 has it no more", || cache.peek(b"k").is_none());
+    assert!(cache.get(b"k").expect("a read").is_some(), "L2 has it");
+    cache.close();
+}

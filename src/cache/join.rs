@@ -65,7 +65,7 @@ impl Cache {
             let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link };
             let epoch = self.unverified_epoch(write.slot);
             if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
-                self.hold(&write, version, epoch, config);
+                self.hold(&write, version, epoch);
                 self.replay();
                 return self.handed_out(SetOutcome::Owed(version), &write, config);
             }

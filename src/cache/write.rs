@@ -137,7 +137,7 @@ impl Cache {
         let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
         let change = Change::Set { bytes, lifetime: write.lifetime };
         let epoch = self.keep_or_fail(write, change, (clock, known), (failure, fate))?;
-        self.hold(write, version, epoch, config);
+        self.hold(write, version, epoch);
         self.replay();
         Ok(SetOutcome::Owed(version))
     }
@@ -170,7 +170,7 @@ impl Cache {
             Ok(Written::Stored(version)) => {
                 self.settle(write.key, owed_before, write.started);
                 self.remember(write, Some(sealed), clock, since);
-                self.fill(write, version, epoch, config)?;
+                self.fill(write, version, epoch)?;
                 Ok(Ok(SetOutcome::Stored(version)))
             }
             Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
@@ -217,10 +217,10 @@ impl Cache {
     }
 
     /// L1 takes what is owed since `epoch`, to be served as what it is.
-    pub(super) fn hold(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) {
+    pub(super) fn hold(&self, write: &Write<'_>, version: u64, epoch: Epoch) {
         let turn = self.l1.turn(write.slot);
         // Without it the journal itself answers.
-        if let Ok(entry) = self.entry(write, version, epoch, config.l1.max_ttl_ms) {
+        if let Ok(entry) = self.entry(write, version, epoch, self.max_ttl_ms()) {
             self.l1.put(entry, Arrival::Written);
         }
         drop(turn);
@@ -272,12 +272,12 @@ impl Cache {
     }
 
     /// L2 has it: L1 takes it too, unless somebody else changed the slot in between.
-    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch, config: &Config) -> Result<()> {
+    fn fill(&self, write: &Write<'_>, version: u64, epoch: Epoch) -> Result<()> {
         let sample = Latency::sample();
         let turn = self.l1.turn(write.slot);
         let advanced = self.advance(write.slot, epoch);
         match advanced {
-            Some(own) => match self.entry(write, version, own, config.l1.max_ttl_ms) {
+            Some(own) => match self.entry(write, version, own, self.max_ttl_ms()) {
                 Ok(entry) => {
                     self.l1.put(entry, Arrival::Written);
                 }
@@ -288,6 +288,11 @@ impl Cache {
         drop(turn);
         self.stats.l1_set.record_sample(sample);
         Ok(())
+    }
+
+    /// By the document of now, which may be another than before L2 was waited for.
+    fn max_ttl_ms(&self) -> i64 {
+        self.config.load().l1.max_ttl_ms
     }
 
     fn conflict(&self, write: &Write<'_>) -> SetOutcome {
