@@ -42,19 +42,47 @@ pub(super) fn join<'a>(
     theirs: Option<&'a RawValue>,
 ) -> Option<Joined<'a>> {
     let is_base = |value| base.is_some_and(|base| is_same(base, value));
-    match (mine, theirs) {
-        (None, None) => None,
-        (Some(mine), None) => (!is_base(mine)).then_some(Joined::Mine(mine)),
-        (None, Some(theirs)) => (!is_base(theirs)).then_some(Joined::Theirs(theirs)),
-        (Some(mine), Some(theirs)) if is_same(mine, theirs) => Some(Joined::Either(theirs)),
-        (Some(mine), Some(theirs)) if is_base(mine) => Some(Joined::Theirs(theirs)),
-        (Some(mine), Some(theirs)) if is_base(theirs) => Some(Joined::Mine(mine)),
-        (Some(mine), Some(theirs)) => Some(match (text::members(mine), text::members(theirs)) {
-            (Some(ours), Some(others)) => {
-                Joined::Members(members(base.and_then(text::members), &ours, &others))
-            }
-            _ => greater(mine, theirs),
-        }),
+    let (mine, theirs) = match (mine, theirs) {
+        (None, None) => return None,
+        (Some(mine), None) => return (!is_base(mine)).then_some(Joined::Mine(mine)),
+        (None, Some(theirs)) => return (!is_base(theirs)).then_some(Joined::Theirs(theirs)),
+        (Some(mine), Some(theirs)) => (mine, theirs),
+    };
+    // Objects are compared member by member while these are joined: to compare them first, again on each level, takes
+    // seconds where there are many.
+    if mine.get() != theirs.get()
+        && let (Some(ours), Some(others)) = (text::members(mine), text::members(theirs))
+    {
+        let joined = members(base.and_then(text::members), &ours, &others);
+        return Some(whole((mine, ours.len()), (theirs, others.len()), joined));
+    }
+    Some(if is_same(mine, theirs) {
+        Joined::Either(theirs)
+    } else if is_base(mine) {
+        Joined::Theirs(theirs)
+    } else if is_base(theirs) {
+        Joined::Mine(mine)
+    } else {
+        greater(mine, theirs)
+    })
+}
+
+/// What came of two objects with so many members: one of them, where it is all that came of both.
+fn whole<'a>(
+    (mine, ours): (&'a RawValue, usize),
+    (theirs, others): (&'a RawValue, usize),
+    joined: Vec<(&'a RawValue, Joined<'a>)>,
+) -> Joined<'a> {
+    use Joined::{Either, Mine, Theirs};
+    let is_mine =
+        joined.len() == ours && joined.iter().all(|(_, value)| matches!(value, Either(_) | Mine(_)));
+    let is_theirs =
+        joined.len() == others && joined.iter().all(|(_, value)| matches!(value, Either(_) | Theirs(_)));
+    match (is_mine, is_theirs) {
+        (true, true) => Either(theirs),
+        (true, false) => Mine(mine),
+        (false, true) => Theirs(theirs),
+        (false, false) => Joined::Members(joined),
     }
 }
 
