@@ -343,3 +343,18 @@ fn what_was_there_before_is_not_served_once_l2_was_seen_to_have_something_that_c
         assert!(answer.starts_with("TC_L2_"), "{}: {answer}", String::from_utf8_lossy(key));
     }
 }
+
+#[test]
+fn what_was_deleted_with_everything_else_is_not_served_while_redis_is_away() {
+    let Some(mut server) = Server::start() else { return };
+    let cache = open(&server.url(), 60_000, json!({}));
+    wait_for_feed(&cache, "up");
+    write(&server, b"k", b"1");
+    read(&cache, b"k");
+    server.ask::<()>("FLUSHALL");
+    wait_until("it is heard of", || cache.peek(b"k").is_none());
+    server.kill();
+    wait_for_feed(&cache, "down");
+    let answer = answer(&cache, b"k");
+    assert!(answer.starts_with("TC_L2_"), "{answer}");
+}

@@ -131,7 +131,7 @@ impl Witness for Coherence {
 
     fn all_changed(&self) {
         count(&self.heard);
-        self.epochs.bump_all();
+        self.epochs.change_all();
     }
 
     fn hears(&self) {

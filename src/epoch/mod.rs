@@ -157,6 +157,13 @@ impl EpochTable {
         change(self.global());
     }
 
+    /// Somebody changed everything: what was read before is known to be another now.
+    pub fn change_all(&self) {
+        // First, because it alone keeps all of it from being served as it is.
+        self.bump_all();
+        (0..SLOTS as u32).for_each(|slot| self.bump(slot));
+    }
+
     /// From now on every change of L2 reaches the counters. Answers whether that is news.
     pub fn feed(&self) -> bool {
         self.turn_feed(true)

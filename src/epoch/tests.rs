@@ -84,6 +84,16 @@ fn without_a_feed_nothing_is_trusted_and_it_is_known_until_when_it_was() {
 }
 
 #[test]
+fn what_was_read_before_everything_changed_is_known_to_be_old() {
+    let table = table(Reach::Own);
+    let before = table.now(7);
+    table.bump_all();
+    assert!(!table.stands(7, before) && table.slot_stands(7, before), "nobody knows");
+    table.change_all();
+    assert!(!table.slot_stands(7, before) && table.stands(7, table.now(7)));
+}
+
+#[test]
 fn a_retired_table_vouches_for_nothing() {
     let table = table(Reach::Shared);
     let before = table.now(7);
