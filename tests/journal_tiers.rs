@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokencache::config::{Config, Kind};
 use tokencache::journal::{Journal, Known, Pass, Record};
 use tokencache::l2::redis::RedisStore;
 use tokencache::l2::replay::{Present, Seen, Target, Write};
-use tokencache::l2::{Expected, Store, Written};
+use tokencache::l2::{Class, Expected, Store, Written};
 
 #[path = "support/journal.rs"]
 mod journal;
@@ -208,6 +209,41 @@ fn a_key_of_another_type_stays_owed_and_holds_up_nothing() {
     assert_eq!(keys(&all(&journal)), ["a"]);
     server.run::<()>(redis::cmd("DEL").arg("p:a"));
     assert_eq!(replay(&journal, &store, b"p:").unwrap().replayed, 1);
+}
+
+/// More than a batch of `refused`, then what is `taken`.
+fn holds_up_nothing(target: &impl Target, prefix: &str, refused: fn() -> Record, taken: fn() -> Record) {
+    let journal = in_memory();
+    for number in 0..100 {
+        owe(&journal, &format!("refused {number}"), refused());
+    }
+    owe(&journal, "taken", taken());
+    let pass = replay(&journal, target, prefix.as_bytes()).unwrap();
+    assert_eq!(pass, Pass { replayed: 1, superseded: 0, refused: 100, kept: 0 });
+    assert_eq!(journal.owed(soon()).unwrap().entries, 100);
+    let failed = journal.progress().failed.load(Ordering::Relaxed);
+    assert!(failed < 50, "{failed}: soon they are not even tried");
+}
+
+#[test]
+fn what_never_fits_stays_owed_and_holds_up_nothing() {
+    let (_folder, path) = sqlite::place();
+    let store = sqlite::store_of(&path, 100_000);
+    holds_up_nothing(&store, "", || set(&[7; 100_000]), || set(b"1"));
+}
+
+#[test]
+fn what_is_denied_stays_owed_and_holds_up_nothing() {
+    let Some(server) = Server::start() else { return };
+    let store = redis_store(&server);
+    server.ask::<()>("ACL SETUSER default -unlink");
+    holds_up_nothing(&store, PREFIX, removal, || set(b"1"));
+    server.ask::<()>("ACL SETUSER default +unlink -hset");
+    holds_up_nothing(&store, PREFIX, || set(b"1"), removal);
+    server.ask::<()>("ACL SETUSER default -hmget");
+    let journal = in_memory();
+    owe(&journal, "a", removal());
+    assert_eq!(replay(&journal, &store, PREFIX.as_bytes()).unwrap_err().class, Class::Denied);
 }
 
 fn ten_thousand(journal: &Journal) {

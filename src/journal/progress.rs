@@ -1,8 +1,11 @@
-//! What replays have done.
+//! What replays have done, and what a pass leaves out.
 
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::AtomicU64;
+
+use super::record::Change;
+use crate::l2::Class;
 
 /// What the replays of a process have done, for `tc_stats`.
 #[derive(Debug, Default)]
@@ -28,4 +31,34 @@ pub struct Pass {
     pub superseded: u64,
     /// Writes that stay owed, although L2 answers.
     pub refused: u64,
+}
+
+/// What a pass does not try any more, because L2 has refused what is like it, and would refuse each of many.
+pub(super) struct Barred {
+    /// Sets of values of this length and longer.
+    sets_from_len: usize,
+    removals: bool,
+}
+
+impl Default for Barred {
+    fn default() -> Barred {
+        Barred { sets_from_len: usize::MAX, removals: false }
+    }
+}
+
+impl Barred {
+    pub fn is_tried(&self, change: &Change) -> bool {
+        change.value().map_or(!self.removals, |(bytes, _)| bytes.len() < self.sets_from_len)
+    }
+
+    /// L2 has refused `change` as `class`. Where there is no room for it there may be for less, and who may not remove may
+    /// still write.
+    pub fn add(&mut self, change: &Change, class: Class) {
+        match (class, change.value()) {
+            (Class::Full, Some((bytes, _))) => self.sets_from_len = self.sets_from_len.min(bytes.len()),
+            (Class::Denied, Some(_)) => self.sets_from_len = 0,
+            (Class::Denied, None) => self.removals = true,
+            _ => {}
+        }
+    }
 }

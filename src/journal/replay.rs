@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
-use super::progress::Pass;
+use super::progress::{Barred, Pass};
 use super::recent::Moment;
-use super::record::{Change, Numbered, Onto, Record};
+use super::record::{Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
 use crate::clock;
@@ -117,7 +117,7 @@ type Moments = HashMap<u64, Option<Moment>>;
 
 impl<T: Target + ?Sized> Replay<'_, T> {
     /// Replays everything that is owed, oldest first, and what comes meanwhile. What L2 refuses for itself, by what lies
-    /// there or for want of room, stays owed and holds up nothing else; when there is no room, removals still go.
+    /// there, for want of room or of a right, stays owed and holds up nothing else.
     ///
     /// # Errors
     /// The first failure that is not about one key, of L2 or of the journal. What was done until then is done.
@@ -138,7 +138,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     }
 
     fn work(&self, turn: &Turn<'_>, pass: &mut Pass) -> Result<(), Failure> {
-        let (mut after, mut is_full) = (0, false);
+        let (mut after, mut barred) = (0, Barred::default());
         loop {
             let batch = turn.batch(after, BATCH, self.attempt())?;
             let Some(last) = batch.last() else { return Ok(()) };
@@ -146,16 +146,12 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             defect::point("replay");
             turn.journal.fence(self.target, self.attempt())?;
             let moments = batch.iter().map(|due| (due.sequence, (self.moment)())).collect();
-            let is_tried = |due: &&Due| !is_full || matches!(due.record.change, Change::Remove);
             let batch = self.still_owed(turn, batch)?;
-            let tried: Vec<_> = batch.iter().filter(is_tried).collect();
+            let tried: Vec<_> = batch.iter().filter(|due| barred.is_tried(&due.record.change)).collect();
             pass.refused += (batch.len() - tried.len()) as u64;
             let mut ends = Ends::new();
-            let tried = self.join_each(tried, &mut ends);
-            let decided = self.decide(&tried, &mut ends);
-            let is_no_room = |end: &End| matches!(end, End::Refused(failure) if failure.class == Class::Full);
-            is_full |= ends.iter().any(|(_, end)| is_no_room(end));
-            self.conclude(turn.journal, ends, &moments, pass)?;
+            let decided = self.decide(&self.join_each(tried, &mut ends), &mut ends);
+            self.conclude(turn.journal, ends, &moments, (pass, &mut barred))?;
             decided?;
         }
     }
@@ -274,7 +270,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         journal: &Journal,
         ends: Ends<'_>,
         moments: &Moments,
-        pass: &mut Pass,
+        (pass, barred): (&mut Pass, &mut Barred),
     ) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
         let (mut written, mut kept, mut lost) = (0, 0, Vec::new());
@@ -299,8 +295,11 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                     tell(due);
                 }
                 Ok(End::Lost(because)) => lost.push((due, because)),
-                Ok(End::Contended | End::Refused(_)) => {
+                Ok(refused @ (End::Contended | End::Refused(_))) => {
                     pass.refused += 1;
+                    if let End::Refused(failure) = refused {
+                        barred.add(&due.record.change, failure.class);
+                    }
                     continue;
                 }
                 Err(failure) => {
@@ -378,6 +377,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         count(&journal.progress.failed);
         match failure.class {
             Class::Full => {}
+            Class::Denied => self.must_answer()?,
             Class::Protocol => {
                 // One that answers nothing sensibly any more fails here too.
                 self.must_answer()?;
