@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use proxy::Proxy;
 use rusqlite::Connection;
@@ -92,5 +93,26 @@ fn a_read_whose_answer_was_under_way_does_not_hide_what_was_owed_meanwhile() {
         proxy.release();
         assert_eq!(reader.join().expect("the reader"), "an answer");
         answers(&cache, expected);
+    }
+}
+
+/// What is owed cannot be looked up meanwhile, and a replay will find that L2 has something newer.
+#[test]
+fn a_journal_that_somebody_has_for_himself_keeps_no_write_from_l2_and_none_beyond_its_deadline() {
+    let Some(server) = Server::start() else { return };
+    let deadline = Duration::from_secs(3);
+    let journal = server.folder().join("owed.db");
+    let members = json!({
+        "resilience": {"journal_path": journal, "deadline_ms": deadline.as_millis() as u64, "close_ms": 0},
+    });
+    server.open(members.clone()).close();
+    let holder = Connection::open(&journal).expect("the journal");
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").expect("it is held");
+    let cache = server.open(members);
+    for write in [OWING[0].0, OWING[1].0] {
+        let begin = Instant::now();
+        assert_eq!(write(&cache), "TC_OK");
+        // 50 ms beyond it on a quiet machine.
+        assert!(begin.elapsed() < deadline + deadline / 3, "{:?}", begin.elapsed());
     }
 }

@@ -129,14 +129,21 @@ impl Cache {
         };
         let record =
             Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link: None };
-        self.remember_record(recent, write.key, record, since);
+        self.remember_record(recent, write.key, record, (since, write.started));
     }
 
     /// Something newer may be owed by now, and brought to L2 by another process: then this must not come back here.
-    pub(super) fn remember_record(&self, recent: &Recent, key: &[u8], record: Record, since: Moment) {
+    /// Of a call that began at `started`.
+    pub(super) fn remember_record(
+        &self,
+        recent: &Recent,
+        key: &[u8],
+        record: Record,
+        (since, started): (Moment, Instant),
+    ) {
         let clock = record.clock;
         recent.remember(key, record, since);
-        let owed = self.owed_record(key, Instant::now());
+        let owed = self.owed_record(key, started);
         if !owed.is_ok_and(|owed| owed.is_none_or(|owed| owed.record.clock <= clock)) {
             recent.forget(key, clock);
         }
@@ -280,7 +287,7 @@ impl Cache {
         if let (Some(recent), Some(since)) = (&self.recent, since)
             && let Ok(record) = record.copy()
         {
-            self.remember_record(recent, key, record, since);
+            self.remember_record(recent, key, record, (since, Instant::now()));
         }
     }
 

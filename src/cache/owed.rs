@@ -130,8 +130,11 @@ impl Cache {
     /// The number of what is owed for `key` before it is written past the journal.
     pub(super) fn owed_before(&self, key: &[u8], started: Instant) -> Option<u64> {
         let is_closing = || false;
+        // The other half is for L2.
+        let half = Duration::from_millis(self.config.load().resilience.deadline_ms / 2);
+        let attempt = Attempt { deadline: started + half, is_closing: &is_closing };
         // Unknown, it stays owed, and the replay finds that L2 has something newer.
-        self.journal.as_ref()?.sequence(key, self.to_journal(started, &is_closing)).ok()?
+        self.journal.as_ref()?.sequence(key, attempt).ok()?
     }
 
     /// What was owed under `number` is written over past the journal: an attempt at it that was given up must not arrive
