@@ -360,6 +360,28 @@ impl Hook for Lead {
 }
 
 #[test]
+fn a_document_with_another_time_between_probes_and_replays_holds_at_once() {
+    let Some(mut server) = Server::start() else { return };
+    let members = |probe_ms| {
+        json!({
+            "l1": {"enabled": false},
+            "resilience": {"deadline_ms": 1000, "max_attempts": 1, "probe_ms": probe_ms, "close_ms": 0},
+        })
+    };
+    let cache = server.open(members(600_000));
+    stock(&cache);
+    server.kill();
+    wait_until("it is owed", || set(&cache) == "TC_DEGRADED");
+    // The replay that fails rests for as long as a probe would.
+    assert!(!cache.flush(Duration::from_millis(100)));
+    until_it_opens(&cache);
+    server.restart();
+    cache.configure(server.document(members(50)).as_bytes()).expect("configured");
+    wait_until("it is asked", || state(&cache) != "open");
+    wait_until("nothing is owed", || statistics(&cache)["journal"]["owed_entries"] == 0);
+}
+
+#[test]
 fn a_document_without_a_circuit_closes_it() {
     let address = format!("redis://127.0.0.1:{}/0", free_port());
     let cache = open(&address, json!({}));

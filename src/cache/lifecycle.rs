@@ -189,6 +189,8 @@ impl Cache {
         if has_moved || now.resilience.circuit_failures == 0 {
             self.circuit.close(&self.log);
         }
+        self.circuit.hasten(&now.resilience);
+        self.replay_soon();
         if has_moved || before.encryption.accept_plaintext != now.encryption.accept_plaintext {
             self.distrust_all();
         }

@@ -234,6 +234,13 @@ impl Circuit {
         lock(&self.state).probe_at
     }
 
+    /// The next probe is due no later than by `policy`, which may be another than the one it was set by.
+    pub fn hasten(&self, policy: &Resilience) {
+        let mut state = lock(&self.state);
+        let latest = Instant::now() + pace(policy);
+        state.probe_at = state.probe_at.map(|at| at.min(latest));
+    }
+
     /// A probe begins.
     pub fn begin_probe(&self, policy: &Resilience) -> Pass {
         let mut state = lock(&self.state);
