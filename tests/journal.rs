@@ -135,6 +135,26 @@ fn a_set_that_has_ended_is_owed_as_a_removal_and_gives_up_its_room() {
 }
 
 #[test]
+fn a_journal_in_memory_that_ends_takes_nothing_that_would_be_lost() {
+    let journal = in_memory();
+    owe(&journal, "a", set(b"1"));
+    assert!(!journal.end(), "something is owed");
+    owe(&journal, "b", set(b"1"));
+    for due in all(&journal) {
+        assert!(journal.settle(&due.key, due.sequence, soon()).unwrap());
+    }
+    assert!(journal.end());
+    let owed = journal.owe(b"c", set(b"1"), soon());
+    assert_eq!(owed.unwrap_err().class, Class::Closed);
+    assert_eq!(journal.close(soon()).unwrap(), Owed::default());
+
+    let journal = in_memory();
+    owe(&journal, "a", set(b"1"));
+    assert_eq!(journal.close(soon()).unwrap().entries, 1);
+    assert_eq!(journal.owe(b"a", set(b"1"), soon()).unwrap_err().class, Class::Closed);
+}
+
+#[test]
 fn batches_come_in_the_order_of_the_writes() {
     each_kind(|journal| {
         for i in 0..100 {

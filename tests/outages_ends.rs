@@ -9,13 +9,14 @@ mod sealed;
 #[path = "support/redis.rs"]
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use proxy::Proxy;
 use sealed::Heard;
 use serde_json::{Value, json};
-use support::cache::{merge, statistics};
+use support::cache::{Shared, merge, statistics};
 use support::{GENEROUS, Server, document, free_port, status, written};
 use tokencache::cache::{Answer, Cache, SetOptions};
 
@@ -102,6 +103,33 @@ fn a_cache_that_is_closed_in_an_outage_is_closed_in_time_and_says_how_much_is_ow
             assert!(took < Duration::from_millis(300 + 400) + LATE, "{fault}: {took:?}");
             assert!(heard.says(&[&format!("{owed} writes"), kind]), "{fault}: {owed} {kind}");
             println!("{fault}: closed after {took:?} with {owed} owed");
+        }
+    }
+}
+
+/// Also what another thread has begun when the cache is closed, and is told a moment later.
+#[test]
+fn nothing_that_is_acknowledged_while_a_cache_closes_is_lost() {
+    let shared = Shared::new();
+    for round in 0..100 {
+        let cache = shared.open(json!({"l2": {"write": "behind"}}));
+        let begin = Barrier::new(9);
+        let (closed, acknowledged) = thread::scope(|scope| {
+            let write = |writer| {
+                begin.wait();
+                let name = |number| format!("{round} {writer} {number}");
+                (0..20).map(name).take_while(|key| set(&cache, key) == "TC_DEGRADED").collect::<Vec<_>>()
+            };
+            let writers: Vec<_> = (0..8).map(|writer| scope.spawn(move || write(writer))).collect();
+            begin.wait();
+            let closed = cache.close();
+            let acknowledged = writers.into_iter().flat_map(|writer| writer.join().expect("its end"));
+            (closed, acknowledged.collect::<Vec<_>>())
+        });
+        assert!(closed, "it had the time");
+        let after = shared.open(json!({}));
+        for key in acknowledged {
+            assert!(after.get(key.as_bytes()).expect("a read").is_some(), "{key} is lost");
         }
     }
 }

@@ -132,7 +132,7 @@ fn use_it(path: &Path) {
     }
     let _ = journal.bury_ended(soon());
     let _ = journal.is_empty(soon());
-    journal.close();
+    let _ = journal.close(soon());
 }
 
 fn open(path: &Path) -> tokencache::error::Result<Journal> {

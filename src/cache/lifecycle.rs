@@ -222,7 +222,13 @@ impl Cache {
     /// all accepted work was done.
     pub fn close(&self) -> bool {
         let deadline = Instant::now() + Duration::from_millis(self.config.load().resilience.close_ms);
-        let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
+        // What comes to be owed while this closes is flushed too, or refused.
+        let is_done = loop {
+            let is_done = self.flush(deadline.saturating_duration_since(Instant::now()));
+            if !is_done || self.journal.as_ref().is_none_or(Journal::end) {
+                break is_done;
+            }
+        };
         self.signal.close();
         if let Some(store) = &self.store {
             store.interrupt();

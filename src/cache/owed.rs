@@ -96,8 +96,12 @@ impl Cache {
         if let (Ok(true), Some(recent)) = (&kept, &self.recent) {
             recent.overtake(key, clock);
         }
-        let kept = kept.map_err(|refusal| {
-            Failure::new(failure.class, format!("{failure} Nor could the write be kept for later: {refusal}"))
+        let kept = kept.map_err(|refusal| match refusal.class {
+            Class::Closed => refusal,
+            _ => Failure::new(
+                failure.class,
+                format!("{failure} Nor could the write be kept for later: {refusal}"),
+            ),
         })?;
         if kept {
             // A read that began before may not have seen that it is owed, and is to leave nothing that is trusted.
@@ -254,7 +258,7 @@ impl Cache {
         let Some(journal) = &self.journal else { return };
         let is_closing = || false;
         let soon = Attempt { deadline: Instant::now() + PATIENCE, is_closing: &is_closing };
-        if let Ok(owed) = journal.owed(soon)
+        if let Ok(owed) = journal.close(soon)
             && owed.entries > 0
         {
             let entries = owed.entries;
@@ -270,7 +274,6 @@ impl Cache {
                 }),
             }
         }
-        journal.close();
         let again = self.recent.as_ref().map_or(0, |recent| recent.figures().again.entries);
         if again > 0 {
             self.log.write(Level::Error, "l2", || {

@@ -362,7 +362,9 @@ impl Ledger for File {
         Ok(())
     }
 
-    fn close(&self) {
+    fn close(&self, attempt: Attempt<'_>) -> Result<Owed, Failure> {
+        let owed = self.owed(attempt);
         self.pool.close();
+        owed
     }
 }

@@ -89,5 +89,11 @@ pub(super) trait Ledger: Send + Sync {
 
     fn rename(&self, identity: &str, attempt: Attempt<'_>) -> Result<(), Failure>;
 
-    fn close(&self);
+    /// Takes nothing more, unless something is owed; whether so. What is in a file is not lost with this process.
+    fn end(&self) -> bool {
+        true
+    }
+
+    /// Takes nothing more, and answers what is left.
+    fn close(&self, attempt: Attempt<'_>) -> Result<Owed, Failure>;
 }

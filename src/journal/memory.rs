@@ -29,6 +29,7 @@ struct Book {
     records: BTreeMap<u64, (Arc<[u8]>, Record)>,
     bytes: u64,
     last_sequence: u64,
+    is_closed: bool,
     /// No set ends before this; `None` when none ends.
     next_end_ms: Option<i64>,
 }
@@ -43,6 +44,9 @@ impl Ledger for Memory {
         _attempt: Attempt<'_>,
     ) -> Result<bool, Failure> {
         let mut book = lock(&self.book);
+        if book.is_closed {
+            return Err(Failure::closed());
+        }
         if !onto.is(book.sequences.get(key).copied()) {
             return Ok(false);
         }
@@ -127,7 +131,17 @@ impl Ledger for Memory {
         Ok(())
     }
 
-    fn close(&self) {}
+    fn end(&self) -> bool {
+        let mut book = lock(&self.book);
+        book.is_closed |= book.records.is_empty();
+        book.is_closed
+    }
+
+    fn close(&self, _attempt: Attempt<'_>) -> Result<Owed, Failure> {
+        let mut book = lock(&self.book);
+        book.is_closed = true;
+        Ok(book.owed())
+    }
 }
 
 struct Claim(Arc<AtomicBool>);

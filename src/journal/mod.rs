@@ -231,9 +231,19 @@ impl Journal {
         &self.progress
     }
 
-    /// Lets go of the file. What is owed in memory stays until the journal is dropped.
-    pub fn close(&self) {
-        self.ledger.close();
+    /// Takes nothing more where what is owed would be lost with this process, unless something is owed; whether so.
+    #[must_use]
+    pub fn end(&self) -> bool {
+        self.ledger.end()
+    }
+
+    /// Takes nothing more, lets go of the file, and answers what is left. What is owed in memory stays until the journal is
+    /// dropped.
+    ///
+    /// # Errors
+    /// What stops the file from being read.
+    pub fn close(&self, attempt: Attempt<'_>) -> Result<Owed, Failure> {
+        self.ledger.close(attempt)
     }
 }
 

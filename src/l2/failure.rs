@@ -105,6 +105,12 @@ impl Failure {
     pub fn new(class: Class, message: impl Into<Arc<str>>) -> Self {
         Failure { class, message: message.into() }
     }
+
+    /// What was asked of a cache that closes.
+    #[must_use]
+    pub fn closed() -> Self {
+        Failure::new(Class::Closed, "The cache was closed while this call was under way.")
+    }
 }
 
 impl fmt::Display for Failure {
