@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use rusqlite::{Connection, params};
 use tokencache::clock;
 use tokencache::entry::Secret;
 use tokencache::journal::{Due, Joined, Journal, Pass, Record};
@@ -27,6 +28,8 @@ struct Told {
     failing: HashMap<Vec<u8>, Class>,
     /// Fails for everything.
     is_mad: bool,
+    /// How far its clock is ahead of ours.
+    lead_ms: i64,
     /// How often a write finds something else than what was seen.
     conflicts: Mutex<u32>,
     /// The keys, and whether something was stored under them.
@@ -44,6 +47,10 @@ impl Target for Told {
 
     fn replay(&self, writes: &[Write<'_>], _attempt: Attempt<'_>) -> Answers<bool> {
         Ok(writes.iter().map(|write| self.replay_one(write)).collect())
+    }
+
+    fn now_ms(&self) -> i64 {
+        clock::unix_ms() + self.lead_ms
     }
 }
 
@@ -89,6 +96,25 @@ fn everything_that_is_owed_reaches_l2_in_order_under_its_prefix() {
         assert!(journal.is_empty(soon()).unwrap());
         assert_eq!(journal.progress().replayed.load(Ordering::Relaxed), 200);
     });
+}
+
+/// By that of L2, what was owed is neither from the future nor over.
+#[test]
+fn a_clock_that_steps_while_something_is_owed_makes_it_neither_older_nor_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("owed.db");
+    let journal = open(&path);
+    for (lead_ms, ends_in_ms) in [(HOUR_MS, None), (-HOUR_MS, Some(HOUR_MS / 2))] {
+        let then_ms = clock::unix_ms() + lead_ms;
+        owe(&journal, "a", set_until(b"1", ends_in_ms.map_or(0, |ends_in_ms| then_ms + ends_in_ms)));
+        let update = "UPDATE owed SET clock = ?1, written_at_ms = ?2";
+        let connection = Connection::open(&path).expect("the file");
+        connection.execute(update, params![time(then_ms) as i64, then_ms]).expect("as it was then");
+        let before = Present::Ours { clock: time(then_ms - 60_000), version: 1 };
+        let target = Told { present: [(b"a".to_vec(), before)].into(), lead_ms, ..Told::default() };
+        assert_eq!(replay(&journal, &target, b"").unwrap().replayed, 1, "{lead_ms}");
+        assert_eq!(*target.written.lock().unwrap(), [(b"a".to_vec(), true)], "{lead_ms}");
+    }
 }
 
 #[test]

@@ -137,7 +137,8 @@ impl Journal {
             return Ok(None);
         }
         let found = self.ledger.find(key, attempt)?;
-        Ok(found.map(|Numbered { sequence, record }| Numbered { sequence, record: due(record) }))
+        let now_ms = clock::unix_ms();
+        Ok(found.map(|Numbered { sequence, record }| Numbered { sequence, record: due(record, now_ms) }))
     }
 
     /// The number of what is owed for `key`. Whoever writes to L2 past the journal asks for it before, and settles it
@@ -253,13 +254,26 @@ impl Turn<'_> {
     /// # Errors
     /// What stops the file from being read.
     pub fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
+        self.batch_at(clock::unix_ms(), after, limit, attempt)
+    }
+
+    /// As [`Turn::batch`], as they are due at Unix time `now_ms`.
+    ///
+    /// # Errors
+    /// As for [`Turn::batch`].
+    pub fn batch_at(
+        &self,
+        now_ms: i64,
+        after: u64,
+        limit: usize,
+        attempt: Attempt<'_>,
+    ) -> Result<Vec<Due>, Failure> {
         let batch = self.journal.ledger.batch(after, limit, attempt)?;
-        Ok(batch.into_iter().map(|next| Due { record: due(next.record), ..next }).collect())
+        Ok(batch.into_iter().map(|next| Due { record: due(next.record, now_ms), ..next }).collect())
     }
 }
 
-fn due(record: Record) -> Record {
-    let now_ms = clock::unix_ms();
+fn due(record: Record, now_ms: i64) -> Record {
     let clock = record::believable(record.clock, now_ms);
     Record { change: record.change.due(now_ms), clock, ..record }
 }

@@ -123,7 +123,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     /// The first failure that is not about one key, of L2 or of the journal. What was done until then is done.
     pub fn run(&self, turn: &Turn<'_>) -> Result<Pass, Failure> {
         let mut pass = Pass::default();
-        let ended = self.work(turn, &mut pass);
+        // What it answers over tells its time too: ours may have stepped since something was owed.
+        let ended = self.must_answer().and_then(|()| self.work(turn, &mut pass));
         let Pass { replayed, superseded, refused, .. } = pass;
         // What is made again may take several passes, and is summed up by whoever asks for them.
         if self.cause == Cause::Owed && (superseded > 0 || refused > 0) {
@@ -140,7 +141,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     fn work(&self, turn: &Turn<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let (mut after, mut barred) = (0, Barred::default());
         loop {
-            let batch = turn.batch(after, BATCH, self.attempt())?;
+            let batch = turn.batch_at(self.target.now_ms(), after, BATCH, self.attempt())?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.sequence;
             defect::point("replay");
@@ -273,8 +274,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         (pass, barred): (&mut Pass, &mut Barred),
     ) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
-        let (mut written, mut kept, mut lost) = (0, 0, Vec::new());
-        let (mut arrived, mut failed) = (Vec::new(), None);
+        let (mut written, mut kept, mut lost, mut arrived, mut failed) = (0, 0, vec![], vec![], None);
         let tell = |due: &Due| {
             let moment = moments.get(&due.sequence).copied().flatten();
             (self.written)(&due.key, &due.record, moment);
