@@ -265,8 +265,9 @@ tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 // Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
 tc_status tc_flush(tc_cache *cache, uint32_t timeout_ms);
 
-// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
-// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
+// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
+// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 tc_status tc_close(tc_cache *cache);
 
 // Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read

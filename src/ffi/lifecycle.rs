@@ -65,8 +65,9 @@ pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_s
     })
 }
 
-/// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
-/// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+/// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
+/// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
+/// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
     guard(|| {

@@ -280,8 +280,9 @@ namespace Tokencache
         public static extern Status tc_flush(IntPtr cache, uint timeoutMs);
 
         /// <summary>
-        /// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
-        /// callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+        /// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
+        /// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
+        /// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_close(IntPtr cache);

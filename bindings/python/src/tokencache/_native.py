@@ -243,8 +243,9 @@ SIGNATURES = {
     "tc_configure": (c_int32, [c_void_p, c_char_p, c_size_t]),
     # Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
     "tc_flush": (c_int32, [c_void_p, c_uint32]),
-    # Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees. Values outlive it. In a
-    # callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+    # Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
+    # and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
+    # outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
     "tc_close": (c_int32, [c_void_p]),
     # Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
     # that found nothing while L2 could not be asked is L2's failure.
