@@ -30,6 +30,19 @@ public class OwedTests
     }
 
     [Fact]
+    public void A_cache_that_was_closed_says_however_often_that_something_was_owed()
+    {
+        using Folder folder = new();
+        TokenCache cache = folder.Open(attempts: 1, closeMs: 50);
+        cache.Set("key", Bytes("1"));
+        folder.TakeAway();
+        Assert.True(cache.Set("key", Bytes("2")).IsOwed);
+        Assert.False(cache.Close());
+        Assert.False(cache.Close());
+        folder.PutBack();
+    }
+
+    [Fact]
     public async Task A_write_that_is_awaited_says_so_too()
     {
         using Folder folder = new();

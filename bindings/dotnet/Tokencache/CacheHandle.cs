@@ -16,7 +16,7 @@ internal sealed class CacheHandle : SafeHandleZeroOrMinusOneIsInvalid
     public CacheHandle(IntPtr cache)
         : base(ownsHandle: true) => SetHandle(cache);
 
-    /// <summary>Whether everything was in L2 when it closed; true also when somebody else has closed it.</summary>
+    /// <summary>Whether everything was in L2 when it closed, however often it is asked; true also while another thread closes it.</summary>
     public bool CloseAndTell()
     {
         Dispose();

@@ -145,7 +145,9 @@ public sealed unsafe partial class TokenCache : IDisposable
     /// Ends every call and closes; waits at most <c>resilience.close_ms</c> for what was accepted and for callbacks that
     /// run. Values that were read stay valid. In a callback of this cache it takes effect when the callback returns.
     /// </summary>
-    /// <returns>Whether everything is in L2; true also when the cache had been closed before.</returns>
+    /// <returns>
+    /// Whether everything was in L2 when it closed, however often it is asked; true also while another thread closes it.
+    /// </returns>
     /// <exception cref="TokenCacheException">The library could not close it.</exception>
     public bool Close() => _owner.CloseAndTell();
 
