@@ -7,6 +7,9 @@ namespace Tokencache.Extensions.Caching;
 /// <summary>What .NET says of how long an entry lives, in the words of the library.</summary>
 internal static class Lifetime
 {
+    /// <summary>The longest that the library takes, about a thousand years. Who says more means for ever.</summary>
+    private static readonly TimeSpan s_longest = TimeSpan.FromDays(365_000);
+
     public static SetOptions Of(DistributedCacheEntryOptions options)
     {
         Require.NotNull(options, nameof(options));
@@ -21,11 +24,13 @@ internal static class Lifetime
         return new SetOptions
         {
             // An entry that is to live for as long as it is used has no other end, a configured default included.
-            TimeToLive = slidesAlone ? Timeout.InfiniteTimeSpan : options.AbsoluteExpirationRelativeToNow,
+            TimeToLive = slidesAlone ? Timeout.InfiniteTimeSpan : AtMost(options.AbsoluteExpirationRelativeToNow),
             ExpiresAt = options.AbsoluteExpiration,
-            Sliding = options.SlidingExpiration,
+            Sliding = AtMost(options.SlidingExpiration),
         };
     }
+
+    private static TimeSpan? AtMost(TimeSpan? span) => span > s_longest ? s_longest : span;
 
     private static void Past(string name, DateTimeOffset end) =>
         throw new ArgumentOutOfRangeException(name, end, "The absolute expiration value must be in the future.");

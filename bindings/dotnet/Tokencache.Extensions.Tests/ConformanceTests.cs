@@ -32,6 +32,7 @@ public sealed class ConformanceTests : IClassFixture<ConformanceTests.Both>
         new("sliding",                        Text("token"),   null,            null,                     TimeSpan.FromMinutes(20),  "found",    true,   true),
         new("both",                           Text("token"),   s_far,           null,                     TimeSpan.FromMinutes(20),  "found",    true,   true),
         new("both, from now",                 Text("token"),   null,            TimeSpan.FromHours(1),    TimeSpan.FromMinutes(20),  "found",    true,   true),
+        new("from now, longest",              Text("token"),   null,            TimeSpan.FromDays(365 * 7000), null,                 "found",    true,   false),
         new("past",                           Text("token"),   DateTimeOffset.UnixEpoch, null,            null,                      "throws",   false,  false),
         new("past, sliding",                  Text("token"),   DateTimeOffset.UnixEpoch, null,            TimeSpan.FromMinutes(20),  "throws",   false,  false),
         new("past, from now",                 Text("token"),   DateTimeOffset.UnixEpoch, TimeSpan.FromHours(1), null,                "throws",   false,  false),

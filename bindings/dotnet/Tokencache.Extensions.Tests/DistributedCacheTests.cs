@@ -49,6 +49,27 @@ public class DistributedCacheTests
     }
 
     [Fact]
+    public void The_longest_span_is_for_ever_as_in_the_stock_caches()
+    {
+        using Folder folder = new();
+        using TokenCache cache = folder.Open();
+        TokencacheDistributedCache distributed = new(cache);
+        foreach (DistributedCacheEntryOptions options in new DistributedCacheEntryOptions[]
+        {
+            new() { SlidingExpiration = TimeSpan.MaxValue },
+            new() { AbsoluteExpirationRelativeToNow = TimeSpan.MaxValue },
+            new() { AbsoluteExpirationRelativeToNow = TimeSpan.MaxValue, SlidingExpiration = TimeSpan.MaxValue },
+            new() { AbsoluteExpiration = DateTimeOffset.MaxValue },
+        })
+        {
+            distributed.Set("alice", Bytes("token"), options);
+            cache.Clear();
+            Assert.Equal(Bytes("token"), distributed.Get("alice"));
+            distributed.Remove("alice");
+        }
+    }
+
+    [Fact]
     public async Task What_L1_has_not_is_read_from_L2()
     {
         using Folder folder = new();
