@@ -91,7 +91,7 @@ def document_unknown_member() -> None:
 
 def impossible_time() -> None:
     with tokencache.open(document()) as cache:
-        for time in (-1, 0, 10**15, 2**63, math.nan, math.inf, -math.inf, timedelta(-1), timedelta.max, "1"):
+        for time in (-1, -0.0004, 0, 10**15, 2**63, math.nan, math.inf, -math.inf, timedelta(-1), timedelta.max, "1"):
             fails(INVALID, cache.set, "alice", b"token", ttl=time)
             fails(INVALID, cache.set, "alice", b"token", sliding=time)
         for time in (10**15, 2**63, math.nan, math.inf, "1"):

@@ -37,7 +37,8 @@ def duration_ms(name: str, value: Duration | _Never | None) -> int:
     if isinstance(value, _Never):
         return NEVER_MS
     ms = _milliseconds(name, value)
-    if ms < 0 or not value:
+    # Not `ms`, which is 0 for a little less than zero.
+    if not (value > timedelta() if isinstance(value, timedelta) else value > 0):
         # Zero is the library's word for the default, and a caller who computed it means something else.
         raise _invalid(f"{name} must be above zero, not {value!r}; leave it out for the configured default.")
     return max(ms, 1)
