@@ -55,6 +55,7 @@ class RetryCallback(CacheTest):
         self.assertEqual([failure.attempt for failure in self.failures], [1, 2])
         for failure in self.failures:
             self.assertEqual((failure.operation, failure.key), (tokencache.Operation.SET, b"k\0ey"))
+            self.assertNotIn("ey'", repr(failure))
             self.assertEqual(failure.max_attempts, 2)
             self.assertIn(failure.status, (tokencache.Status.L2_BUSY, tokencache.Status.L2_TIMEOUT))
             self.assertGreaterEqual(failure.elapsed, 0)

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
 from . import _native
@@ -50,7 +50,8 @@ class Failure:
 
     operation: Operation
     status: Status | int
-    key: bytes | None
+    # Not where it is printed, which is by accident more often than on purpose.
+    key: bytes | None = field(repr=False)
     attempt: int
     max_attempts: int
     elapsed: float
