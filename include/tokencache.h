@@ -85,9 +85,9 @@ typedef enum {
   TC_CONFLICT = 2,
   // Done without L2: a read unverified since, a write kept and owed to L2, a close or flush with something owed.
   TC_DEGRADED = 3,
-  // Null, an impossible length, text that is not UTF-8, an unknown flag.
+  // Null, an impossible key, length or time, a place that is not aligned, an unknown flag.
   TC_INVALID_ARGUMENT = -1,
-  // The document was refused; the running configuration stands.
+  // The document was refused, or a file that it names; the running configuration stands. The cache has no key ring.
   TC_INVALID_CONFIG = -2,
   // The caller was built against another `TC_ABI_VERSION`.
   TC_ABI_MISMATCH = -3,
@@ -166,7 +166,8 @@ typedef struct {
   const void *data;
   // How many.
   size_t len;
-  // Of the stored bytes; every write has its own. 0 for what is not an entry.
+  // Of the stored bytes: in Redis those that are equal have the same, elsewhere every write has its own. 0 for what is
+  // not an entry.
   uint64_t version;
   // Unix time of the write; 0 when the writer did not say.
   int64_t written_at_ms;
@@ -238,7 +239,8 @@ typedef struct {
 // threads of the library, several at once, with no lock held.
 typedef tc_decision (*tc_retry_fn)(void *user_data, const tc_failure *failure, uint32_t *delay_ms);
 
-// Called once, after the last use of `user_data`.
+// Called once, after the last use of `user_data`, on whatever thread that is: inside `tc_on_retry`, `tc_on_log` and
+// `tc_close` too.
 typedef void (*tc_destroy_fn)(void *user_data);
 
 // The weight of a log record.
@@ -255,19 +257,22 @@ extern "C" {
 // `*out_cache` with `tc_close`.
 //
 // Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
-// document, and for a database file that cannot be used on this machine.
+// document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
+// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
 tc_status tc_open(uint32_t abi_version, const char *config, size_t config_len, tc_cache **out_cache);
 
 // Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
 // open is refused by name and nothing is applied. Allowed in a retry callback.
 tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 
-// Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
+// Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
+// or `TC_DEGRADED` when that was not so.
 tc_status tc_flush(tc_cache *cache, uint32_t timeout_ms);
 
-// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
-// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
-// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
+// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+// and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
+// when the callback returns.
 tc_status tc_close(tc_cache *cache);
 
 // Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
@@ -321,7 +326,8 @@ tc_status tc_set_merged(tc_cache *cache, const char *key, size_t key_len, const 
                         const void *data, size_t len, const tc_set_options *options, uint64_t *out_version, const tc_value **out_merged);
 
 // `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
-// library, never inside this call. Two accepted calls are not ordered against each other.
+// library, never inside this call. Two accepted calls are not ordered against each other. While 100,000 of a cache are under
+// way the next is `TC_OUT_OF_MEMORY`.
 tc_status tc_get_async(tc_cache *cache, const char *key, size_t key_len, tc_done_fn done, void *user_data);
 
 // `tc_set` in the background; key, bytes and options are copied before this returns.

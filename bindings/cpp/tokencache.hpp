@@ -58,9 +58,9 @@ class cache {
     return opened;
   }
 
-  /// Ends every call, waits at most `resilience.close_ms` for what was accepted and for callbacks that run, and frees.
-  /// `TC_DEGRADED` when something was still owed. In a callback of this cache it takes effect when that returns.
-  /// Again it does nothing.
+  /// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within
+  /// `resilience.close_ms`, and frees. `TC_DEGRADED` when something was still owed. In a callback of this cache it takes
+  /// effect when that returns. Again it does nothing.
   tc_status close() { return try_close().value(); }
   expected<tc_status> try_close() {
     return detail::checked(handle_ ? tc_close(std::exchange(handle_, nullptr)) : TC_OK);

@@ -21,7 +21,8 @@ use crate::runtime::Pool;
 const MAX_WAITING: usize = 100_000;
 
 /// `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
-/// library, never inside this call. Two accepted calls are not ordered against each other.
+/// library, never inside this call. Two accepted calls are not ordered against each other. While 100,000 of a cache are under
+/// way the next is `TC_OUT_OF_MEMORY`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_get_async(
     cache: *mut tc_cache,

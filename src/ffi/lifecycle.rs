@@ -13,7 +13,8 @@ use crate::error::{Error, Kind};
 /// `*out_cache` with `tc_close`.
 ///
 /// Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
-/// document, and for a database file that cannot be used on this machine.
+/// document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
+/// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_open(
     abi_version: u32,
@@ -56,7 +57,8 @@ pub unsafe extern "C" fn tc_configure(
     })
 }
 
-/// Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
+/// Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
+/// or `TC_DEGRADED` when that was not so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_status {
     guard(|| {
@@ -65,9 +67,10 @@ pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_s
     })
 }
 
-/// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
-/// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
-/// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+/// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
+/// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+/// and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
+/// when the callback returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_close(cache: *mut tc_cache) -> tc_status {
     guard(|| {

@@ -28,9 +28,9 @@ pub enum tc_status {
     TC_CONFLICT = 2,
     /// Done without L2: a read unverified since, a write kept and owed to L2, a close or flush with something owed.
     TC_DEGRADED = 3,
-    /// Null, an impossible length, text that is not UTF-8, an unknown flag.
+    /// Null, an impossible key, length or time, a place that is not aligned, an unknown flag.
     TC_INVALID_ARGUMENT = -1,
-    /// The document was refused; the running configuration stands.
+    /// The document was refused, or a file that it names; the running configuration stands. The cache has no key ring.
     TC_INVALID_CONFIG = -2,
     /// The caller was built against another `TC_ABI_VERSION`.
     TC_ABI_MISMATCH = -3,
@@ -118,7 +118,8 @@ pub struct tc_value {
     pub data: *const c_void,
     /// How many.
     pub len: usize,
-    /// Of the stored bytes; every write has its own. 0 for what is not an entry.
+    /// Of the stored bytes: in Redis those that are equal have the same, elsewhere every write has its own. 0 for what is
+    /// not an entry.
     pub version: u64,
     /// Unix time of the write; 0 when the writer did not say.
     pub written_at_ms: i64,
@@ -211,7 +212,8 @@ pub type tc_retry_fn = Option<
     ) -> tc_decision,
 >;
 
-/// Called once, after the last use of `user_data`.
+/// Called once, after the last use of `user_data`, on whatever thread that is: inside `tc_on_retry`, `tc_on_log` and
+/// `tc_close` too.
 pub type tc_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The weight of a log record.

@@ -52,9 +52,13 @@ namespace Tokencache
             /// Done without L2: a read unverified since, a write kept and owed to L2, a close or flush with something owed.
             /// </summary>
             Degraded = 3,
-            /// <summary>Null, an impossible length, text that is not UTF-8, an unknown flag.</summary>
+            /// <summary>
+            /// Null, an impossible key, length or time, a place that is not aligned, an unknown flag.
+            /// </summary>
             InvalidArgument = -1,
-            /// <summary>The document was refused; the running configuration stands.</summary>
+            /// <summary>
+            /// The document was refused, or a file that it names; the running configuration stands. The cache has no key ring.
+            /// </summary>
             InvalidConfig = -2,
             /// <summary>The caller was built against another `TC_ABI_VERSION`.</summary>
             AbiMismatch = -3,
@@ -163,7 +167,10 @@ namespace Tokencache
             public IntPtr Data;
             /// <summary>How many.</summary>
             public UIntPtr Len;
-            /// <summary>Of the stored bytes; every write has its own. 0 for what is not an entry.</summary>
+            /// <summary>
+            /// Of the stored bytes: in Redis those that are equal have the same, elsewhere every write has its own. 0 for what is
+            /// not an entry.
+            /// </summary>
             public ulong Version;
             /// <summary>Unix time of the write; 0 when the writer did not say.</summary>
             public long WrittenAtMs;
@@ -246,7 +253,10 @@ namespace Tokencache
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
         public delegate Decision RetryFn(IntPtr userData, IntPtr failure, IntPtr delayMs);
 
-        /// <summary>Called once, after the last use of `user_data`.</summary>
+        /// <summary>
+        /// Called once, after the last use of `user_data`, on whatever thread that is: inside `tc_on_retry`, `tc_on_log` and
+        /// `tc_close` too.
+        /// </summary>
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
         public delegate void DestroyFn(IntPtr userData);
 
@@ -261,7 +271,8 @@ namespace Tokencache
         /// `*out_cache` with `tc_close`.
         ///
         /// Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
-        /// document, and for a database file that cannot be used on this machine.
+        /// document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
+        /// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_open(uint abiVersion, IntPtr config, UIntPtr configLen, IntPtr* outCache);
@@ -274,15 +285,17 @@ namespace Tokencache
         public static extern Status tc_configure(IntPtr cache, IntPtr config, UIntPtr configLen);
 
         /// <summary>
-        /// Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
+        /// Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
+        /// or `TC_DEGRADED` when that was not so.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_flush(IntPtr cache, uint timeoutMs);
 
         /// <summary>
-        /// Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
-        /// and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
-        /// outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+        /// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
+        /// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+        /// and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
+        /// when the callback returns.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_close(IntPtr cache);
@@ -380,7 +393,8 @@ namespace Tokencache
 
         /// <summary>
         /// `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
-        /// library, never inside this call. Two accepted calls are not ordered against each other.
+        /// library, never inside this call. Two accepted calls are not ordered against each other. While 100,000 of a cache are under
+        /// way the next is `TC_OUT_OF_MEMORY`.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_get_async(

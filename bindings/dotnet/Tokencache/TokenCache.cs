@@ -142,8 +142,9 @@ public sealed unsafe partial class TokenCache : IDisposable
     }
 
     /// <summary>
-    /// Ends every call and closes; waits at most <c>resilience.close_ms</c> for what was accepted and for callbacks that
-    /// run. Values that were read stay valid. In a callback of this cache it takes effect when the callback returns.
+    /// Brings to L2 what is owed, ends every call and closes; waits for that, for what was accepted and for callbacks that
+    /// run at most <c>resilience.close_ms</c>. Values that were read stay valid. In a callback of this cache it takes effect
+    /// when the callback returns.
     /// </summary>
     /// <returns>
     /// Whether everything was in L2 when it closed, however often it is asked; true also while another thread closes it.

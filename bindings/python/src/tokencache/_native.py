@@ -39,9 +39,9 @@ class Status(IntEnum):
     CONFLICT = 2
     # Done without L2: a read unverified since, a write kept and owed to L2, a close or flush with something owed.
     DEGRADED = 3
-    # Null, an impossible length, text that is not UTF-8, an unknown flag.
+    # Null, an impossible key, length or time, a place that is not aligned, an unknown flag.
     INVALID_ARGUMENT = -1
-    # The document was refused; the running configuration stands.
+    # The document was refused, or a file that it names; the running configuration stands. The cache has no key ring.
     INVALID_CONFIG = -2
     # The caller was built against another `TC_ABI_VERSION`.
     ABI_MISMATCH = -3
@@ -145,7 +145,8 @@ class Value(Structure):
         ("data", c_void_p),
         # How many.
         ("len", c_size_t),
-        # Of the stored bytes; every write has its own. 0 for what is not an entry.
+        # Of the stored bytes: in Redis those that are equal have the same, elsewhere every write has its own. 0 for what is
+        # not an entry.
         ("version", c_uint64),
         # Unix time of the write; 0 when the writer did not say.
         ("written_at_ms", c_int64),
@@ -224,7 +225,8 @@ DoneFn = CFUNCTYPE(None, c_void_p, POINTER(Result))
 # threads of the library, several at once, with no lock held.
 RetryFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Failure), POINTER(c_uint32))
 
-# Called once, after the last use of `user_data`.
+# Called once, after the last use of `user_data`, on whatever thread that is: inside `tc_on_retry`, `tc_on_log` and
+# `tc_close` too.
 DestroyFn = CFUNCTYPE(None, c_void_p)
 
 # Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
@@ -236,16 +238,19 @@ SIGNATURES = {
     # `*out_cache` with `tc_close`.
     #
     # Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
-    # document, and for a database file that cannot be used on this machine.
+    # document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
+    # machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
     "tc_open": (c_int32, [c_uint32, c_char_p, c_size_t, POINTER(c_void_p)]),
     # Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
     # open is refused by name and nothing is applied. Allowed in a retry callback.
     "tc_configure": (c_int32, [c_void_p, c_char_p, c_size_t]),
-    # Waits until nothing is owed to L2 or `timeout_ms` is over: `TC_OK`, or `TC_DEGRADED` while something is owed.
+    # Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
+    # or `TC_DEGRADED` when that was not so.
     "tc_flush": (c_int32, [c_void_p, c_uint32]),
-    # Ends every call, waits at most `resilience.close_ms` for what was accepted or is owed to L2 and for callbacks that run,
-    # and frees. `TC_DEGRADED` when something was still owed: it is lost, or with `resilience.journal_path` kept there. Values
-    # outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect when the callback returns.
+    # Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
+    # and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+    # and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
+    # when the callback returns.
     "tc_close": (c_int32, [c_void_p]),
     # Reads from L1, then from L2. `TC_OK` or `TC_DEGRADED` with `*out_value`, to be released; `TC_NOT_FOUND`; a read
     # that found nothing while L2 could not be asked is L2's failure.
@@ -290,7 +295,8 @@ SIGNATURES = {
         [c_void_p, c_char_p, c_size_t, POINTER(Value), c_void_p, c_size_t, POINTER(SetOptions), POINTER(c_uint64), POINTER(POINTER(Value))],
     ),
     # `tc_get` in the background. `TC_OK` means accepted: `done` is then called exactly once, on a thread of the
-    # library, never inside this call. Two accepted calls are not ordered against each other.
+    # library, never inside this call. Two accepted calls are not ordered against each other. While 100,000 of a cache are under
+    # way the next is `TC_OUT_OF_MEMORY`.
     "tc_get_async": (c_int32, [c_void_p, c_char_p, c_size_t, DoneFn, c_void_p]),
     # `tc_set` in the background; key, bytes and options are copied before this returns.
     "tc_set_async": (
