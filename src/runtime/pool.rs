@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_micros(500);
 
 thread_local! {
+    /// Whose thread this is.
+    static MINE: Cell<*const Pool> = const { Cell::new(ptr::null()) };
     /// The patient pools that have jobs of this thread to which nobody was called yet, while it is at [`together`].
     static UNCALLED: RefCell<Option<Vec<Arc<Pool>>>> = const { RefCell::new(None) };
 }
@@ -198,8 +201,12 @@ impl Pool {
         lock(&self.state).jobs.len()
     }
 
-    /// Waits until nothing is left to do or `deadline`; whether nothing is.
+    /// Waits until nothing is left to do or `deadline`; whether nothing is. In a job of this pool it waits for nothing: that
+    /// would be for itself.
     pub fn drain(&self, deadline: Instant) -> bool {
+        if ptr::eq(MINE.get(), self) {
+            return true;
+        }
         let mut queue = lock(&self.state);
         while !queue.jobs.is_empty() || queue.busy() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -213,6 +220,7 @@ impl Pool {
     }
 
     fn work(self: &Arc<Self>) {
+        MINE.set(Arc::as_ptr(self));
         let mut queue = lock(&self.state);
         queue.is_calling = false;
         queue = self.watch(queue);

@@ -120,6 +120,28 @@ static void records_of_the_log(tc_cache *cache) {
   CHECK(none.calls == 0);
 }
 
+static tc_cache *other;
+
+static void close_other(void *user_data, tc_level level, const char *target, const char *message) {
+  application *mine = user_data;
+  (void)level, (void)target, (void)message;
+  if (mine->calls == 0) IS(TC_OK, tc_close(other));
+  mine->calls++;
+}
+
+/* On the thread that runs the log callbacks of all caches, for which a close waits elsewhere. */
+static void a_log_callback_that_closes_another_cache(tc_cache *cache) {
+  application mine = {0};
+  other = open_cache(", \"resilience\": {\"close_ms\": 600000}");
+  IS(TC_OK, tc_on_log(cache, TC_LEVEL_DEBUG, close_other, &mine, destroy));
+  IS(TC_OK, get(cache, "alice"));
+  IS(TC_OK, tc_clear(cache));
+  IS(TC_OK, get(cache, "alice"));
+  UNTIL(mine.calls > 0);
+  IS(TC_OK, tc_on_log(cache, TC_LEVEL_ERROR, NULL, NULL, NULL));
+  UNTIL(mine.destroyed == 1);
+}
+
 static void never_called_and_yet_destroyed(tc_cache *cache) {
   application retry = {0}, next = {0}, log = {0}, refused = {0};
   IS(TC_INVALID_HANDLE, tc_on_retry(NULL, decide, &refused, destroy));
@@ -147,6 +169,8 @@ void run(void) {
     a_callback_that_repairs(cache);
     destroyed_after_the_last_call(cache);
     records_of_the_log(cache);
+    IS(TC_OK, set(cache, "alice", "token"));
+    a_log_callback_that_closes_another_cache(cache);
   }
   never_called_and_yet_destroyed(cache);
 }
