@@ -49,6 +49,18 @@ public class KeyTests
     }
 
     [Fact]
+    public void A_key_of_any_length_is_refused_without_room_for_it()
+    {
+        using TokenCache cache = TokenCache.Open(Memory);
+        string key = new('k', 20_000_000);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        TokenCacheException refused = Assert.Throws<TokenCacheException>(() => cache.Set(key, "token"u8));
+        Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 1_000_000);
+        Assert.Equal(TokenCacheStatus.InvalidArgument, refused.Status);
+        Assert.Equal("The key is 20000000 characters long; at most 65536 bytes are possible.", refused.Message);
+    }
+
+    [Fact]
     public void Impossible_keys_are_refused_without_being_repeated()
     {
         using TokenCache cache = TokenCache.Open(Memory);

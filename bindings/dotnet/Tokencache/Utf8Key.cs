@@ -14,6 +14,9 @@ internal ref struct Utf8Key
     /// <summary>What a caller lends from its stack: enough for 85 characters, which take up to three bytes each.</summary>
     public const int StackBytes = 256;
 
+    /// <summary>The largest <c>limits.max_key_bytes</c>; a text of more characters has more bytes.</summary>
+    private const int MostBytes = 65_536;
+
     private const string HalfAPair =
         "The key holds half of a surrogate pair, which has no UTF-8. Pass a key of arbitrary bytes as bytes.";
 
@@ -22,8 +25,7 @@ internal ref struct Utf8Key
     public Utf8Key(string key, Span<byte> stack)
     {
         Throw.IfNull(key, nameof(key));
-        int most = key.Length * 3;
-        Span<byte> room = most <= stack.Length ? stack : _rented = ArrayPool<byte>.Shared.Rent(most);
+        Span<byte> room = key.Length * 3L <= stack.Length ? stack : _rented = Rent(key.Length);
         Span = room.Slice(0, Encode(key, room));
     }
 
@@ -37,6 +39,12 @@ internal ref struct Utf8Key
             Return(rented);
         }
     }
+
+    /// <summary>Room for so many characters, unless no key has that many: the pool would keep it for ever.</summary>
+    private static byte[] Rent(int characters) => characters <= MostBytes
+        ? ArrayPool<byte>.Shared.Rent(characters * 3)
+        : throw Failures.From(
+            Native.Status.InvalidArgument, $"The key is {characters} characters long; at most {MostBytes} bytes are possible.");
 
     // In a method of its own: the runtime copies a small `finally` to where the `try` ends, and calls a large one.
     [MethodImpl(MethodImplOptions.NoInlining)]
