@@ -4,6 +4,8 @@
 mod cache;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cache::Shared;
@@ -33,7 +35,7 @@ fn stands(has_file: bool, expected: Option<&[u8]>, write: impl Fn(&Cache, &[u8])
     let holder = Connection::open(shared.database()).expect("the database");
     holder.execute_batch("BEGIN IMMEDIATE").expect("nobody else holds it");
     let (now, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for in_background in [false, false, true] {
             let (cache, now, is_over) = (&cache, &now, &is_over);
             scope.spawn(move || {
@@ -49,7 +51,7 @@ fn stands(has_file: bool, expected: Option<&[u8]>, write: impl Fn(&Cache, &[u8])
         }
         for number in 0..KEYS {
             now.store(number, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_micros(300));
+            thread::sleep(Duration::from_micros(300));
             let outcome = write(&cache, &name(number));
             assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
         }
@@ -72,4 +74,29 @@ fn no_read_that_began_before_a_write_was_owed_hides_it() {
         });
         stands(has_file, None, |cache, key| cache.remove(key).expect("it is owed"));
     }
+}
+
+/// Whoever holds the file, or a disk that hangs, would keep an event loop until the deadline.
+#[test]
+fn a_read_in_the_background_leaves_the_file_of_the_journal_to_another_thread() {
+    let shared = Shared::new();
+    let owed = shared.folder().join("owed.db");
+    let cache = shared.open(json!({
+        "l2": {"write": "behind"}, "resilience": {"close_ms": 10, "journal_path": owed}
+    }));
+    let holder = Connection::open(shared.database()).expect("the database");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("nobody else holds it");
+    let outcome = cache.set(b"alice", b"token", SetOptions::default()).expect("it is owed");
+    assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+    for (key, expected) in [(b"alice", Some(b"token".to_vec())), (b"carol", None)] {
+        let (tell, told) = mpsc::channel();
+        let done = move |answer: tokencache::error::Result<Answer>| {
+            tell.send((thread::current().id(), answer.map(value))).expect("somebody listens");
+        };
+        cache.get_in_background(key, Instant::now(), Box::new(done));
+        let (by, answer) = told.recv_timeout(Duration::from_secs(60)).expect("an answer");
+        assert_eq!(answer.expect("it can be read"), expected);
+        assert_ne!(by, thread::current().id());
+    }
+    holder.execute_batch("ROLLBACK").expect("it held the database");
 }

@@ -25,7 +25,7 @@ type Found = (Pass, Result<Option<Stored>, Failure>);
 pub type Told = Box<dyn FnOnce(Outcome<Answer>) + Send>;
 
 impl Cache {
-    /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it.
+    /// As [`Cache::get_since`]: `told` gets the answer, on this thread when L1 has it. Waits for nothing.
     pub fn get_in_background(self: &Arc<Self>, key: &[u8], started: Instant, told: Told) {
         if let Some(entry) = self.peek(key) {
             count(&self.stats.l1_hits);
@@ -38,7 +38,26 @@ impl Cache {
         let since = self.moment();
         // As in `get_missed`.
         let slot = self.slot(key);
-        let epoch = self.epoch(slot);
+        let under = (slot, self.epoch(slot));
+        if !self.has_to_look_into_a_file() {
+            return self.look(key, under, since, started, told);
+        }
+        let (me, key, is_deciding) = (Arc::clone(self), key.to_vec(), resilience::is_deciding());
+        let work = move |told: Told| {
+            resilience::as_deciding(is_deciding, || me.look(&key, under, since, started, told));
+        };
+        self.work_on(told, work, |told, error| told(Err(error)));
+    }
+
+    /// In the journal, and where it has nothing in L2.
+    fn look(
+        self: &Arc<Self>,
+        key: &[u8],
+        (slot, epoch): (u32, Epoch),
+        since: Option<Moment>,
+        started: Instant,
+        told: Told,
+    ) {
         match self.owed(key, started) {
             Ok(None) => {}
             Ok(Some(owed)) => return told(Ok(owed)),

@@ -182,6 +182,12 @@ impl Cache {
         Err(Error::new(Kind::L2Busy, message))
     }
 
+    /// Whether [`Cache::owed`] reads a file, which others may keep locked, or a disk that hangs.
+    pub(super) fn has_to_look_into_a_file(&self) -> bool {
+        let may_be_owed = self.journal.as_ref().is_some_and(|journal| !journal.is_surely_empty());
+        may_be_owed && self.config.load().resilience.journal_path.is_some()
+    }
+
     /// What is owed answers for `key`, whatever L2 may say.
     pub(super) fn owed(&self, key: &[u8], started: Instant) -> Result<Option<Answer>> {
         let Some(journal) = &self.journal else { return Ok(None) };
