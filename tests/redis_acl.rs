@@ -6,7 +6,7 @@ mod monitor;
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use monitor::Monitor;
@@ -17,6 +17,7 @@ use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, NEVER};
 use tokencache::error::{Error, Result};
+use tokencache::log::{Level, Sink};
 
 /// The line of the README that lets a user of the library do what it needs.
 static LINE: LazyLock<String> = LazyLock::new(|| {
@@ -144,6 +145,33 @@ fn none_of_the_least_rights_could_be_left_out() {
             assert_eq!(kind.name(), "TC_L2_DENIED", "without {left_out}: {message}");
         }
     }
+}
+
+/// Keeps what it is told.
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Sink for Told {
+    fn write(&self, _: Level, _: &'static str, message: &str) -> bool {
+        self.0.lock().expect("no test has failed").push(message.to_owned());
+        true
+    }
+}
+
+#[test]
+fn that_writes_are_denied_is_said_once() {
+    let Some(server) = Server::start() else { return };
+    allow(&server, "");
+    server.ask::<()>("ACL SETUSER tokencache -hset -unlink");
+    let told = Arc::new(Mutex::default());
+    let cache = open(&server).expect("it opens");
+    cache.on_log(Level::Warn, Some(Box::new(Told(Arc::clone(&told)))));
+    for number in 0..50 {
+        let key = format!("key {number}").into_bytes();
+        assert!(cache.set(&key, b"token", SetOptions::default()).is_err());
+        assert!(cache.remove(&key).is_err());
+    }
+    let told = told.lock().expect("no test has failed");
+    assert_eq!(told.iter().filter(|line| line.contains("status=TC_L2_DENIED")).count(), 1, "{told:#?}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 
+use super::news::News;
 use crate::clock;
 use crate::config::Resilience;
 use crate::l2::{Class, Failure};
@@ -21,8 +22,6 @@ use crate::stats::{Operation, count};
 
 /// The attempts that the ratio is taken of. Those that were not made yet count as good.
 const RECENT: u32 = 20;
-/// When L2 has not been found full for so long, that is news again.
-const QUIET: Duration = Duration::from_secs(60);
 /// So many successes close a circuit that is half open.
 const PROVEN: u32 = 3;
 
@@ -54,8 +53,8 @@ pub struct Circuit {
     /// What a suspended call is told, made before there is one.
     refusal: ArcSwapOption<Failure>,
     suspended_calls: AtomicU64,
-    /// In which words L2 was found full, and when.
-    full: Mutex<Option<(Arc<str>, Instant)>>,
+    /// What was said of an L2 that is asked on.
+    pub(super) news: News,
 }
 
 struct State {
@@ -202,13 +201,6 @@ impl Circuit {
         } else {
             log.write(Level::Info, "l2", || format!("L2 failed again after it had answered: {failure}"));
         }
-    }
-
-    /// Whether `failure` says for the first time that L2 is full: it is asked on, and every write would say it again.
-    pub fn is_full_anew(&self, failure: &Failure) -> bool {
-        let now = Instant::now();
-        let before = lock(&self.full).replace((Arc::clone(&failure.message), now));
-        before.is_none_or(|(said, at)| said != failure.message || now.duration_since(at) > QUIET)
     }
 
     /// Forgets what was: L2 is another one now, or there is to be no circuit.

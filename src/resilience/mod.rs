@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod circuit;
+mod news;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -270,7 +271,8 @@ impl Call<'_> {
     fn note(&self, failure: &Failure, attempt: u32) {
         let kind = failure.class.rule().kind;
         self.stats.failed(kind, false);
-        let is_news = failure.class != Class::Full || self.circuit.is_full_anew(failure);
+        let is_asked_on = matches!(failure.class, Class::Full | Class::Denied);
+        let is_news = !is_asked_on || self.circuit.news.is_new(&failure.message, Instant::now());
         self.log.write(if is_news { Level::Warn } else { Level::Debug }, "l2", || {
             format!(
                 "operation={} tier=l2 key={} attempt={attempt} in_retry={} status={} elapsed_ms={}: {failure}",
