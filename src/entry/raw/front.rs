@@ -29,12 +29,13 @@ static FIRST: AtomicPtr<Front> = AtomicPtr::new(ptr::null_mut());
 impl Front {
     /// One of so many groups, or up to twice as many, where nothing lies; `None` when there is no memory for it.
     pub(super) fn claim(groups: usize) -> Option<Claimed> {
+        let (rounded, most) = (rounded(groups), 2 * groups);
         let is_mine = |front: &&Front| {
-            (groups..=2 * groups).contains(&front.groups.len())
+            (rounded..=most).contains(&front.groups.len())
                 && !front.is_owned.load(Ordering::Relaxed)
                 && !front.is_owned.swap(true, Ordering::Acquire)
         };
-        let front = Front::all().find(is_mine).or_else(|| Front::one_more(groups))?;
+        let front = Front::all().find(is_mine).or_else(|| Front::one_more(rounded))?;
         Some(Claimed { front, groups: &front.groups })
     }
 
@@ -79,6 +80,12 @@ impl Front {
     }
 }
 
+/// So many, or up to a quarter more: four numbers from one power of two to the next. Of tiers one after the other, each with a
+/// few groups more than the one before, each would leave a front behind that is too small for all that come.
+fn rounded(groups: usize) -> usize {
+    groups.next_multiple_of((groups.next_power_of_two() / 8).max(1))
+}
+
 /// A front that is one tier's, until this is dropped.
 pub struct Claimed {
     front: &'static Front,
@@ -116,18 +123,28 @@ mod tests {
     fn a_front_waits_for_the_next_tier_with_nothing_in_it() {
         // A number of groups that no other test asks for.
         let mut right = Right::another();
-        let groups = Groups::lasting(9973, &right).expect("memory for it");
+        let groups = Groups::lasting(12_000, &right).expect("memory for it");
         let front = groups.front().expect("it lasts");
         let hash = front.hash(b"key");
-        let number = groups::share(hash, 9973) * Groups::NUMBERS;
+        let number = groups::share(hash, groups.count()) * Groups::NUMBERS;
         groups.put(&mut right, number, hash, Entry::new(Parts::lasting(b"key", b"value")));
         let held = front.find(b"key", None).expect("it lies there");
         drop(groups);
         assert!(front.find(b"key", None).is_err(), "it has gone with its tier");
         assert_eq!(held.data(), b"value", "and is held still");
-        let next = Groups::lasting(5000, &Right::another()).expect("memory for it");
+        let next = Groups::lasting(7000, &Right::another()).expect("memory for it");
         assert!(ptr::eq(next.front().expect("it lasts"), front), "the same memory");
-        let another = Groups::lasting(9973, &Right::another()).expect("memory for it");
+        let another = Groups::lasting(12_000, &Right::another()).expect("memory for it");
         assert!(!ptr::eq(another.front().expect("it lasts"), front), "which is one tier's at a time");
+    }
+
+    #[test]
+    fn tiers_that_grow_one_after_the_other_leave_few_fronts() {
+        for groups in (17_000..32_000).step_by(100) {
+            let groups = Groups::lasting(groups, &Right::another()).expect("memory for it");
+            assert!(!groups.front().expect("it lasts").groups.is_empty());
+        }
+        let left = Front::all().filter(|front| (17_000..=40_000).contains(&front.groups.len())).count();
+        assert!(left <= 4, "{left} fronts");
     }
 }
