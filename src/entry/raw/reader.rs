@@ -199,7 +199,8 @@ impl Own {
     /// As [`Own::enter`], and not heard of before this thread has named an entry in one of its hazards.
     #[inline(always)]
     pub fn enter_unheard(self, handle: u64) -> Visit {
-        self.arrive_at(handle, Ordering::Relaxed)
+        // Whoever waits for the end of the visit before may find this one instead, and comes behind that end all the same.
+        self.arrive_at(handle, Ordering::Release)
     }
 
     #[inline(always)]
