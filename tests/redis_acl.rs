@@ -187,3 +187,16 @@ fn keys_outside_the_prefix_are_not_touched_by_anything_that_is_sent() {
     }
     assert!(server.keys().is_empty(), "and no other database");
 }
+
+#[test]
+fn what_the_acl_forbids_is_named() {
+    let Some(server) = Server::start() else { return };
+    allow(&server, "+hmget");
+    let error = open(&server).expect("the cache opens").get(b"k").expect_err("denied");
+    assert!(error.message.contains("does not let this user run hmget"), "{error}");
+
+    allow(&server, "~p:*");
+    server.ask::<()>("ACL SETUSER tokencache ~q:*");
+    let error = open(&server).expect("the cache opens").get(b"k").expect_err("denied");
+    assert!(error.message.contains("at this key; its ACL must name l2.key_prefix"), "{error}");
+}

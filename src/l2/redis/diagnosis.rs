@@ -14,7 +14,7 @@ use crate::l2::{Class, Failure};
 use crate::timestamp;
 
 /// What the first word of a refusal means.
-const WORDS: [(&str, Class, &str); 20] = [
+const WORDS: [(&str, Class, &str); 19] = [
     ("READONLY", Class::Busy, "is a replica that takes no writes; point l2.url at the primary"),
     ("LOADING", Class::Busy, "is still loading its data"),
     ("MASTERDOWN", Class::Busy, "is a replica that has lost its primary"),
@@ -34,7 +34,6 @@ const WORDS: [(&str, Class, &str); 20] = [
         Class::Denied,
         "wants a password; give it by l2.password, l2.password_env or l2.password_file",
     ),
-    ("NOPERM", Class::Denied, "does not let this user do that; the README lists what its ACL must allow"),
     ("DENIED", Class::Denied, "runs in protected mode and turns away other machines"),
     (
         "WRONGTYPE",
@@ -51,6 +50,7 @@ const WORDS: [(&str, Class, &str); 20] = [
 
 const CLUSTER: &str =
     "is a node of a cluster, which this version does not speak with; point l2.url at a single server";
+const LISTED: &str = "do that; the README lists what its ACL must allow";
 const OLD: &str = "does not speak RESP3; this version needs Redis 6 or later";
 
 /// What a refusal of the server means.
@@ -63,15 +63,22 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
         let (code, details) = cause.split_once(' ').unwrap_or((cause, ""));
         return of_words(address, code, details);
     }
+    // A script repeats what it was refused in words of its own.
+    if code == "NOPERM"
+        || details.contains("user executing the script")
+        || details.contains("has no permissions")
+    {
+        return Failure::new(
+            Class::Denied,
+            format!("Redis at {address} does not let this user {} (NOPERM).", forbidden(details)),
+        );
+    }
     if let Some((_, class, meaning)) = WORDS.iter().find(|(word, ..)| *word == code) {
         return Failure::new(*class, format!("Redis at {address} {meaning} ({code})."));
     }
     // Before Redis 7 a script repeats what it was refused.
     if details.contains("-READONLY ") {
         return of_words(address, "READONLY", "");
-    }
-    if details.contains("user executing the script") || details.contains("has no permissions") {
-        return of_words(address, "NOPERM", "");
     }
     if details.contains("max number of clients") {
         let message = format!("Redis at {address} has as many clients as its maxclients allows.");
@@ -89,6 +96,17 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
     }
     let message = format!("Redis at {address} refused with {code}, which this version does not understand.");
     Failure::new(Class::Protocol, message)
+}
+
+/// What the ACL of our user forbids. Redis names the command, and of a key only says that it was one.
+fn forbidden(details: &str) -> String {
+    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split_once('\''));
+    if let Some((command, _)) = command {
+        let command: String = command.chars().take(60).collect();
+        return format!("run {command}; the README lists what its ACL must allow");
+    }
+    let is_key = details.contains("access");
+    if is_key { "at this key; its ACL must name l2.key_prefix, as ~orders:* does" } else { LISTED }.into()
 }
 
 /// The cause among `answers`: the first refusal, unless it only says that another one came before.
