@@ -65,7 +65,14 @@ fn a_pipe_in_the_place_of_a_file_is_named_and_holds_up_no_other_link() {
         let waiting = naming(&server, member, &file, 30_000);
         let refused = waiting.get(b"k").map(drop).expect_err("refused");
         assert_eq!(refused.kind.name(), "TC_L2_DENIED", "{member}: {refused}");
-        for words in [&*file.display().to_string(), "is not a regular file"] {
+        let what = match member {
+            "password_file" => "The password for Redis at ",
+            "username_file" => "The user for Redis at ",
+            "ca_file" => "l2.ca_file",
+            // The certificate is read first, and both are the pipe.
+            _ => "l2.client_cert_file",
+        };
+        for words in [&*file.display().to_string(), "is not a regular file", what] {
             assert!(refused.message.contains(words), "{member}: {refused}");
         }
         assert_eq!(set(&server.open_without_l1()), "TC_OK");

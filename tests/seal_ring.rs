@@ -159,6 +159,7 @@ fn a_ring_that_vanishes_or_that_others_could_write_is_not_taken() {
     let problem = || encryption(&cache)["ring_problem"].as_str().unwrap_or_default().to_owned();
     fs::remove_file(file.path()).expect("removed");
     wait_until("somebody says that it is gone", || problem().contains("cannot be read"));
+    assert!(problem().starts_with("The key ring cannot be used. The file "), "{}", problem());
     file.replace(&ring(&[("active", 2)]).to_string(), 0o620);
     wait_until("somebody says who could write it", || problem().contains("can be written by its group"));
     assert_eq!(encryption(&cache)["active"], key_id(1).to_string().as_str());

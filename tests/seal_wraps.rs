@@ -181,4 +181,8 @@ fn private_keys_are_looked_after_as_the_ring_is() {
     fs::remove_file(pki.key("new")).expect("removed");
     let error = refused_open(&place, members(&pki, &keys, &["new"]));
     assert!(error.message.contains(&shown) && error.message.contains("cannot be read"), "{error}");
+    assert!(
+        error.message.starts_with("A private key of /encryption/unwrap_key_files cannot be used. "),
+        "{error}"
+    );
 }

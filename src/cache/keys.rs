@@ -78,9 +78,11 @@ pub(super) fn load(encryption: &Encryption) -> Result<Loaded> {
     let (unwrap, mut warnings) = if encryption.unwrap_key_files.is_empty() {
         (UnwrapKeys::none(), vec![])
     } else {
-        files::read_unwrap_keys(&encryption.unwrap_key_files, encryption.strict_files)?
+        let read = files::read_unwrap_keys(&encryption.unwrap_key_files, encryption.strict_files);
+        read.map_err(|error| unusable("A private key of /encryption/unwrap_key_files", &error))?
     };
-    let (text, name) = ring_text(source, encryption.strict_files, &mut warnings)?;
+    let (text, name) = ring_text(source, encryption.strict_files, &mut warnings)
+        .map_err(|error| unusable("The key ring", &error))?;
     let ring = Ring::parse(&text, &name, &unwrap)?;
     if !ring.is_locked() {
         warnings.push(
@@ -103,6 +105,11 @@ pub(super) fn load(encryption: &Encryption) -> Result<Loaded> {
 fn marks(encryption: &Encryption) -> Vec<Mark> {
     let ring_file = if let Some(Source::File(path)) = &encryption.keyring { Some(path) } else { None };
     ring_file.into_iter().chain(&encryption.unwrap_key_files).map(|path| Mark::of(path)).collect()
+}
+
+/// A file or a variable says what is wrong with it, and not what it is for.
+fn unusable(what: &str, error: &Error) -> Error {
+    Error::new(error.kind, format!("{what} cannot be used. {}", error.message))
 }
 
 fn ring_text(

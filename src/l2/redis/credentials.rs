@@ -60,13 +60,16 @@ impl Credentials {
     }
 
     fn read(redis: &Redis) -> Result<Credentials, Failure> {
-        let denied = |message| Failure::new(Class::Denied, message);
+        let denied = |what: &str, why: String| {
+            let address = &redis.address;
+            Failure::new(Class::Denied, format!("The {what} for Redis at {address} cannot be had. {why}"))
+        };
         let mut who = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = &redis.username {
-            who = who.set_username(username.read().map_err(denied)?.as_str());
+            who = who.set_username(username.read().map_err(|why| denied("user", why))?.as_str());
         }
         if let Some(password) = &redis.password {
-            who = who.set_password(password.read().map_err(denied)?.as_str());
+            who = who.set_password(password.read().map_err(|why| denied("password", why))?.as_str());
         }
         let is_tls = matches!(redis.address.link, Link::Tcp { is_tls: true, .. });
         let tls = is_tls.then(|| tls::connector(redis)).transpose()?;
