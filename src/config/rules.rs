@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::Path;
+
 use super::encryption::KEYRING;
 use super::reader::Settings;
 use super::redis::{Address, Link};
@@ -16,6 +18,7 @@ pub(super) fn check(settings: &Settings) -> Result<()> {
     let rules = [
         sqlite_has_a_file,
         redis_has_an_address,
+        the_journal_has_a_file_of_its_own,
         nothing_is_idle,
         secrets_have_one_source,
         a_password_stands_with_its_user,
@@ -50,6 +53,14 @@ fn redis_has_an_address(settings: &Settings) -> Option<String> {
         "/l2/url is required where /l2/kind is \"redis\"; write where it is, such as \"redis://localhost:6379/0\"."
             .into()
     })
+}
+
+/// The one that is opened first would make the file its own, and the other be refused also when this is mended.
+fn the_journal_has_a_file_of_its_own(settings: &Settings) -> Option<String> {
+    let [database, journal] = ["/l2/path", "/resilience/journal_path"];
+    let is_given = settings.is_given(database) && settings.is_given(journal);
+    let is_one = is_given && Path::new(&settings.text(database)) == Path::new(&settings.text(journal));
+    is_one.then(|| format!("{journal} is the file of {database}; give the journal a file of its own."))
 }
 
 const OF_SQLITE: [&str; 2] = ["/l2/path", "/l2/capacity_bytes"];
