@@ -205,6 +205,25 @@ fn the_manual_page_and_the_completions_know_every_command_and_option() {
 }
 
 #[test]
+fn the_schema_of_the_configuration_is_installed() {
+    let committed = fs::read_to_string(Path::new(ROOT).join("packaging/config.schema.json")).unwrap();
+    assert_eq!(Tree::new(&[]).read("share/tokencache/config.schema.json"), committed);
+}
+
+#[test]
+fn a_prefix_that_means_another_place_in_each_folder_is_refused() {
+    for name in ["PREFIX", "LIBDIR", "INCLUDEDIR"] {
+        let folder = TempDir::new().unwrap();
+        let mut install = Command::new(Path::new(ROOT).join("tools/install"));
+        install.arg(built(&folder.path().join("built"))).env("DESTDIR", folder.path().join("tree"));
+        let said = install.env("PREFIX", PREFIX).env(name, "here").output().unwrap();
+        assert_eq!(said.status.code(), Some(2), "{name}");
+        assert!(String::from_utf8_lossy(&said.stderr).ends_with("not here.\n"), "{name}");
+        assert!(!folder.path().join("tree").exists(), "{name}");
+    }
+}
+
+#[test]
 fn the_shell_completes_commands_and_options() {
     let tree = Tree::new(&[]);
     let complete = |words: &str, at: usize| {
