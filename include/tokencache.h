@@ -31,7 +31,7 @@
 #define TC_VERSION_PATCH 0
 
 // Given as a length: the text before it ends with a NUL.
-#define TC_NTS ((size_t)-1)
+#define TC_NTS SIZE_MAX
 
 // Starts a `tc_set_options`: `tc_set_options options = TC_SET_OPTIONS;`
 #define TC_SET_OPTIONS { sizeof(tc_set_options), 0, 0, 0, 0, 0 }
