@@ -35,7 +35,19 @@ pub fn parse(document: &[u8]) -> Result<Value> {
     Strict { levels_left: MAX_NESTING }
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| refused(format!("The configuration document cannot be read: {error}.")))
+        .map_err(|error| {
+            let way_out = way_out(text);
+            refused(format!("The configuration document cannot be read: {error}.{way_out}"))
+        })
+}
+
+/// What a caller did who gave no document at all.
+fn way_out(text: &str) -> &'static str {
+    match text.trim_start().chars().next() {
+        Some('{' | '[') => "",
+        Some('\u{feff}') => " It begins with a byte order mark; save it without one.",
+        _ => " Give the JSON itself, such as {\"version\": 1}, and not the name of a file.",
+    }
 }
 
 /// A value that may hold secrets; every text in it is wiped when it goes.
@@ -203,5 +215,14 @@ mod tests {
         for document in ["", "{", "{\"version\": 1} x", "{'version': 1}", "\u{feff}{}"] {
             assert!(refusal(document.as_bytes()).contains("at line 1 column"), "{document}");
         }
+    }
+
+    #[test]
+    fn who_gave_no_document_at_all_is_told_what_one_is() {
+        for document in ["", "config.json", "/etc/tokencache.json"] {
+            assert!(refusal(document.as_bytes()).ends_with("and not the name of a file."), "{document}");
+        }
+        assert!(refusal("\u{feff}{}".as_bytes()).ends_with("a byte order mark; save it without one."));
+        assert!(refusal(b"{").ends_with("column 1."));
     }
 }
