@@ -21,5 +21,7 @@ with tokencache.open(CONFIG) as cache:
         print(f"alice: {token.decode()}")
 
     # What is known of an entry, and its bytes without a copy.
-    with cache.get_entry("alice") as entry:
-        print(f"version {entry.version}, from {entry.tier.name}, until {entry.expires_at:%Y-%m-%d %H:%M} UTC")
+    entry = cache.get_entry("alice")
+    if entry is not None:
+        with entry:
+            print(f"version {entry.version}, from {entry.tier.name}, until {entry.expires_at:%Y-%m-%d %H:%M} UTC")
