@@ -12,7 +12,7 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
 help: ## this list
 	@printf 'Tokencache: the token cache that every service can share.\n\n'
-	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: ## a narrated tour: two languages, one cache, an outage, the MFA night, figures measured as you watch
 	@tools/prepare
