@@ -247,6 +247,7 @@ typedef void (*tc_destroy_fn)(void *user_data);
 typedef int32_t tc_level;
 
 // Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
+// Both texts are valid during the callback, and never null.
 typedef void (*tc_log_fn)(void *user_data, tc_level level, const char *target, const char *message);
 
 #ifdef __cplusplus

@@ -230,6 +230,7 @@ pub const TC_LEVEL_INFO: i32 = 3;
 pub const TC_LEVEL_DEBUG: i32 = 4;
 
 /// Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
+/// Both texts are valid during the callback, and never null.
 pub type tc_log_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,

@@ -262,6 +262,7 @@ namespace Tokencache
 
         /// <summary>
         /// Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
+        /// Both texts are valid during the callback, and never null.
         /// </summary>
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
         public delegate void LogFn(IntPtr userData, Level level, IntPtr target, IntPtr message);

@@ -230,6 +230,7 @@ RetryFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Failure), POINTER(c_uint32))
 DestroyFn = CFUNCTYPE(None, c_void_p)
 
 # Called for each log record at or above the chosen level, on a thread of the library that does nothing else.
+# Both texts are valid during the callback, and never null.
 LogFn = CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 
 # Every function: what it returns, and what it takes.
