@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use journal::{removal, set as record, time, value};
 use support::wait_until;
 use tokencache::clock::unix_ms;
+use tokencache::entry::Secret;
 use tokencache::journal::{Change, Extent, Known, Recent, Record};
 use tokencache::l2::{Class, Failure, Succession};
 
@@ -84,6 +85,18 @@ fn a_write_that_raced_the_change_is_made_again() {
     recent.remember(b"k", removal(), before);
     recent.overtake(b"k", u64::MAX);
     assert_eq!((recent.figures().again.entries, recent.figures().remembered.entries), (0, 0));
+}
+
+/// The base was the removal: merged with what the new primary has, all that was removed would come back.
+#[test]
+fn what_was_merged_with_an_owed_removal_is_made_again_as_it_is() {
+    let recent = Recent::new(Extent::DEFAULT);
+    let base = Secret::copy(b"");
+    remember(&recent, b"k", Record { base, over: Some(time(unix_ms() - 1000)), ..record(b"1") });
+    recent.has_met(&Succession::Another);
+    let again = recent.again().find(b"k", sqlite::soon()).unwrap().expect("it").record;
+    assert!(again.base.is_none() && again.over.is_none());
+    assert_eq!(value(&again), Some(&b"1"[..]));
 }
 
 #[test]

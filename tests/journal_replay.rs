@@ -255,6 +255,38 @@ fn what_was_owed_onto_a_record_before_that_was_crossed_out_starts_from_it() {
     assert_eq!(*bases.lock().unwrap(), [&b"base"[..], b"base and first"]);
 }
 
+/// What is merged with an owed plain write goes by the time of that, until that has arrived with it.
+#[test]
+fn what_is_over_a_plain_write_is_written_as_it_is_where_that_wins_and_else_merged() {
+    each_kind(|journal| {
+        let now_ms = clock::unix_ms();
+        let over = |value, base, at_ms| Record { over: Some(time(at_ms)), ..based(value, base) };
+        owe(journal, "wins", over(b"wins and first", b"wins", now_ms - 500));
+        owe(journal, "loses", over(b"loses and first", b"loses", now_ms - 1500));
+        let there = Present::Ours { clock: time(now_ms - 1000), version: 1 };
+        let present = [(b"wins".to_vec(), there), (b"loses".to_vec(), there)].into();
+        let later =
+            [("wins", now_ms - 500, &b"wins and first"[..]), ("loses", now_ms - 100, b"removed since")];
+        let decided = |key: &[u8]| {
+            for (name, at_ms, base) in later.iter().filter(|(name, ..)| name.as_bytes() == key) {
+                if find(journal, name).is_some_and(|there| value(&there) != Some(b"second")) {
+                    owe(journal, name, over(b"second", base, *at_ms));
+                }
+            }
+        };
+        let joined = Mutex::new(Vec::new());
+        let join = |due: &Due| {
+            joined.lock().unwrap().push(due.record.base.as_deref().expect("a base").to_vec());
+            Ok(Joined::Written)
+        };
+        let target = Told { present, ..Told::default() };
+        replay_joined(journal, &target, b"", &quiet(), &decided, &join).unwrap();
+        assert_eq!(*joined.lock().unwrap(), [&b"loses"[..], b"wins and first"]);
+        let written = target.written.lock().unwrap();
+        assert_eq!(*written, [(b"wins".to_vec(), true), (b"loses".to_vec(), true)]);
+    });
+}
+
 #[test]
 fn losers_are_counted_and_logged_without_their_keys() {
     let lines = Arc::new(Mutex::new(Vec::new()));

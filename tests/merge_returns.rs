@@ -162,3 +162,42 @@ fn what_was_merged_by_a_replay_is_on_the_next_primary_also_when_it_was_read() {
     });
     assert_eq!(scopes(&server.open_without_l1()), ["billing", "orders", "stock"]);
 }
+
+/// A merged set that was owed over a plain set or a removal, and what another server has stored before that, or since.
+#[test]
+fn what_is_merged_with_an_owed_set_or_removal_is_lost_no_more_than_what_others_store_later() {
+    let after = ["files", "mail", "orders"];
+    for (removes, is_later, expected) in [
+        (false, true, &after[..]),
+        (false, false, &after[1..]),
+        (true, true, &after[..2]),
+        (true, false, &["mail"]),
+    ] {
+        let Some(server) = Server::start() else { return };
+        let owed = json!({"resilience": {"journal_path": server.folder().join("owed.db")}});
+        let (proxy, caches) = two(&server, [owed, json!({})]);
+        let first = saved(b"", "orders", an_hour_ago());
+        let [_, base] = parted(&proxy, &caches, 1, &first);
+        let [away, here] = caches;
+        // Of a moment ago in the next second of a removal.
+        let soon = clock::unix_ms() / 1000 + 60;
+        let store_there = || put(&here, Some(&base), &saved(base.data(), "files", soon));
+        if !is_later {
+            assert!(matches!(store_there(), SetOutcome::Stored(_)));
+        }
+        let before = match removes {
+            true => away.remove(KEY),
+            false => away.set(KEY, &first, SetOptions::default()),
+        };
+        assert!(matches!(before, Ok(SetOutcome::Owed(_))), "{before:?}");
+        let base = away.get(KEY).expect("a read");
+        let mine = saved(base.as_ref().map_or(b"", |base| base.data()), "mail", soon);
+        assert!(matches!(put(&away, base.as_ref(), &mine), SetOutcome::Owed(_)));
+        if is_later {
+            assert!(matches!(store_there(), SetOutcome::Stored(_)));
+        }
+        proxy.repoint(server.port());
+        assert!(away.flush(support::GENEROUS), "it is owed still");
+        assert_eq!(scopes(&server.open_without_l1()), expected, "removes: {removes}, is_later: {is_later}");
+    }
+}

@@ -145,7 +145,15 @@ fn record(value: Option<&[u8]>) -> Record {
         bytes: Secret::copy(value).expect("memory"),
         lifetime: Lifetime::default(),
     });
-    Record { change, clock: 1 << 16, written_at_ms: 1, known: Known::Nothing, base: None, link: None }
+    Record {
+        change,
+        clock: 1 << 16,
+        written_at_ms: 1,
+        known: Known::Nothing,
+        base: None,
+        over: None,
+        link: None,
+    }
 }
 
 fn soon() -> Attempt<'static> {

@@ -127,8 +127,15 @@ impl Cache {
             Expected::Absent => Known::Absent,
             Expected::Version(version) => Known::Version(version),
         };
-        let record =
-            Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link: None };
+        let record = Record {
+            change,
+            clock,
+            written_at_ms: write.written_at_ms,
+            known,
+            base: None,
+            over: None,
+            link: None,
+        };
         self.remember_record(recent, write.key, record, (since, write.started));
     }
 

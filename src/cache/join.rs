@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::entry::{Entry, Lifetime, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::journal::{Change, Due, Joined, Moment, Numbered, Onto, Record, is_old};
+use crate::journal::{Change, Due, Joined, Known, Moment, Numbered, Onto, Record, is_old};
 use crate::l2::replay::{Seen, Write};
 use crate::l2::{Attempt, Expected, Failure, Stored, Written};
 use crate::msal::{self, Side};
@@ -42,8 +42,9 @@ impl Cache {
         loop {
             let owed = self.owed_record(merge.key, merge.started)?;
             let onto = Onto::Number(owed.as_ref().map(|owed| owed.sequence));
+            let over = owed.as_ref().and_then(|owed| owed.record.under());
             let (merged, base) = match owed {
-                None => (None, Some(self.sealed_base(merge, config)?)),
+                None => (None, self.sealed_base(merge, config)?),
                 Some(Numbered { record, .. }) => {
                     let Some((merged, base)) = self.join_record(merge, record, config)? else {
                         return Ok((SetOutcome::Owed(0), None));
@@ -62,7 +63,10 @@ impl Cache {
             let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
             let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
             let change = Change::Set { bytes, lifetime: write.lifetime };
-            let record = Record { change, clock, written_at_ms: merge.at_ms, known: merge.known, base, link };
+            // The journal knows what that was made onto which this is over.
+            let known = if over.is_some() { Known::Nothing } else { merge.known };
+            let (written_at_ms, base) = (merge.at_ms, Some(base));
+            let record = Record { change, clock, written_at_ms, known, base, over, link };
             let epoch = self.unverified_epoch(write.slot);
             if self.keep_onto(merge.key, record, onto, &failure, merge.started).map_err(Error::from)? {
                 self.hold(&write, version, epoch);
@@ -87,23 +91,29 @@ impl Cache {
         merge: &Merge<'_>,
         record: Record,
         config: &Config,
-    ) -> Result<Option<(Secret, Option<Secret>)>> {
+    ) -> Result<Option<(Secret, Secret)>> {
         let Record { change, clock, written_at_ms, base, .. } = record;
         let held_up = || {
             let message = "What is owed to L2 under this key is not an MSAL token cache that can be opened; try again \
                            when tc_flush answers TC_OK.";
             Error::new(Kind::L2Busy, message)
         };
-        let (merged, is_removal) = match change {
+        let (merged, base) = match change {
             Change::Set { bytes, .. } => {
+                let len = bytes.len();
+                let base = base.map_or_else(|| Secret::copy(&bytes), Some);
+                let base = base.ok_or_else(|| Error::out_of_memory(len))?;
                 let owed = self.opened_now(merge.key, Some(bytes), config).map_err(|_| held_up())?;
-                (merge.with(Side::written(&owed, written_at_ms)), false)
+                (merge.with(Side::written(&owed, written_at_ms)), Some(base))
             }
-            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), true),
+            Change::Remove => (merge.with(Side::removed(unix_ms(clock))), None),
         };
         let merged = merged.map_err(|_| held_up())?;
         let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
-        Ok((!is_removal || merged.holds_anything).then_some((merged.bytes, base)))
+        Ok(match base {
+            None if !merged.holds_anything => None,
+            base => Some((merged.bytes, base.unwrap_or_else(|| Secret::from(Vec::new())))),
+        })
     }
 
     /// Bytes as L2 holds them, opened.
@@ -131,7 +141,7 @@ impl Cache {
         let config = self.config.load();
         let stored_key = Self::stored_key(&due.key, &config);
         let open = |bytes: &[u8]| self.opened_now(&due.key, Secret::copy(bytes), &config);
-        let Record { change, base, clock, written_at_ms, .. } = &due.record;
+        let Record { change, base, over, clock, written_at_ms, .. } = &due.record;
         let (Some((bytes, owed_lifetime)), Some(base)) = (change.value(), base) else {
             return Ok(Joined::Plain);
         };
@@ -183,6 +193,14 @@ impl Cache {
             let side = match &theirs {
                 Ok((bytes, at_ms)) => Side::written(bytes, *at_ms),
                 Err(at_ms) => Side::removed(*at_ms),
+            };
+            // What was there when it was removed is not kept by whoever has added to it since.
+            let removed = over.filter(|_| base.is_empty() && theirs.is_ok());
+            let left = removed.map(|over| msal::merge(None, Side::removed(unix_ms(over)), side));
+            let side = match &left {
+                Some(Ok(Some(left))) => Side::written(&left.bytes, 0),
+                None => side,
+                Some(_) => return Ok(Joined::Plain),
             };
             let Ok(Some(merged)) = msal::merge(Some(&base), mine, side) else { return Ok(Joined::Plain) };
             if theirs.is_err() && !merged.holds_anything {

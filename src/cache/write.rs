@@ -206,7 +206,8 @@ impl Cache {
         }
         let epoch = self.unverified_epoch(write.slot);
         let link = self.late_over(fate);
-        let record = Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, link };
+        let record =
+            Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, over: None, link };
         self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
         Ok(epoch)
     }

@@ -22,10 +22,10 @@ use std::path::PathBuf;
 
 pub use bounds::Owed;
 pub use ledger::{Due, Sight};
-pub use progress::{Pass, Progress};
+pub use progress::{Joined, Pass, Progress};
 pub use recent::{Extent, Moment, Recent};
 pub use record::{Change, Known, Numbered, Onto, Record};
-pub use replay::{Cause, Joined, Replay};
+pub use replay::{Cause, Replay};
 pub use verdict::{Because, Verdict, has_slid_out, is_later, is_old, verdict, verdict_again};
 
 use crate::clock;
@@ -138,7 +138,7 @@ impl Journal {
         }
         let found = self.ledger.find(key, attempt)?;
         let now_ms = clock::unix_ms();
-        Ok(found.map(|Numbered { sequence, record }| Numbered { sequence, record: due(record, now_ms) }))
+        Ok(found.map(|found| Numbered { record: found.record.due(now_ms), ..found }))
     }
 
     /// The number of what is owed for `key`. Whoever writes to L2 past the journal asks for it before, and settles it
@@ -269,13 +269,8 @@ impl Turn<'_> {
         attempt: Attempt<'_>,
     ) -> Result<Vec<Due>, Failure> {
         let batch = self.journal.ledger.batch(after, limit, attempt)?;
-        Ok(batch.into_iter().map(|next| Due { record: due(next.record, now_ms), ..next }).collect())
+        Ok(batch.into_iter().map(|next| Due { record: next.record.due(now_ms), ..next }).collect())
     }
-}
-
-fn due(record: Record, now_ms: i64) -> Record {
-    let clock = record::believable(record.clock, now_ms);
-    Record { change: record.change.due(now_ms), clock, ..record }
 }
 
 fn unusable(failure: &Failure) -> Error {

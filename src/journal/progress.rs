@@ -33,6 +33,19 @@ pub struct Pass {
     pub refused: u64,
 }
 
+/// What came of a record that is to be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// L2 has both.
+    Written,
+    /// Nothing of it was left by a later removal.
+    Removed,
+    /// Others write the key again and again.
+    Contended,
+    /// There is nothing to merge it with, or it cannot be: it is written as every other.
+    Plain,
+}
+
 /// What a pass does not try any more, because L2 has refused what is like it, and would refuse each of many.
 pub(super) struct Barred {
     /// Sets of values of this length and longer.

@@ -118,6 +118,10 @@ impl Recent {
             return;
         }
         self.drop_again(key, record.clock);
+        if record.over.take().is_some() {
+            // As every other that L2 has: a base that was never there would bring back what the write before took away.
+            record.base = None;
+        }
         let mut gone = Vec::new();
         if let Some(before) = book.take(key) {
             if before.record.clock > record.clock {

@@ -50,6 +50,9 @@ pub struct Record {
     /// The bytes that a set started from, as they would lie in L2, when it is to be merged there; empty where nothing was
     /// there. `None` for what is written as it is.
     pub base: Option<Secret>,
+    /// The hybrid time of the plain write that was owed before: it is that which meets what lies in L2, and only where it
+    /// loses this is merged. `base` is what it stored then, empty for a removal.
+    pub over: Option<u64>,
     /// The link over which L2 may get it yet: an attempt that was given up.
     pub link: Option<LinkId>,
 }
@@ -129,8 +132,21 @@ impl Record {
     pub(crate) fn copy(&self) -> Result<Record, Failure> {
         let change = self.change.copy().ok_or_else(out_of_memory)?;
         let base = self.base.as_ref().map(|base| Secret::copy(base).ok_or_else(out_of_memory)).transpose()?;
-        let Record { clock, written_at_ms, known, link, .. } = *self;
-        Ok(Record { change, clock, written_at_ms, known, base, link })
+        let Record { clock, written_at_ms, known, over, link, .. } = *self;
+        Ok(Record { change, clock, written_at_ms, known, base, over, link })
+    }
+
+    /// As it stands at Unix time `now_ms`.
+    pub(super) fn due(self, now_ms: i64) -> Record {
+        let (change, clock) = (self.change.due(now_ms), believable(self.clock, now_ms));
+        let base = self.base.filter(|_| change.value().is_some());
+        let over = self.over.filter(|_| base.is_some());
+        Record { change, clock, base, over, ..self }
+    }
+
+    /// What a merged set that takes its place is over.
+    pub(crate) fn under(&self) -> Option<u64> {
+        if self.base.is_some() { self.over } else { Some(self.clock) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::ledger::Due;
-use super::progress::{Barred, Pass};
+use super::progress::{Barred, Joined, Pass};
 use super::recent::Moment;
 use super::record::{Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
@@ -65,19 +65,6 @@ pub struct Replay<'a, T: ?Sized> {
     pub join: &'a (dyn Fn(&Due) -> Result<Joined, Failure> + Sync),
     /// Hears of what was lost.
     pub log: &'a Logger,
-}
-
-/// What came of a record that is to be merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Joined {
-    /// L2 has both.
-    Written,
-    /// Nothing of it was left by a later removal.
-    Removed,
-    /// Others write the key again and again.
-    Contended,
-    /// There is nothing to merge it with, or it cannot be: it is written as every other.
-    Plain,
 }
 
 enum End {
@@ -171,19 +158,26 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     }
 
     /// Merges what is to be merged, and answers the rest.
-    fn join_each<'d>(&self, tried: Vec<&'d Due>, ends: &mut Ends<'d>) -> Vec<&'d Due> {
-        let mut rest = Vec::with_capacity(tried.len());
-        for due in tried {
-            let is_merged = due.record.base.is_some() && due.record.change.value().is_some();
-            match if is_merged { (self.join)(due) } else { Ok(Joined::Plain) } {
-                Ok(Joined::Plain) => rest.push(due),
-                Ok(Joined::Written) => ends.push((due, End::Written)),
-                Ok(Joined::Removed) => ends.push((due, End::Lost(Because::Removed))),
-                Ok(Joined::Contended) => ends.push((due, End::Contended)),
-                Err(failure) => ends.push((due, End::Refused(failure))),
-            }
+    fn join_each<'d>(&self, mut tried: Vec<&'d Due>, ends: &mut Ends<'d>) -> Vec<&'d Due> {
+        tried.retain(|due| {
+            let is_merged = due.record.base.is_some() && due.record.over.is_none();
+            let end = if is_merged { self.merge(due) } else { None };
+            let is_plain = end.is_none();
+            ends.extend(end.map(|end| (*due, end)));
+            is_plain
+        });
+        tried
+    }
+
+    /// What comes of a merge, where there is something to merge it with.
+    fn merge(&self, due: &Due) -> Option<End> {
+        match (self.join)(due) {
+            Ok(Joined::Plain) => None,
+            Ok(Joined::Written) => Some(End::Written),
+            Ok(Joined::Removed) => Some(End::Lost(Because::Removed)),
+            Ok(Joined::Contended) => Some(End::Contended),
+            Err(failure) => Some(End::Refused(failure)),
         }
-        rest
     }
 
     /// Looks, and writes what wins. On a failure of L2 as a whole, `ends` has what was done before.
@@ -202,7 +196,10 @@ impl<T: Target + ?Sized> Replay<'_, T> {
                 match seen.map(|seen| (self.verdict(due, seen.present, now_ms), seen)) {
                     Ok((Verdict::Write, seen)) => winning.push((due, key, seen)),
                     Ok((Verdict::Keep, _)) => ends.push((due, End::Kept)),
-                    Ok((Verdict::Lose(because), _)) => ends.push((due, End::Lost(because))),
+                    Ok((Verdict::Lose(because), _)) => {
+                        let merged = due.record.over.and_then(|_| self.merge(due));
+                        ends.push((due, merged.unwrap_or(End::Lost(because))));
+                    }
                     Err(failure) => ends.push((due, End::Refused(failure))),
                 }
             }
@@ -356,11 +353,12 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             return Ok(());
         };
         while let Some(Numbered { sequence, record }) = journal.find(&written.key, self.attempt())? {
-            if record.base.is_none() {
+            // Over another write since, it has started from that.
+            if record.base.is_none() || record.over != written.record.over {
                 return Ok(());
             }
             let Some(base) = Secret::copy(bytes) else { return Ok(()) };
-            let rebased = Record { base: Some(base), ..record };
+            let rebased = Record { base: Some(base), over: None, ..record };
             match journal.owe_onto(&written.key, rebased, Onto::Number(Some(sequence)), self.attempt()) {
                 Ok(false) => {}
                 Ok(true) => return Ok(()),

@@ -14,11 +14,13 @@ use crate::l2::sqlite::schema::Schema;
 pub(super) static SCHEMA: Schema = Schema {
     // "TKCj"
     application_id: 0x544B_436A,
-    version: 3,
-    // In the first there was nothing to merge, in the second what was given up could arrive late.
+    version: 4,
+    // In the first there was nothing to merge, in the second what was given up could arrive late, in the third what was
+    // merged with an owed plain write was one itself.
     upgrades: &[
         (1, "ALTER TABLE owed ADD COLUMN base BLOB"),
         (2, "CREATE TABLE links (run INTEGER, client INTEGER, PRIMARY KEY (run, client)) WITHOUT ROWID"),
+        (3, "ALTER TABLE owed ADD COLUMN over_clock INTEGER"),
     ],
     // The values come last, so that the numbers before them are read without touching their pages.
     script: "
@@ -37,6 +39,7 @@ pub(super) static SCHEMA: Schema = Schema {
             written_at_ms INTEGER NOT NULL,
             expires_at_ms INTEGER NOT NULL, -- 0: no absolute end
             sliding_ms INTEGER NOT NULL,    -- 0: does not slide
+            over_clock INTEGER,             -- of the plain write that was owed before a merged one; NULL: none was
             value BLOB,                     -- NULL: a removal
             base BLOB                       -- what it is merged with L2 from; NULL: it is written as it is
         );
@@ -49,11 +52,11 @@ pub(super) static SCHEMA: Schema = Schema {
 };
 
 const FIND: &str =
-    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base FROM owed
+    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base, over_clock FROM owed
      WHERE key = ?1 AND EXISTS (SELECT 1 FROM journal WHERE identity = ?2)";
 
 const BATCH: &str =
-    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base, key FROM owed
+    "SELECT sequence, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base, over_clock, key FROM owed
      WHERE sequence > ?1 AND EXISTS (SELECT 1 FROM journal WHERE identity = ?2) ORDER BY sequence LIMIT ?3";
 
 const ENDED: &str = "value IS NOT NULL AND expires_at_ms != 0 AND expires_at_ms <= ?1";
@@ -125,11 +128,11 @@ pub(super) fn put(
     let (bytes, lifetime) = record.change.value().unzip();
     let lifetime = lifetime.unwrap_or_default();
     let sql = "INSERT INTO owed
-         (sequence, key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         (sequence, key, clock, known, written_at_ms, expires_at_ms, sliding_ms, value, base, over_clock)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (key) DO UPDATE SET
              sequence = ?1, clock = ?3, known = ?4, written_at_ms = ?5, expires_at_ms = ?6, sliding_ms = ?7,
-             value = ?8, base = ?9";
+             value = ?8, base = ?9, over_clock = ?10";
     connection.prepare_cached(sql)?.execute(params![
         sequence as i64,
         key,
@@ -139,7 +142,8 @@ pub(super) fn put(
         lifetime.expires_at_ms,
         lifetime.sliding_ms,
         bytes,
-        record.base.as_deref()
+        record.base.as_deref(),
+        record.over.map(|clock| clock as i64)
     ])?;
     Ok(())
 }
@@ -154,7 +158,7 @@ pub(super) fn batch(connection: &Connection, after: u64, limit: usize, identity:
     let mut room_bytes = BATCH_BYTES;
     let mut batch = Vec::new();
     while let Some(row) = rows.next()? {
-        let key: Vec<u8> = row.get(8)?;
+        let key: Vec<u8> = row.get(9)?;
         let len =
             |column| -> Result<usize> { Ok(row.get_ref(column)?.as_blob_or_null()?.map_or(0, <[u8]>::len)) };
         let value_len = len(6)? + len(7)?;
@@ -227,7 +231,8 @@ fn numbered(row: &Row<'_>) -> Result<Numbered> {
     };
     let clock = row.get::<_, i64>(1)? as u64;
     let (written_at_ms, known) = (row.get(3)?, known(row.get(2)?));
-    let record = Record { change, clock, written_at_ms, known, base: secret(row, 7)?, link: None };
+    let over = row.get::<_, Option<i64>>(8)?.map(|clock| clock as u64);
+    let record = Record { change, clock, written_at_ms, known, base: secret(row, 7)?, over, link: None };
     Ok(Numbered { sequence: number(row, 0)?, record })
 }
 

@@ -59,7 +59,7 @@ impl Because {
 pub fn verdict(record: &Record, present: Present, now_ms: i64) -> Verdict {
     let removes = matches!(record.change, Change::Remove);
     let is_known = |version| record.known == Known::Version(version);
-    let ours = believable(record.clock, now_ms);
+    let ours = believable(record.over.unwrap_or(record.clock), now_ms);
     // What lies there with a time that cannot be right would else win for ever.
     let theirs = |clock| if is_ahead(clock, now_ms) { 0 } else { clock };
     let (wins, because) = match present {
@@ -145,7 +145,15 @@ mod tests {
     fn record(removes: bool, clock: u64, known: Known) -> Record {
         let set = Change::Set { bytes: Secret::from(vec![1]), lifetime: Lifetime::default() };
         let change = if removes { Change::Remove } else { set };
-        Record { change, clock, written_at_ms: (clock >> 16) as i64, known, base: None, link: None }
+        Record {
+            change,
+            clock,
+            written_at_ms: (clock >> 16) as i64,
+            known,
+            base: None,
+            over: None,
+            link: None,
+        }
     }
 
     /// What is there, when the write was made, and the verdicts on a set and on a removal that knew nothing of L2, that

@@ -48,6 +48,7 @@ pub fn set_until(value: &[u8], expires_at_ms: i64) -> Record {
         written_at_ms: now_ms,
         known: Known::Nothing,
         base: None,
+        over: None,
         link: None,
     }
 }
