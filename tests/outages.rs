@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use support::cache::{merge, statistics};
 use support::{Server, status, stored, wait_until, written};
 use tokencache::cache::{Answer, Cache, SetOptions};
+use tokencache::clock;
 
 /// Where L2 cannot be asked in time.
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -278,6 +279,51 @@ fn writes_behind_reach_l2_in_order_for_each_key_and_are_flushed() {
         );
         assert_eq!(scene.data("k1").as_deref(), Some(&b"swapped"[..]));
         assert!(cache.close());
+        scene.server.ask::<()>("FLUSHALL");
+    }
+}
+
+/// L2 itself takes it then, and only where that fails too it is refused, as one that is not made behind.
+#[test]
+fn a_write_behind_for_which_the_journal_has_no_room_waits_for_l2() {
+    let Some(mut scene) = Scene::new() else { return };
+    for mut journal in scene.each_journal() {
+        merge(&mut journal, json!({"l2": {"write": "behind"}, "resilience": {"probe_ms": 50}}));
+        merge(&mut journal, json!({"resilience": {"journal_max_entries": 3, "journal_max_bytes": 10_000}}));
+        let cache = scene.open(journal);
+        let long = "x".repeat(20_000);
+        assert!(["TC_OK", "TC_DEGRADED"].contains(&set(&cache, "a", "1")));
+        assert_eq!(set(&cache, "a", &long), "TC_OK");
+        assert_eq!(get(&cache, "a"), ("TC_OK", long.clone()));
+        let mut told = Vec::new();
+        for number in 0..500 {
+            let key = format!("k{}", number % 7);
+            told.push(if number % 5 == 0 {
+                remove(&cache, &key)
+            } else {
+                set(&cache, &key, &number.to_string())
+            });
+        }
+        assert!(told.iter().all(|status| ["TC_OK", "TC_DEGRADED"].contains(status)), "{told:?}");
+        assert!(told.contains(&"TC_OK"), "there was room for all");
+        wait_until_nothing_is_owed(&cache);
+        assert_eq!(scene.data("a"), Some(long.into_bytes()));
+        for last in 493..500 {
+            let expected = (last % 5 != 0).then(|| last.to_string().into_bytes());
+            assert_eq!(scene.data(&format!("k{}", last % 7)), expected);
+        }
+        scene.server.kill();
+        let mut refused = None;
+        wait_until("one is refused", || {
+            let key = format!("refused {}", clock::unix_ms());
+            refused = cache.set(key.as_bytes(), b"1", SetOptions::default()).err();
+            refused.is_some()
+        });
+        let refused = refused.expect("a refusal");
+        assert!(!refused.message.contains("l2.write"), "{refused}");
+        assert!(refused.message.contains("resilience.journal_max_entries is 3"), "{refused}");
+        scene.server.restart();
+        wait_until_nothing_is_owed(&cache);
         scene.server.ask::<()>("FLUSHALL");
     }
 }

@@ -75,6 +75,7 @@ impl<'a> Merge<'a> {
             written_at_ms: self.at_ms,
             expected,
             is_local: self.is_local,
+            waits: false,
             started: self.started,
         }
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::terms::Terms;
 use super::unheard::{Attempted, Attempts, Fate};
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::entry::{self, Entry, Lifetime, Parts, Secret};
 use crate::epoch::Epoch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::journal::{Change, Known, Record};
 use crate::l1::Arrival;
 use crate::l2::{Class, Expected, Failure, LinkId, Store, Written};
@@ -27,6 +27,8 @@ pub(super) struct Write<'a> {
     pub written_at_ms: i64,
     pub expected: Expected,
     pub is_local: bool,
+    /// It waits for L2, whatever the document says: it could not be kept.
+    pub waits: bool,
     pub started: Instant,
 }
 
@@ -83,7 +85,8 @@ impl Cache {
         let lifetime = terms.lifetime(data, options, now_ms);
         let slot = self.slot(key);
         let is_local = self.stays_here(options);
-        let write = Write { key, data, slot, lifetime, written_at_ms: now_ms, expected, is_local, started };
+        let (written_at_ms, waits) = (now_ms, false);
+        let write = Write { key, data, slot, lifetime, written_at_ms, expected, is_local, waits, started };
         match (self.store.as_deref().zip(config), lifetime.has_ended(now_ms)) {
             (Some((store, config)), true) if !is_local => self.remove_through(&write, store, config),
             (Some((store, config)), false) if !is_local => self.set_through(&write, store, config),
@@ -113,6 +116,7 @@ impl Cache {
             written_at_ms: clock::unix_ms(),
             expected: Expected::Anything,
             is_local: self.store.is_none(),
+            waits: false,
             started,
         };
         match &self.store {
@@ -136,7 +140,12 @@ impl Cache {
         let version = store.version_of(&sealed, clock);
         let bytes = Secret::copy(&sealed).ok_or_else(|| Error::out_of_memory(sealed.len()))?;
         let change = Change::Set { bytes, lifetime: write.lifetime };
-        let epoch = self.keep_or_fail(write, change, (clock, known), (failure, fate))?;
+        let epoch = match self.keep_or_fail(write, change, (clock, known), (failure, fate)) {
+            Err(error) if self.may_wait(write, config, &error) => {
+                return self.set_through(&Write { waits: true, ..*write }, store, config);
+            }
+            kept => kept?,
+        };
         self.hold(write, version, epoch);
         self.replay();
         Ok(SetOutcome::Owed(version))
@@ -180,7 +189,13 @@ impl Cache {
 
     /// Whether a write does not wait for L2.
     fn is_behind(&self, write: &Write<'_>, config: &Config) -> bool {
-        config.l2.write == config::Write::Behind && write.expected == Expected::Anything
+        config.l2.write == config::Write::Behind && write.expected == Expected::Anything && !write.waits
+    }
+
+    /// Whether L2 itself is to take a write that did not wait for it, since the journal has refused it with `error`.
+    fn may_wait(&self, write: &Write<'_>, config: &Config, error: &Error) -> bool {
+        let is_in_time = write.started.elapsed() < Duration::from_millis(config.resilience.deadline_ms);
+        self.is_behind(write, config) && is_in_time && error.kind != Kind::Closed
     }
 
     /// The number of what is owed for this key. What is to be compared cannot be, while something is.
@@ -265,7 +280,12 @@ impl Cache {
                 if !is_closed {
                     self.l1.remove(write.key);
                 }
-                kept?;
+                match kept {
+                    Err(error) if self.may_wait(write, config, &error) => {
+                        return self.remove_through(&Write { waits: true, ..*write }, store, config);
+                    }
+                    kept => kept?,
+                };
                 self.replay();
                 Ok(SetOutcome::Owed(0))
             }
