@@ -3,11 +3,14 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokencache::error::Kind;
 use tokencache::journal::Journal;
 use tokencache::l2::Class;
+use tokencache::l2::sqlite::fork::{after_fork_in_parent, before_fork};
 
 #[path = "support/journal.rs"]
 mod journal;
@@ -312,4 +315,41 @@ fn nobody_waits_for_a_new_name_that_waits_for_the_file() {
     assert_eq!(keys(&all(&journal)), ["a"]);
     owe(&journal, "b", set(b"1"));
     assert!(refused(&path, IDENTITY).contains("moved:6379"));
+}
+
+/// They would hold each other until the fork loses its patience, and the child its database.
+#[test]
+fn a_fork_waits_for_no_new_name_that_waits_for_a_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder.path().join("owed.db"));
+    owe(&journal, "a", set(b"1"));
+    let is_over = AtomicBool::new(false);
+    let goes_on = || !is_over.load(Ordering::Relaxed);
+    let times: Vec<_> = thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while goes_on() {
+                    assert!(find(&journal, "a").is_some());
+                }
+            });
+        }
+        scope.spawn(|| {
+            for number in (0..).take_while(|_| goes_on()) {
+                journal.rename(&format!("redis moved{number}:6379/0 orders:"), soon()).unwrap();
+            }
+        });
+        let forks = (0..50).map(|_| {
+            thread::sleep(Duration::from_micros(200));
+            let began = Instant::now();
+            before_fork();
+            after_fork_in_parent();
+            began.elapsed()
+        });
+        let times = forks.collect();
+        is_over.store(true, Ordering::Relaxed);
+        times
+    });
+    // A machine that has much to do may hold up one or the other.
+    let late = times.iter().filter(|time| **time >= Duration::from_secs(1)).count();
+    assert!(late < 5, "{times:?}");
 }

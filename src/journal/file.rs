@@ -168,6 +168,8 @@ impl File {
         self.crossed_out.has(key, sequence) && self.notice() && self.crossed_out.has(key, sequence)
     }
 
+    /// Only within a call of SQLite, or where none follows: before it a fork may be waited for, which waits for a new name
+    /// to be given, which waits here.
     fn identity(&self) -> RwLockReadGuard<'_, String> {
         self.identity.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,8 +230,7 @@ impl Ledger for File {
     }
 
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
-        let identity = self.identity();
-        let found = self.pool.read(attempt, |connection| rows::find(connection, key, &identity))?;
+        let found = self.pool.read(attempt, |connection| rows::find(connection, key, &self.identity()))?;
         Ok(found.filter(|found| !self.is_crossed_out(key, found.sequence)))
     }
 
@@ -254,10 +255,8 @@ impl Ledger for File {
         }
         let (mut after, mut is_left_out) = (after, false);
         loop {
-            let identity = self.identity();
-            let mut batch =
-                self.pool.read(attempt, |connection| rows::batch(connection, after, limit, &identity))?;
-            drop(identity);
+            let read = |connection: &_| rows::batch(connection, after, limit, &self.identity());
+            let mut batch = self.pool.read(attempt, read)?;
             let Some(last) = batch.last() else { break };
             after = last.sequence;
             batch.retain(|due| !self.is_crossed_out(&due.key, due.sequence));
