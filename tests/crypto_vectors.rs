@@ -31,7 +31,7 @@ fn stamp(number: usize) -> Stamp {
     Stamp {
         version: 0x0199_0000_0000_0001 + number as u64,
         created_at_ms: 1_787_306_520_000,
-        expires_at_ms: if number % 2 == 0 { 0 } else { 1_787_310_120_000 },
+        expires_at_ms: if number.is_multiple_of(2) { 0 } else { 1_787_310_120_000 },
         flags: if number == 3 { TOMBSTONE } else { 0 },
     }
 }

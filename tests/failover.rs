@@ -29,7 +29,7 @@ const KEYS: usize = 100;
 
 /// Each key is set and removed by turns, some always set.
 fn removes(number: usize) -> bool {
-    number / KEYS % 2 == 1 && number % 3 != 0
+    number / KEYS % 2 == 1 && !number.is_multiple_of(3)
 }
 
 /// Opens the cache of the document at the path and writes keys that begin with the name of that file, until it is told

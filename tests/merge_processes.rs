@@ -74,7 +74,7 @@ impl Writers {
         let folder = folder.to_owned();
         let start = |writer: usize| {
             let log = folder.join(format!("log-{writer}"));
-            let mut command = if writer % 2 == 0 {
+            let mut command = if writer.is_multiple_of(2) {
                 let mut command = Command::new(std::env::current_exe().expect("this program"));
                 command.args(["child_adds_tokens", "--exact", "--test-threads=1"]);
                 command.env("TC_TEST_DOCUMENT", document).env("TC_TEST_WRITER", writer.to_string());

@@ -98,7 +98,7 @@ impl Published {
         let before = self.changes.load(Ordering::Acquire);
         // Whoever sees a new word sees that there was a change when it looks again.
         let words = self.words.each_ref().map(|word| word.load(Ordering::Acquire));
-        let is_whole = before % 2 == 0 && self.changes.load(Ordering::Relaxed) == before;
+        let is_whole = before.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == before;
         is_whole.then(|| Terms::of_words(words))
     }
 

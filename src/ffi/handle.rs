@@ -175,7 +175,7 @@ fn hit_further(handle: *mut tc_cache, hash: u64, key: &[u8]) -> Option<Held> {
 #[inline(always)]
 fn answer(handle: *mut tc_cache, key: &[u8], cache: &Inside, held: Held) -> Option<Held> {
     let held = cache.vouch(held)?;
-    if cache.reader.count_hit(number(handle as u64)) % SAMPLED == 0 {
+    if cache.reader.count_hit(number(handle as u64)).is_multiple_of(SAMPLED) {
         cache.sample(key);
     }
     Some(held)

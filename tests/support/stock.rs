@@ -149,7 +149,7 @@ fn base64(value: &[u8]) -> String {
 }
 
 fn bytes(base64: &str) -> Vec<u8> {
-    assert!(base64.len() % 4 == 0, "no base64: {base64}");
+    assert!(base64.len().is_multiple_of(4), "no base64: {base64}");
     let digit = |digit: &u8| DIGITS.iter().position(|known| known == digit).expect("a digit of base64");
     let mut bytes = Vec::new();
     for four in base64.as_bytes().chunks(4) {

@@ -21,7 +21,7 @@ pub struct Lease {
 const PUBLIC: usize = offset_of!(Lease, public);
 
 // The address of a public head tells a lease from a counted reference.
-const _: () = assert!(size_of::<Lease>() == 64 && PUBLIC % HEAD_ALIGN == 0);
+const _: () = assert!(size_of::<Lease>() == 64 && PUBLIC.is_multiple_of(HEAD_ALIGN));
 
 // SAFETY: what is in cells is written by `lend`, before anybody has it, and then read by those who have a reference; what they
 // read, they read before they give that back to `more` or let go of the hazard.
@@ -58,7 +58,7 @@ impl Lease {
     /// `public` came from [`Lease::lend`] or [`Raw::into_public`], and is not released yet.
     #[inline(always)]
     unsafe fn behind(public: *const PublicHead) -> Option<&'static Lease> {
-        let is_lease = public.addr() % HEAD_ALIGN == 0;
+        let is_lease = public.addr().is_multiple_of(HEAD_ALIGN);
         // SAFETY: by the contract and its address the head of a lease, which is never freed.
         is_lease.then(|| unsafe { &*public.byte_sub(PUBLIC).cast::<Lease>() })
     }

@@ -153,10 +153,10 @@ pub(super) fn unintelligible(address: &Address, failure: Failure) -> Failure {
 
 /// What an error of the client means.
 pub(super) fn of_error(address: &Address, error: &RedisError) -> Failure {
-    if let Some(refusals) = error.clone().into_server_errors() {
-        if let Some((_, refusal)) = refusals.first() {
-            return of_server(address, refusal);
-        }
+    if let Some(refusals) = error.clone().into_server_errors()
+        && let Some((_, refusal)) = refusals.first()
+    {
+        return of_server(address, refusal);
     }
     match error.kind() {
         redis::ErrorKind::Server(_) => {
