@@ -358,3 +358,20 @@ fn what_was_deleted_with_everything_else_is_not_served_while_redis_is_away() {
     let answer = answer(&cache, b"k");
     assert!(answer.starts_with("TC_L2_"), "{answer}");
 }
+
+#[test]
+fn what_a_primary_forgets_as_it_becomes_a_replica_is_served_until_there_is_another() {
+    let (Some(server), Some(other)) = (Server::start(), Server::with(&["--repl-diskless-sync-delay", "0"]))
+    else {
+        return;
+    };
+    // Not by a heartbeat, but by a word that everything has changed is it seen that this is no primary any more.
+    let rarely = json!({"coherence": {"heartbeat_ms": 10_000, "heartbeat_timeout_ms": 2000}});
+    let cache = open(&server.url(), 60_000, rarely);
+    wait_for_feed(&cache, "up");
+    write(&server, b"k", b"1");
+    read(&cache, b"k");
+    server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
+    wait_for_feed(&cache, "down");
+    assert_eq!(answer(&cache, b"k"), "degraded 1");
+}

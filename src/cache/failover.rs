@@ -64,6 +64,7 @@ impl Witness for FailoverWitness {
     }
 
     fn has_parted(&self, is_demoted: bool) {
+        self.coherence.has_parted(is_demoted);
         self.recent.has_parted(is_demoted);
     }
 

@@ -127,7 +127,7 @@ impl Cache {
         if !entry.is_local() {
             let vouched_ms = coherence.epochs.stood_until_ms(epoch).unwrap_or(0).max(entry.verified_at_ms());
             let is_recent = now_ms.saturating_sub(vouched_ms) < self.config.load().resilience.stale_ms;
-            if !is_recent || !coherence.epochs.slot_stands(entry.slot(), epoch) {
+            if !is_recent || !coherence.slot_stands(entry.slot(), epoch) {
                 return None;
             }
         }

@@ -7,12 +7,12 @@ mod shared;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::epoch::{self, EpochTable, Reach};
+use crate::epoch::{self, Epoch, EpochTable, Reach};
 use crate::error::Result;
 use crate::l2::{Failure, Hearing, Mark, OWN, Witness};
 use crate::log::{Level, Logger};
@@ -27,6 +27,8 @@ pub struct Coherence {
     prefix_len: usize,
     status: Mutex<Status>,
     shared: Option<Shared>,
+    /// Everything has changed there, and whether because its server becomes a replica of another is still to be seen.
+    is_emptied: AtomicBool,
     heard: AtomicU64,
     lost: AtomicU64,
     restored: AtomicU64,
@@ -65,6 +67,7 @@ impl Coherence {
             prefix_len,
             status: Mutex::new(status),
             shared,
+            is_emptied: false.into(),
             heard: 0.into(),
             lost: 0.into(),
             restored: 0.into(),
@@ -76,6 +79,21 @@ impl Coherence {
     pub fn look(&self) {
         if let Some(shared) = &self.shared {
             self.settled(shared.look(&self.epochs));
+        }
+    }
+
+    /// Whether nobody is known to have changed anything in `slot` since `epoch`.
+    #[must_use]
+    pub fn slot_stands(&self, slot: u32, epoch: Epoch) -> bool {
+        // In this order: its slot has moved when that is over.
+        !self.is_emptied.load(Ordering::Acquire) && self.epochs.slot_stands(slot, epoch)
+    }
+
+    /// What has changed everything was no server that becomes a replica. A store tells us one thing after the other.
+    fn was_emptied(&self) {
+        if self.is_emptied.load(Ordering::Relaxed) {
+            self.epochs.change_all();
+            self.is_emptied.store(false, Ordering::Release);
         }
     }
 
@@ -131,10 +149,22 @@ impl Witness for Coherence {
 
     fn all_changed(&self) {
         count(&self.heard);
-        self.epochs.change_all();
+        self.is_emptied.store(true, Ordering::Release);
+        self.epochs.bump_all();
+        if self.shared.is_some() {
+            self.was_emptied();
+        }
+    }
+
+    fn has_parted(&self, is_demoted: bool) {
+        if is_demoted {
+            self.is_emptied.store(false, Ordering::Release);
+        }
+        self.was_emptied();
     }
 
     fn hears(&self) {
+        self.was_emptied();
         let mut status = self.status();
         let is_news = self.epochs.feed();
         if status.hearing == Hearing::All {
