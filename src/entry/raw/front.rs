@@ -110,6 +110,7 @@ impl Deref for Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         self.groups.iter().for_each(Group::clear);
+        groups::give_back(self.groups);
         self.front.is_owned.store(false, Ordering::Release);
     }
 }
@@ -132,8 +133,11 @@ mod tests {
         drop(groups);
         assert!(front.find(b"key", None).is_err(), "it has gone with its tier");
         assert_eq!(held.data(), b"value", "and is held still");
-        let next = Groups::lasting(7000, &Right::another()).expect("memory for it");
+        let mut right = Right::another();
+        let next = Groups::lasting(7000, &right).expect("memory for it");
         assert!(ptr::eq(next.front().expect("it lasts"), front), "the same memory");
+        next.put(&mut right, number, hash, Entry::new(Parts::lasting(b"key", b"other")));
+        assert_eq!(front.find(b"key", None).expect("it lies there").data(), b"other");
         let another = Groups::lasting(12_000, &Right::another()).expect("memory for it");
         assert!(!ptr::eq(another.front().expect("it lasts"), front), "which is one tier's at a time");
     }

@@ -69,6 +69,18 @@ pub(super) fn empty(groups: usize) -> Option<Box<[Group]>> {
     Some(all.into_boxed_slice())
 }
 
+/// Leaves the memory of groups where nothing lies to the system until somebody looks there again.
+pub(super) fn give_back(groups: &[Group]) {
+    let all = groups.as_ptr_range();
+    // SAFETY: only asks.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16);
+    let first = all.start.map_addr(|address| address.next_multiple_of(page));
+    let len = (all.end.addr() / page * page).saturating_sub(first.addr());
+    // SAFETY: whole pages of our own, which hold zeros, as those do that the system has in their place: nobody who looks sees a
+    // difference. Where it will not have them they stay.
+    unsafe { libc::madvise(first.cast_mut().cast(), len, libc::MADV_DONTNEED) };
+}
+
 impl Group {
     fn empty() -> Group {
         Group { tags: 0.into(), spots: std::array::from_fn(|_| Spot::empty()) }
