@@ -58,6 +58,30 @@ fn a_file_that_was_removed_is_made_anew() {
     assert_eq!(keys(&all(&open(&path))), ["b"]);
 }
 
+/// Somebody who is not here may owe nothing there either; what was owed there may be a removal.
+#[test]
+fn a_folder_that_is_away_hides_nothing_where_nothing_was_owed() {
+    let place = tempfile::tempdir().unwrap();
+    let [here, away] = ["here", "away"].map(|name| place.path().join(name));
+    std::fs::create_dir(&here).unwrap();
+    let (journal, other) = (open(&here.join("owed.db")), open(&here.join("owed.db")));
+    let leaves = || {
+        std::fs::rename(&here, &away).unwrap();
+        wait_until("it is missed", || journal.look(soon()).blind.is_some());
+    };
+    assert!(journal.is_empty(soon()).unwrap());
+    leaves();
+    assert!(find(&journal, "a").is_none() && journal.sequence(b"a", soon()).unwrap().is_none());
+    assert_eq!(journal.owe(b"a", removal(), soon()).unwrap_err().class, Class::Unreachable);
+    std::fs::rename(&away, &here).unwrap();
+    owe(&other, "a", removal());
+    assert!(find(&journal, "a").is_some());
+    leaves();
+    assert_eq!(journal.find(b"a", soon()).map(drop).unwrap_err().class, Class::Unreachable);
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(find(&journal, "a").as_ref().map(value), Some(None));
+}
+
 fn refused(path: &Path, identity: &str) -> String {
     match Journal::open(&settings(Some(path)), identity, soon()) {
         Ok(_) => panic!("this should have been refused"),

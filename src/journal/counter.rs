@@ -20,7 +20,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::epoch::{PAGE_WORDS, Words};
 use crate::error::{Error, Result as Outcome};
@@ -43,6 +43,8 @@ pub(super) struct Counter {
     /// Those of the file while it is mapped, else 0: nobody knows.
     words: Words<PAGE_WORDS>,
     file: Mutex<Option<Attached>>,
+    /// What it said last in a file that is no longer there.
+    left: AtomicU64,
 }
 
 struct Attached {
@@ -62,13 +64,18 @@ impl Counter {
     /// The counter of the journal at `path`, which is not touched yet.
     pub fn new(path: PathBuf) -> Outcome<Counter> {
         let words = Words::private().map_err(|_| Error::out_of_memory(FILE_BYTES))?;
-        Ok(Counter { sidecar: Sidecar::new(path, "-owed"), words, file: Mutex::default() })
+        Ok(Counter { sidecar: Sidecar::new(path, "-owed"), words, file: Mutex::default(), left: 0.into() })
     }
 
     /// As many records at least as are owed; `None` when only the journal can say.
     #[inline]
     pub fn load(&self) -> Option<u64> {
         self.words[COUNT].load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// As [`Counter::load`], by a file that went since this was asked last, and was whole until then.
+    pub fn left(&self) -> Option<u64> {
+        self.left.swap(0, Ordering::AcqRel).checked_sub(1)
     }
 
     /// Before a change, under the write lock of the journal: makes sure that the others can be told of it.
@@ -114,7 +121,7 @@ impl Counter {
             }
             // Others may still have it, and do not hear of what is owed from now on.
             if before.is_mapped && is_whole {
-                self.words[COUNT].store(0, Ordering::Release);
+                self.left.store(self.words[COUNT].swap(0, Ordering::AcqRel), Ordering::Release);
             }
             *attached = None;
             self.words.detach().map_err(|error| self.deaf("cannot be let go", &error))?;
@@ -130,6 +137,7 @@ impl Counter {
         };
         *attached = Some(Attached { file, identity: Identity::of(&about), is_mapped: mapped.is_ok() });
         mapped?;
+        self.left.store(0, Ordering::Release);
         self.words[COUNT].store(0, Ordering::Release);
         Ok(())
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -39,8 +40,8 @@ pub(super) struct File {
 #[derive(Default)]
 struct Seen {
     file: Option<Identity>,
-    /// How many records were in it.
-    entries: u64,
+    /// How many records were in it, once that is known.
+    entries: Option<u64>,
     /// How many were in those that are gone, until somebody is told.
     lost: Option<u64>,
 }
@@ -93,7 +94,7 @@ impl File {
             if found.as_ref() != Some(&state) {
                 rows::keep_state(connection, &state)?;
             }
-            lock(&self.seen).entries = state.owed.entries;
+            lock(&self.seen).entries = Some(state.owed.entries);
             // Others are kept out until the commit, and it may fail: never less than what may be there.
             let before = found.map_or(0, |before| before.owed.entries);
             self.counter.tell(before.max(state.owed.entries));
@@ -112,10 +113,16 @@ impl File {
         true
     }
 
+    /// Whether the file is not there, and nothing was owed in it when it went: until it is there again nobody owes.
+    fn is_away(&self) -> bool {
+        lock(&self.seen).entries == Some(0)
+            && fs::metadata(self.pool.path()).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     /// What was in the file is gone, and its numbers are given again.
     fn lose(&self, seen: &mut Seen) {
         // The word beside it is of the old one, unless another process was here before.
-        let gone = seen.entries.max(self.counter.load().unwrap_or(0));
+        let gone = seen.entries.max(self.counter.load()).unwrap_or(0);
         seen.lost = Some(seen.lost.unwrap_or(0).saturating_add(gone));
         self.crossed_out.clear();
     }
@@ -306,9 +313,16 @@ impl Ledger for File {
     }
 
     fn owed(&self, attempt: Attempt<'_>) -> Result<Owed, Failure> {
-        let state = self.pool.read(attempt, rows::state)?;
+        let state = match self.pool.read(attempt, rows::state) {
+            Err(_) if self.is_away() => None,
+            state => state?,
+        };
         let state = state.filter(|state| state.identity == *self.identity());
-        Ok(state.map_or_else(Owed::default, |state| state.owed))
+        let owed = state.map_or_else(Owed::default, |state| state.owed);
+        let mut seen = lock(&self.seen);
+        // It may be another file already, and what was in the one before is told yet.
+        seen.entries = seen.entries.max(Some(owed.entries));
+        Ok(owed)
     }
 
     fn look(&self, attempt: Attempt<'_>) -> Sight {
@@ -327,7 +341,7 @@ impl Ledger for File {
                 _ => {}
             }
         }
-        if let Some(entries) = self.counter.load() {
+        if let entries @ Some(_) = self.counter.load().or_else(|| self.counter.left()) {
             lock(&self.seen).entries = entries;
         }
         Sight { lost: self.lost(), blind: counted.err() }
