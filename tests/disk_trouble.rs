@@ -1,5 +1,7 @@
 //! Disks that are full, read-only, or that lost the end of a file: what is said is true, and what was kept comes back.
 
+#[path = "support/heard.rs"]
+mod heard;
 #[path = "support/mounted.rs"]
 mod mounted;
 #[path = "support/redis.rs"]
@@ -8,14 +10,15 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use heard::Heard;
 use mounted::{Mounted, mount};
 use serde_json::{Value, json};
 use support::cache::{Shared, merge, statistics};
 use support::{GENEROUS, Server, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
-use tokencache::log::{Level, Sink};
+use tokencache::log::Level;
 
 /// A cache that asks once and does not wait long.
 fn open(document: &str) -> Arc<Cache> {
@@ -184,28 +187,16 @@ fn a_database_on_a_full_disk_is_owed_what_does_not_fit_and_gets_it_when_there_is
     }
 }
 
-/// Keeps what it is told.
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Sink for Told {
-    fn write(&self, _: Level, _: &'static str, message: &str) -> bool {
-        self.0.lock().expect("no test has failed").push(message.to_owned());
-        true
-    }
-}
-
 #[test]
 fn that_the_disk_is_full_is_said_once_and_not_with_every_write() {
     let shared = Shared::new();
     let Some(_disk) = small_disk(shared.folder()) else { return };
-    let told = Arc::new(Mutex::default());
     let cache = open(&shared.document(patient(json!({}))));
-    cache.on_log(Level::Warn, Some(Box::new(Told(Arc::clone(&told)))));
+    let heard = Heard::from(&cache, Level::Warn);
     let answers: Vec<_> = (0..200).map(|number| set(&cache, &format!("key {number:03}"))).collect();
     assert!(answers.iter().filter(|answer| **answer == "TC_DEGRADED").count() > 50, "{answers:?}");
-    let told = told.lock().expect("no test has failed");
-    assert_eq!(told.iter().filter(|line| line.contains("status=TC_L2_FULL")).count(), 1, "{told:#?}");
-    assert!(told.len() < 10, "{told:#?}");
+    assert_eq!(heard.count("status=TC_L2_FULL"), 1, "{:#?}", heard.records());
+    assert!(heard.records().len() < 10, "{:#?}", heard.records());
 }
 
 /// The files of a process that died, as they lay there; the last of them is the log.

@@ -166,8 +166,8 @@ fn batches_come_in_the_order_of_the_writes() {
         expected.push("k50".into());
         assert_eq!(keys(&due), expected);
         let turn = journal.claim_replay().unwrap().unwrap();
-        let first = turn.batch(0, 7, soon()).unwrap();
-        let second = turn.batch(first[6].sequence, 7, soon()).unwrap();
+        let first = turn.batch(clock::unix_ms(), 0, 7, soon()).unwrap();
+        let second = turn.batch(clock::unix_ms(), first[6].sequence, 7, soon()).unwrap();
         assert_eq!((keys(&first), keys(&second)), (keys(&due[..7]), keys(&due[7..14])));
     });
 }
@@ -182,7 +182,7 @@ fn batches_of_long_values_are_short() {
         let turn = journal.claim_replay().unwrap().unwrap();
         let mut after = 0;
         for key in ["a", "b", "c", "huge"] {
-            let batch = turn.batch(after, 64, soon()).unwrap();
+            let batch = turn.batch(clock::unix_ms(), after, 64, soon()).unwrap();
             assert_eq!(keys(&batch), [key]);
             after = batch[0].sequence;
         }

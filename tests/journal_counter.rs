@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokencache::clock;
 use tokencache::error::Kind;
 use tokencache::journal::Journal;
 
@@ -99,10 +100,10 @@ fn child_owes_and_settles() {
             journal.settle(key.as_bytes(), sequence, soon()).unwrap();
         }
         if let Some(turn) = journal.claim_replay().unwrap() {
-            for due in turn.batch(0, 10, soon()).unwrap() {
+            for due in turn.batch(clock::unix_ms(), 0, 10, soon()).unwrap() {
                 journal.settle(&due.key, due.sequence, soon()).unwrap();
             }
-            turn.batch(0, 10, soon()).unwrap();
+            turn.batch(clock::unix_ms(), 0, 10, soon()).unwrap();
         }
     }
 }

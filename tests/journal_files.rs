@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokencache::clock;
 use tokencache::error::Kind;
 use tokencache::journal::Journal;
 use tokencache::l2::Class;
@@ -203,7 +204,7 @@ fn damage_is_an_answer_and_never_a_panic() {
             journal.owe(b"new", removal(), soon()).err(),
             journal.find(b"k2", soon()).err(),
             journal.bury_ended(soon()).err(),
-            journal.claim_replay().unwrap().unwrap().batch(0, 500, soon()).err(),
+            journal.claim_replay().unwrap().unwrap().batch(clock::unix_ms(), 0, 500, soon()).err(),
         ];
         for failure in answers.into_iter().flatten() {
             refusals += 1;
@@ -236,7 +237,7 @@ fn what_others_put_into_a_row_is_an_answer_too() {
         python_once(&script, &path);
         let Ok(journal) = Journal::open(&settings(Some(&path)), IDENTITY, soon()) else { continue };
         let _ = (journal.find(b"a", soon()), journal.owe(b"a", set(b"2"), soon()), journal.owed(soon()));
-        let _ = journal.claim_replay().unwrap().unwrap().batch(0, 10, soon());
+        let _ = journal.claim_replay().unwrap().unwrap().batch(clock::unix_ms(), 0, 10, soon());
         let _ = journal.settle(b"a", 1, soon());
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use canary::Canary;
-use sealed::Heard;
+use sealed::heard::Heard;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};
 use support::{Server, status, stored, wait_until, written};

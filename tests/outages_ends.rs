@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use proxy::Proxy;
-use sealed::Heard;
+use sealed::heard::Heard;
 use serde_json::{Value, json};
 use support::cache::{Shared, merge, statistics};
 use support::{GENEROUS, Server, document, free_port, status, written};

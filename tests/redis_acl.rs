@@ -1,14 +1,17 @@
 //! The least rights that the library needs: everything works with them, and nothing could be left out.
 
+#[path = "support/heard.rs"]
+mod heard;
 #[path = "support/monitor.rs"]
 mod monitor;
 #[path = "support/redis.rs"]
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use heard::Heard;
 use monitor::Monitor;
 use redis::cmd;
 use serde_json::json;
@@ -17,7 +20,7 @@ use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, NEVER};
 use tokencache::error::{Error, Result};
-use tokencache::log::{Level, Sink};
+use tokencache::log::Level;
 
 /// The line of the README that lets a user of the library do what it needs.
 static LINE: LazyLock<String> = LazyLock::new(|| {
@@ -147,31 +150,19 @@ fn none_of_the_least_rights_could_be_left_out() {
     }
 }
 
-/// Keeps what it is told.
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Sink for Told {
-    fn write(&self, _: Level, _: &'static str, message: &str) -> bool {
-        self.0.lock().expect("no test has failed").push(message.to_owned());
-        true
-    }
-}
-
 #[test]
 fn that_writes_are_denied_is_said_once_for_each_kind() {
     let Some(server) = Server::start() else { return };
     allow(&server, "");
     server.ask::<()>("ACL SETUSER tokencache -hset -unlink");
-    let told = Arc::new(Mutex::default());
     let cache = open(&server).expect("it opens");
-    cache.on_log(Level::Warn, Some(Box::new(Told(Arc::clone(&told)))));
+    let heard = Heard::from(&cache, Level::Warn);
     for number in 0..50 {
         let key = format!("key {number}").into_bytes();
         assert!(cache.set(&key, b"token", SetOptions::default()).is_err());
         assert!(cache.remove(&key).is_err());
     }
-    let told = told.lock().expect("no test has failed");
-    assert_eq!(told.iter().filter(|line| line.contains("status=TC_L2_DENIED")).count(), 2, "{told:#?}");
+    assert_eq!(heard.count("status=TC_L2_DENIED"), 2, "{:#?}", heard.records());
 }
 
 #[test]

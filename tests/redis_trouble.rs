@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use proxy::Proxy;
 use redis::cmd;
-use sealed::Heard;
+use sealed::heard::Heard;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};
 use support::{GENEROUS, Server, document, status, wait_until, written};

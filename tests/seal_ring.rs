@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crypto::key_id;
+use sealed::heard::Heard;
 use sealed::*;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};

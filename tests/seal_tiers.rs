@@ -10,6 +10,7 @@ mod support;
 use std::time::Duration;
 
 use crypto::key_id;
+use sealed::heard::Heard;
 use sealed::*;
 use serde_json::json;
 use support::{Server, wait_until};

@@ -16,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use certificates::Certificates;
 use crypto::{key, key_id};
+use sealed::heard::Heard;
 use sealed::*;
 use serde_json::{Value, json};
 use support::wait_until;

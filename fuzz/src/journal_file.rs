@@ -9,6 +9,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use tempfile::TempDir;
+use tokencache::clock;
 use tokencache::entry::{Lifetime, Secret};
 use tokencache::journal::{Change, Journal, Known, Record, Settings};
 use tokencache::l2::Attempt;
@@ -121,7 +122,7 @@ fn use_it(path: &Path) {
     }
     if let Ok(Some(turn)) = journal.claim_replay() {
         let mut after = 0;
-        while let Ok(batch) = turn.batch(after, 4, soon()) {
+        while let Ok(batch) = turn.batch(clock::unix_ms(), after, 4, soon()) {
             let Some(last) = batch.last() else { break };
             assert!(last.sequence > after, "the batches come to an end");
             after = last.sequence;

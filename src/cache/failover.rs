@@ -137,7 +137,7 @@ impl Cache {
             over: None,
             link: None,
         };
-        self.remember_record(recent, write.key, record, (since, write.started));
+        self.remember_record(recent, write.key, record, since, write.started);
     }
 
     /// Something newer may be owed by now, and brought to L2 by another process: then this must not come back here.
@@ -147,7 +147,8 @@ impl Cache {
         recent: &Recent,
         key: &[u8],
         record: Record,
-        (since, started): (Moment, Instant),
+        since: Moment,
+        started: Instant,
     ) {
         let clock = record.clock;
         recent.remember(key, record, since);
@@ -295,7 +296,7 @@ impl Cache {
         if let (Some(recent), Some(since)) = (&self.recent, since)
             && let Ok(record) = record.copy()
         {
-            self.remember_record(recent, key, record, (since, Instant::now()));
+            self.remember_record(recent, key, record, since, Instant::now());
         }
     }
 

@@ -241,7 +241,7 @@ impl Cache {
         {
             let change = Change::Set { bytes, lifetime };
             let record = Record { change, clock, written_at_ms, ..record };
-            self.remember_record(recent, &due.key, record, (since, Instant::now()));
+            self.remember_record(recent, &due.key, record, since, Instant::now());
         }
     }
 }

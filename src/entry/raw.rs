@@ -14,6 +14,7 @@
 mod front;
 mod groups;
 mod hazard;
+mod lasting;
 mod lease;
 pub mod reader;
 mod spare;

@@ -249,19 +249,11 @@ impl Journal {
 }
 
 impl Turn<'_> {
-    /// The oldest records that are numbered higher than `after`, at most `limit`, as they are due now.
+    /// The oldest records that are numbered higher than `after`, at most `limit`, as they are due at Unix time `now_ms`.
     ///
     /// # Errors
     /// What stops the file from being read.
-    pub fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
-        self.batch_at(clock::unix_ms(), after, limit, attempt)
-    }
-
-    /// As [`Turn::batch`], as they are due at Unix time `now_ms`.
-    ///
-    /// # Errors
-    /// As for [`Turn::batch`].
-    pub fn batch_at(
+    pub fn batch(
         &self,
         now_ms: i64,
         after: u64,

@@ -128,7 +128,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
     fn work(&self, turn: &Turn<'_>, pass: &mut Pass) -> Result<(), Failure> {
         let (mut after, mut barred) = (0, Barred::default());
         loop {
-            let batch = turn.batch_at(self.target.now_ms(), after, BATCH, self.attempt())?;
+            let batch = turn.batch(self.target.now_ms(), after, BATCH, self.attempt())?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.sequence;
             defect::point("replay");
@@ -139,7 +139,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             pass.refused += (batch.len() - tried.len()) as u64;
             let mut ends = Ends::new();
             let decided = self.decide(&self.join_each(tried, &mut ends), &mut ends);
-            self.conclude(turn.journal, ends, &moments, (pass, &mut barred))?;
+            self.conclude(turn.journal, ends, &moments, pass, &mut barred)?;
             decided?;
         }
     }
@@ -268,7 +268,8 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         journal: &Journal,
         ends: Ends<'_>,
         moments: &Moments,
-        (pass, barred): (&mut Pass, &mut Barred),
+        pass: &mut Pass,
+        barred: &mut Barred,
     ) -> Result<(), Failure> {
         let mut settled = Vec::with_capacity(ends.len());
         let (mut written, mut kept, mut lost, mut arrived, mut failed) = (0, 0, vec![], vec![], None);

@@ -79,7 +79,7 @@ pub fn all(journal: &Journal) -> Vec<Due> {
     let mut due: Vec<Due> = Vec::new();
     loop {
         let after = due.last().map_or(0, |last| last.sequence);
-        let batch = turn.batch(after, 1000, soon()).expect("a batch");
+        let batch = turn.batch(clock::unix_ms(), after, 1000, soon()).expect("a batch");
         if batch.is_empty() {
             return due;
         }

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use std::sync::{Arc, Mutex};
+#[path = "heard.rs"]
+pub mod heard;
+
+use std::sync::Arc;
 
 use redis::cmd;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -10,7 +13,6 @@ use serde_json::{Value, json};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::entry::Entry;
 use tokencache::error::Result;
-use tokencache::log::{Level, Sink};
 
 use crate::crypto::member;
 use crate::support::cache::{Shared, merge, statistics};
@@ -188,29 +190,4 @@ pub fn encryption(cache: &Cache) -> Value {
 /// How often a read was refused with `status`.
 pub fn refused(cache: &Cache, status: &str) -> u64 {
     encryption(cache)["refused"][status].as_u64().expect("a counter of that name")
-}
-
-/// Keeps the log of a cache.
-#[derive(Clone, Default)]
-pub struct Heard(Arc<Mutex<Vec<String>>>);
-
-impl Heard {
-    pub fn of(cache: &Cache) -> Heard {
-        let heard = Heard::default();
-        cache.on_log(Level::Info, Some(Box::new(heard.clone())));
-        heard
-    }
-
-    /// Whether a record has all of these words.
-    pub fn says(&self, words: &[&str]) -> bool {
-        let records = self.0.lock().expect("the log");
-        records.iter().any(|record| words.iter().all(|words| record.contains(words)))
-    }
-}
-
-impl Sink for Heard {
-    fn write(&self, level: Level, target: &'static str, message: &str) -> bool {
-        self.0.lock().expect("the log").push(format!("{} {target}: {message}", level.word()));
-        true
-    }
 }

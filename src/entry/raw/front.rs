@@ -3,14 +3,12 @@
 //! the tier is still there, which one locked instruction less costs. When its tier is gone a front waits for the next one.
 
 use std::hash::BuildHasher;
-use std::iter;
 use std::ops::Deref;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use foldhash::fast::RandomState;
 
 use super::groups::{self, Group};
+use super::lasting::{Lasting, Link, List};
 use super::reader::Own;
 use super::spot::Held;
 use crate::entry::Key;
@@ -19,49 +17,28 @@ use crate::entry::Key;
 pub struct Front {
     hasher: RandomState,
     groups: Box<[Group]>,
-    next: AtomicPtr<Front>,
-    is_owned: AtomicBool,
+    link: Link<Front>,
 }
 
-/// All of them. No lock, because in a forked child nobody would release it.
-static FIRST: AtomicPtr<Front> = AtomicPtr::new(ptr::null_mut());
+static FRONTS: List<Front> = List::empty();
+
+impl Lasting for Front {
+    fn link(&self) -> &Link<Front> {
+        &self.link
+    }
+}
 
 impl Front {
     /// One of so many groups, or up to twice as many, where nothing lies; `None` when there is no memory for it.
     pub(super) fn claim(groups: usize) -> Option<Claimed> {
         let (rounded, most) = (rounded(groups), 2 * groups);
-        let is_mine = |front: &&Front| {
-            (rounded..=most).contains(&front.groups.len())
-                && !front.is_owned.load(Ordering::Relaxed)
-                && !front.is_owned.swap(true, Ordering::Acquire)
+        let fits = |front: &Front| (rounded..=most).contains(&front.groups.len());
+        let make = || {
+            let groups = groups::empty(rounded)?;
+            Some(Front { hasher: RandomState::default(), groups, link: Link::owned() })
         };
-        let front = Front::all().find(is_mine).or_else(|| Front::one_more(rounded))?;
+        let front = FRONTS.claim(fits, make)?;
         Some(Claimed { front, groups: &front.groups })
-    }
-
-    fn all() -> impl Iterator<Item = &'static Front> {
-        // SAFETY: never freed, and published with what it points at.
-        let follow = |at: *mut Front| unsafe { at.as_ref() };
-        let first = follow(FIRST.load(Ordering::Acquire));
-        iter::successors(first, move |front| follow(front.next.load(Ordering::Relaxed)))
-    }
-
-    fn one_more(groups: usize) -> Option<&'static Front> {
-        let mut one = Vec::new();
-        one.try_reserve_exact(1).ok()?;
-        one.push(Front {
-            hasher: RandomState::default(),
-            groups: groups::empty(groups)?,
-            next: AtomicPtr::new(ptr::null_mut()),
-            is_owned: AtomicBool::new(true),
-        });
-        let front: &'static Front = one.leak().first()?;
-        let publish = |first| {
-            front.next.store(first, Ordering::Relaxed);
-            Some(ptr::from_ref(front).cast_mut())
-        };
-        FIRST.fetch_update(Ordering::AcqRel, Ordering::Acquire, publish).ok()?;
-        Some(front)
     }
 
     /// The hash of `key`, here and in the groups behind.
@@ -111,12 +88,14 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         self.groups.iter().for_each(Group::clear);
         groups::give_back(self.groups);
-        self.front.is_owned.store(false, Ordering::Release);
+        self.front.link.give_back();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
     use crate::entry::{Entry, Groups, Parts, Right};
 
@@ -148,7 +127,7 @@ mod tests {
             let groups = Groups::lasting(groups, &Right::another()).expect("memory for it");
             assert!(!groups.front().expect("it lasts").groups.is_empty());
         }
-        let left = Front::all().filter(|front| (17_000..=40_000).contains(&front.groups.len())).count();
+        let left = FRONTS.all().filter(|front| (17_000..=40_000).contains(&front.groups.len())).count();
         assert!(left <= 4, "{left} fronts");
     }
 }

@@ -2,12 +2,12 @@
 //! that it is inside a cache, and its hits. So threads that read the same key write to nothing in common.
 
 use std::cell::Cell;
-use std::iter;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::hazard::Hazard;
+use super::lasting::{Lasting, Link, List};
 use super::lease::Lease;
 
 /// How many caches it counts the hits of.
@@ -22,18 +22,16 @@ const HAZARDS: usize = LEASES + 1;
 pub struct Reader {
     /// These and the next reader stand in one cache line, because that is all that a writer looks at.
     hazards: [Hazard; HAZARDS],
-    next: AtomicPtr<Reader>,
+    link: Link<Reader>,
     /// The handle whose cache the thread is reading; 0 for none.
     inside: AtomicU64,
-    is_owned: AtomicBool,
     leases: [Lease; LEASES],
     hits: [AtomicU64; CACHES],
 }
 
 /// Of threads that have none of their own, because they are ending or there was no memory.
-static SPARE: Reader = Reader::new(ptr::null_mut());
-/// All of them. No lock, because in a forked child nobody would release it.
-static FIRST: AtomicPtr<Reader> = AtomicPtr::new((&raw const SPARE).cast_mut());
+static SPARE: Reader = Reader::new();
+static READERS: List<Reader> = List::of(&SPARE);
 
 thread_local! {
     static OWN: Cell<Option<Own>> = const { Cell::new(None) };
@@ -45,7 +43,7 @@ static KEY: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn leave(_: *mut libc::c_void) {
     if let Some(own) = OWN.take() {
-        own.0.is_owned.store(false, Ordering::Release);
+        own.0.link.give_back();
     }
 }
 
@@ -69,13 +67,19 @@ fn will_leave() -> bool {
     unsafe { libc::pthread_setspecific(key - 1, ptr::from_ref(&KEY).cast()) == 0 }
 }
 
+impl Lasting for Reader {
+    #[inline(always)]
+    fn link(&self) -> &Link<Reader> {
+        &self.link
+    }
+}
+
 impl Reader {
-    const fn new(next: *mut Reader) -> Reader {
+    const fn new() -> Reader {
         Reader {
             hazards: [const { Hazard::vacant() }; HAZARDS],
-            next: AtomicPtr::new(next),
+            link: Link::owned(),
             inside: AtomicU64::new(0),
-            is_owned: AtomicBool::new(true),
             leases: [const { Lease::new() }; LEASES],
             hits: [const { AtomicU64::new(0) }; CACHES],
         }
@@ -93,35 +97,16 @@ impl Reader {
         if !will_leave() {
             return None;
         }
-        let is_mine = |reader: &&Reader| {
-            !reader.is_owned.load(Ordering::Relaxed) && !reader.is_owned.swap(true, Ordering::Acquire)
-        };
-        let reader = Reader::all().find(is_mine).or_else(Reader::one_more)?;
+        let reader = READERS.claim(|_| true, || Some(Reader::new()))?;
         let own = Own(reader, PhantomData);
         OWN.set(Some(own));
         Some(own)
     }
 
-    fn one_more() -> Option<&'static Reader> {
-        let mut one = Vec::new();
-        one.try_reserve_exact(1).ok()?;
-        one.push(Reader::new(ptr::null_mut()));
-        let reader: &'static Reader = one.leak().first()?;
-        let publish = |first| {
-            reader.next.store(first, Ordering::Relaxed);
-            Some(ptr::from_ref(reader).cast_mut())
-        };
-        // Whoever looks through all and does not see this one yet has done before what this one sees when it looks.
-        FIRST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, publish).ok()?;
-        Some(reader)
-    }
-
     /// All of them, also those that wait for a thread.
+    #[inline(always)]
     pub fn all() -> impl Iterator<Item = &'static Reader> {
-        // SAFETY: never freed, and published with what it points at.
-        let follow = |at: *mut Reader| unsafe { at.as_ref() };
-        let first = follow(FIRST.load(Ordering::SeqCst));
-        iter::successors(first, move |reader| follow(reader.next.load(Ordering::Relaxed)))
+        READERS.all()
     }
 
     pub(super) fn hazards(&'static self) -> &'static [Hazard] {
@@ -150,9 +135,7 @@ impl Reader {
         let own = OWN.get().map(|own| ptr::from_ref(own.0));
         for reader in Reader::all() {
             reader.inside.store(0, Ordering::SeqCst);
-            reader
-                .is_owned
-                .store(ptr::eq(reader, &SPARE) || own == Some(ptr::from_ref(reader)), Ordering::Relaxed);
+            reader.link.set_owned(ptr::eq(reader, &SPARE) || own == Some(ptr::from_ref(reader)));
         }
         // Those are never lent.
         SPARE.hazards.iter().for_each(Hazard::forget);
