@@ -250,6 +250,37 @@ typedef int32_t tc_level;
 // Both texts are valid during the callback, and never null.
 typedef void (*tc_log_fn)(void *user_data, tc_level level, const char *target, const char *message);
 
+// Where CPython keeps what `tc_python_hit` calls: each member is the address of what it is named after, and none is
+// null.
+typedef struct {
+  // `sizeof(tc_python)`
+  size_t struct_size;
+  // `Py_None`
+  void *none;
+  // `PyUnicode_Type`
+  void *str_type;
+  // `PyBytes_Type`
+  void *bytes_type;
+  // `PyObject_Type`
+  void *object_type;
+  // `Py_IncRef`
+  void *inc_ref;
+  // `Py_DecRef`
+  void *dec_ref;
+  // `PyUnicode_AsUTF8AndSize`
+  void *unicode_as_utf8_and_size;
+  // `PyBytes_AsString`
+  void *bytes_as_string;
+  // `PyBytes_Size`
+  void *bytes_size;
+  // `PyBytes_FromStringAndSize`
+  void *bytes_from_string_and_size;
+  // `PyCFunction_NewEx`
+  void *cfunction_new_ex;
+  // `PyErr_Clear`
+  void *err_clear;
+} tc_python;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -378,6 +409,11 @@ const char *tc_status_name(int32_t status);
 
 // The version of this library, such as `1.0.0`. Never null.
 const char *tc_version(void);
+
+// For CPython alone, and with its lock held: makes a function object. Called with a key, a `str` or `bytes`, it
+// returns the `bytes` that L1 holds; or `None`, and then `tc_get` says what there is. It keeps no reference to the
+// cache, and returns `None` once that is closed. `*out_function` is a new reference.
+tc_status tc_python_hit(tc_cache *cache, const tc_python *python, void **out_function);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use super::python::tc_python;
 use super::types::{TC_LOCAL_ONLY, tc_set_options, tc_value};
 use crate::cache::SetOptions;
 use crate::entry::Asked;
@@ -122,6 +123,31 @@ pub unsafe fn base<'a>(base: *const tc_value) -> Result<Option<(&'a [u8], u64)>>
     // SAFETY: a value points at as many bytes as it says.
     let data = unsafe { value(base.data, base.len) }?;
     Ok(Some((data, base.version)))
+}
+
+/// What `python` names, when it names all of it.
+///
+/// # Safety
+/// `python` is null, or readable for the `struct_size` it begins with.
+pub unsafe fn python<'a>(python: *const tc_python) -> Result<&'a tc_python> {
+    if python.is_null() {
+        return Err(null("python"));
+    }
+    if !python.is_aligned() {
+        return Err(misaligned("python"));
+    }
+    // SAFETY: not null, aligned, and it begins with struct_size.
+    let (size, known) = unsafe { (*python.cast::<usize>(), size_of::<tc_python>()) };
+    if size != known {
+        return Err(invalid(format!("python.struct_size is {size}; this version knows one of {known}.")));
+    }
+    // SAFETY: as long as it is, and laid out as nothing but addresses.
+    let addresses: &[usize] = unsafe { std::slice::from_raw_parts(python.cast(), size / size_of::<usize>()) };
+    if addresses.contains(&0) {
+        return Err(invalid("python has a member that is null."));
+    }
+    // SAFETY: as above.
+    Ok(unsafe { &*python })
 }
 
 /// Refuses a place for an output that is not there, or that no such output can be written to.

@@ -218,6 +218,41 @@ class Failure(Structure):
     ]
 
 
+class Python(Structure):
+    """Where CPython keeps what `tc_python_hit` calls: each member is the address of what it is named after, and none is
+    null.
+    """
+
+    _fields_ = [
+        # `sizeof(tc_python)`
+        ("struct_size", c_size_t),
+        # `Py_None`
+        ("none", c_void_p),
+        # `PyUnicode_Type`
+        ("str_type", c_void_p),
+        # `PyBytes_Type`
+        ("bytes_type", c_void_p),
+        # `PyObject_Type`
+        ("object_type", c_void_p),
+        # `Py_IncRef`
+        ("inc_ref", c_void_p),
+        # `Py_DecRef`
+        ("dec_ref", c_void_p),
+        # `PyUnicode_AsUTF8AndSize`
+        ("unicode_as_utf8_and_size", c_void_p),
+        # `PyBytes_AsString`
+        ("bytes_as_string", c_void_p),
+        # `PyBytes_Size`
+        ("bytes_size", c_void_p),
+        # `PyBytes_FromStringAndSize`
+        ("bytes_from_string_and_size", c_void_p),
+        # `PyCFunction_NewEx`
+        ("cfunction_new_ex", c_void_p),
+        # `PyErr_Clear`
+        ("err_clear", c_void_p),
+    ]
+
+
 # Called exactly once for each accepted asynchronous call, on a thread of the library, never inside the call.
 DoneFn = CFUNCTYPE(None, c_void_p, POINTER(Result))
 
@@ -334,6 +369,10 @@ SIGNATURES = {
     "tc_status_name": (c_char_p, [c_int32]),
     # The version of this library, such as `1.0.0`. Never null.
     "tc_version": (c_char_p, []),
+    # For CPython alone, and with its lock held: makes a function object. Called with a key, a `str` or `bytes`, it
+    # returns the `bytes` that L1 holds; or `None`, and then `tc_get` says what there is. It keeps no reference to the
+    # cache, and returns `None` once that is closed. `*out_function` is a new reference.
+    "tc_python_hit": (c_int32, [c_void_p, POINTER(Python), POINTER(c_void_p)]),
 }
 
 

@@ -12,6 +12,7 @@ from . import _native
 from .completions import data_of, entry_of, start, version_of
 from .entry import Entry, take
 from .errors import check
+from .hits import Hit
 from .library import lib
 from .options import Key, key_bytes, set_options, value_bytes
 from .times import Duration
@@ -32,6 +33,7 @@ class AsyncMethods:
     """The asynchronous half of Cache."""
 
     _handle: ctypes.c_void_p
+    _hit: Hit
 
     async def aget(self, key: Key) -> bytes | None:
         """Read as ``get`` does, without blocking the event loop.
@@ -51,12 +53,15 @@ class AsyncMethods:
         Example:
             >>> token = await cache.aget("alice")
         """
+        data = self._hit(key)
+        if data is not None:
+            return data
         key = key_bytes(key)
         pointer, status = self._look(key)
         if status != _native.Status.NOT_FOUND:
             return take(pointer)
-        data: bytes | None = await start(data_of, _get_async, self._handle, key, len(key))
-        return data
+        answer: bytes | None = await start(data_of, _get_async, self._handle, key, len(key))
+        return answer
 
     async def aget_entry(self, key: Key) -> Entry | None:
         """Read as ``get_entry`` does, without blocking the event loop.

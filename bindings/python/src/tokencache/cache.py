@@ -9,11 +9,12 @@ import weakref
 from types import TracebackType
 from typing import Any, NoReturn, Union
 
-from . import _native, buffers, callbacks
+from . import _native, callbacks
 from ._native import ABI_VERSION, Status
 from .aio import AsyncMethods
 from .entry import Entry, take
 from .errors import check
+from .hits import hit_of
 from .library import lib
 from .listening import CallbackMethods
 from .merge import MergeMethods
@@ -21,12 +22,6 @@ from .options import Config, Key, config_bytes, key_bytes, set_options, value_by
 from .times import Duration, Instant, _Never, timeout_ms
 from .written import Written
 
-# A function object of its own, without `argtypes`: their conversions are half of what a call costs. So each argument is
-# bytes, or was converted beforehand.
-_get_into = lib["tc_get_into"]
-_get_into.restype = lib.tc_get_into.restype
-_LENGTHS = tuple(map(ctypes.c_size_t.from_param, range(513)))
-_take, _give = buffers.free.pop, buffers.free.append
 _ValuePointer = ctypes.POINTER(_native.Value)
 
 # As plain integers, which compare faster.
@@ -75,13 +70,13 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         document = config_bytes(config)
         handle = ctypes.c_void_p()
         check(lib.tc_open(ABI_VERSION, document, len(document), ctypes.byref(handle)))
-        # An object of ctypes, which it passes faster than an int; and for functions without `argtypes`.
+        # An object of ctypes, which it passes faster than an int.
         self._handle, number = handle, handle.value or 0
-        self._argument = ctypes.c_void_p.from_param(number)
         self._closer = weakref.finalize(self, _close, number)
         # Not by weakref: its turn at exit may come after that of `_close_all`, or before it, and then it calls nobody.
         self._closer.atexit = False
         _closers[number] = self._closer
+        self._hit = hit_of(handle)
 
     def get(self, key: Key) -> bytes | None:
         """Read an entry.
@@ -99,32 +94,8 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         Example:
             >>> token = cache.get("alice")
         """
-        # One call and one copy: ctypes costs more than the copy of a token does. Hence no helper functions here.
-        if type(key) is str:
-            key = key.encode()
-        elif type(key) is not bytes:
-            key = key_bytes(key)
-        try:
-            buffer = _take()
-            array, address, size, length, where = buffer
-            status = _get_into(self._argument, key, _LENGTHS[len(key)], address, size, where)
-        except IndexError:
-            return self._get_rarely(key, 0)
-        if status == _OK or status == _DEGRADED:
-            data: bytes = array[: length.value]
-            _give(buffer)
-            return data
-        if status == Status.BUFFER_TOO_SMALL:
-            return self._get_rarely(key, length.value)
-        _give(buffer)
-        check(status)
-        return None
-
-    def _get_rarely(self, key: bytes, size: int) -> bytes | None:
-        """Read under a long key, or without a buffer that is large enough; the next read finds one."""
-        _give(buffers.at_least(size))
-        found = self._read(lib.tc_get, key)
-        return None if found is None else take(found[0])
+        data = self._hit(key)
+        return self._copy(lib.tc_get, key) if data is None else data
 
     def get_entry(self, key: Key) -> Entry | None:
         """Read an entry with what is known of it, and without copying its bytes.
@@ -161,7 +132,11 @@ class Cache(AsyncMethods, CallbackMethods, MergeMethods):
         Example:
             >>> token = cache.peek("alice") or cache.get("alice")
         """
-        found = self._read(lib.tc_peek, key_bytes(key))
+        data = self._hit(key)
+        return self._copy(lib.tc_peek, key) if data is None else data
+
+    def _copy(self, function: Any, key: Key) -> bytes | None:
+        found = self._read(function, key_bytes(key))
         return None if found is None else take(found[0])
 
     def _read(self, function: Any, key: bytes) -> tuple[Any, int] | None:

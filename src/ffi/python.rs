@@ -1,0 +1,210 @@
+//! A hit for CPython, as a function object of its own: `ctypes` takes longer to pass two arguments than a dictionary of
+//! Python takes to answer.
+//!
+//! The library is not linked against Python. It is told where the few functions are that it needs, of the stable ABI:
+//! <https://docs.python.org/3/c-api/stable.html>.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::offset_of;
+use std::panic::catch_unwind;
+use std::ptr;
+use std::sync::OnceLock;
+
+use super::guard::guard;
+use super::types::{tc_cache, tc_status};
+use super::{arguments, handle};
+use crate::error::Result;
+
+/// Where CPython keeps what `tc_python_hit` calls: each member is the address of what it is named after, and none is
+/// null.
+#[repr(C)]
+pub struct tc_python {
+    /// `sizeof(tc_python)`
+    pub struct_size: usize,
+    /// `Py_None`
+    pub none: *mut c_void,
+    /// `PyUnicode_Type`
+    pub str_type: *mut c_void,
+    /// `PyBytes_Type`
+    pub bytes_type: *mut c_void,
+    /// `PyObject_Type`
+    pub object_type: *mut c_void,
+    /// `Py_IncRef`
+    pub inc_ref: *mut c_void,
+    /// `Py_DecRef`
+    pub dec_ref: *mut c_void,
+    /// `PyUnicode_AsUTF8AndSize`
+    pub unicode_as_utf8_and_size: *mut c_void,
+    /// `PyBytes_AsString`
+    pub bytes_as_string: *mut c_void,
+    /// `PyBytes_Size`
+    pub bytes_size: *mut c_void,
+    /// `PyBytes_FromStringAndSize`
+    pub bytes_from_string_and_size: *mut c_void,
+    /// `PyCFunction_NewEx`
+    pub cfunction_new_ex: *mut c_void,
+    /// `PyErr_Clear`
+    pub err_clear: *mut c_void,
+}
+
+/// `PyObject *`.
+type Object = *mut c_void;
+
+/// For CPython alone, and with its lock held: makes a function object. Called with a key, a `str` or `bytes`, it
+/// returns the `bytes` that L1 holds; or `None`, and then `tc_get` says what there is. It keeps no reference to the
+/// cache, and returns `None` once that is closed. `*out_function` is a new reference.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tc_python_hit(
+    cache: *mut tc_cache,
+    python: *const tc_python,
+    out_function: *mut *mut c_void,
+) -> tc_status {
+    guard(|| {
+        arguments::output("out_function", out_function)?;
+        // SAFETY: by the caller's contract.
+        let python = the_one(unsafe { arguments::python(python) }?)?;
+        handle::with(cache, |_| ())?;
+        // SAFETY: by the caller's contract Python's lock is held; `HIT` is there for as long as the process.
+        unsafe { out_function.write(python.function(&HIT, &(cache as u64).to_ne_bytes())) };
+        Ok(tc_status::TC_OK)
+    })
+}
+
+/// What the function object does: `this` is what it was made with.
+///
+/// # Safety
+/// Python calls it, as it calls any function.
+unsafe extern "C" fn hit(this: Object, key: Object) -> Object {
+    let Some(python) = PYTHON.get() else { return ptr::null_mut() };
+    let found = catch_unwind(|| {
+        // SAFETY: Python holds its lock, and both objects, during the call; `this` are the bytes of a handle.
+        unsafe {
+            let handle = (python.bytes_as_string)(this).cast::<u64>().read_unaligned();
+            let (_, held) = handle::hit(handle as *mut tc_cache, python.key(key)?)?;
+            Some(python.bytes(held.data()))
+        }
+    });
+    found.ok().flatten().unwrap_or_else(|| python.none())
+}
+
+/// `PyMethodDef`.
+#[repr(C)]
+struct Method {
+    name: *const c_char,
+    call: unsafe extern "C" fn(Object, Object) -> Object,
+    flags: c_int,
+    doc: *const c_char,
+}
+
+// SAFETY: nobody writes to it.
+unsafe impl Sync for Method {}
+
+/// `METH_O`.
+const ONE_ARGUMENT: c_int = 8;
+
+static HIT: Method = Method { name: c"hit".as_ptr(), call: hit, flags: ONE_ARGUMENT, doc: ptr::null() };
+
+/// `tc_python`, with the types that its functions have.
+#[repr(C)]
+struct Python {
+    struct_size: usize,
+    none: Object,
+    str_type: Object,
+    bytes_type: Object,
+    object_type: unsafe extern "C" fn(Object) -> Object,
+    inc_ref: unsafe extern "C" fn(Object),
+    dec_ref: unsafe extern "C" fn(Object),
+    unicode_as_utf8_and_size: unsafe extern "C" fn(Object, *mut isize) -> *const c_char,
+    bytes_as_string: unsafe extern "C" fn(Object) -> *const c_char,
+    bytes_size: unsafe extern "C" fn(Object) -> isize,
+    bytes_from_string_and_size: unsafe extern "C" fn(*const c_char, isize) -> Object,
+    cfunction_new_ex: unsafe extern "C" fn(*const Method, Object, Object) -> Object,
+    err_clear: unsafe extern "C" fn(),
+}
+
+const _: () = {
+    assert!(size_of::<Python>() == size_of::<tc_python>());
+    assert!(offset_of!(Python, err_clear) == offset_of!(tc_python, err_clear));
+};
+
+// SAFETY: its objects live as long as Python, whose lock is held where they are used.
+unsafe impl Send for Python {}
+// SAFETY: as above.
+unsafe impl Sync for Python {}
+
+static PYTHON: OnceLock<Python> = OnceLock::new();
+
+/// The Python of this process: the first that was named.
+fn the_one(named: &tc_python) -> Result<&'static Python> {
+    let python = PYTHON.get_or_init(|| Python::new(named));
+    if python.none == named.none {
+        return Ok(python);
+    }
+    Err(arguments::invalid("python is another one than the first that this process named."))
+}
+
+impl Python {
+    fn new(named: &tc_python) -> Python {
+        // SAFETY: laid out alike, and by the contract of `tc_python_hit` each is the address of what it is named after.
+        unsafe { ptr::from_ref(named).cast::<Python>().read() }
+    }
+
+    fn none(&self) -> Object {
+        // SAFETY: it is an object.
+        unsafe { (self.inc_ref)(self.none) };
+        self.none
+    }
+
+    /// New bytes; null when there is no memory for them, which Python raises then.
+    ///
+    /// # Safety
+    /// Python's lock is held.
+    unsafe fn bytes(&self, data: &[u8]) -> Object {
+        // SAFETY: as many can be read, and no slice is longer than `isize` counts.
+        unsafe { (self.bytes_from_string_and_size)(data.as_ptr().cast(), data.len().cast_signed()) }
+    }
+
+    /// A new function object that calls `method` with the bytes `this`; or null, as above.
+    ///
+    /// # Safety
+    /// Python's lock is held.
+    unsafe fn function(&self, method: &'static Method, this: &[u8]) -> Object {
+        // SAFETY: as for `bytes`; the function object holds them, so that our reference is one too many.
+        unsafe {
+            let this = self.bytes(this);
+            if this.is_null() {
+                return this;
+            }
+            let function = (self.cfunction_new_ex)(method, this, ptr::null_mut());
+            (self.dec_ref)(this);
+            function
+        }
+    }
+
+    /// The key that `object` is: a str's UTF-8, or bytes. `None` for what is none.
+    ///
+    /// # Safety
+    /// Python's lock is held, and `object` lives as long as what is returned.
+    unsafe fn key<'a>(&self, object: Object) -> Option<&'a [u8]> {
+        // SAFETY: its own type decides what is asked of it, and what is answered lives as long as it does.
+        unsafe {
+            let kind = (self.object_type)(object);
+            (self.dec_ref)(kind);
+            let mut len = 0;
+            let data = if kind == self.str_type {
+                (self.unicode_as_utf8_and_size)(object, &raw mut len)
+            } else if kind == self.bytes_type {
+                len = (self.bytes_size)(object);
+                (self.bytes_as_string)(object)
+            } else {
+                return None;
+            };
+            if data.is_null() {
+                // Half of a surrogate pair has no UTF-8.
+                (self.err_clear)();
+                return None;
+            }
+            arguments::key(data, usize::try_from(len).ok()?).ok()
+        }
+    }
+}
