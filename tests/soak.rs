@@ -6,6 +6,8 @@
 mod history;
 #[path = "support/library.rs"]
 mod library;
+#[path = "soak/pair.rs"]
+mod pair;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/proxy.rs"]
@@ -43,8 +45,11 @@ fn random_faults_break_no_promise_and_leave_nothing_behind() {
     let lasts = minutes().map_or(Duration::from_secs(15), |minutes| Duration::from_secs_f64(60.0 * minutes));
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let redis = redis::Redis::start();
+        // Seconds are too short for it: a failover, with all that is made again, takes some.
+        let pair = minutes().and_then(|_| pair::Pair::start());
         let walks = [
             redis.map(|redis| scope.spawn(move || walk::walk(redis, lasts))),
+            pair.map(|pair| scope.spawn(move || walk::walk(pair, lasts))),
             Some(scope.spawn(move || walk::walk(sqlite::Sqlite::new(), lasts))),
         ];
         walks.into_iter().flatten().map(|walk| walk.join().expect("a walk to its end")).collect()

@@ -159,6 +159,19 @@ fn an_l2_that_forgets_may_answer_nothing() {
 }
 
 #[test]
+fn an_l2_that_goes_back_may_answer_what_was_before_until_it_has_the_rest_again() {
+    let (mut one, mut two, mut end) = cast();
+    let old = one.set(KEY, (10, 20));
+    let lost = one.set(KEY, (30, 40));
+    one.read(KEY, (50, 55), old);
+    two.swap(KEY, (52, 57), Some(old), CONFLICT);
+    one.read(KEY, (58, 59), lost);
+    end.read(KEY, (900, 910), lost);
+    let rules = Rules { bound_ms: 20, l2_goes_back: true, ..Rules::default() };
+    assert_eq!(found_by(&rules, [one, two, end]), []);
+}
+
+#[test]
 fn what_l2_lost_may_be_gone_and_what_was_owed_to_it_may_come() {
     let (mut one, mut two, mut end) = cast();
     one.set(KEY, (10, 20));

@@ -163,6 +163,21 @@ fn a_read_older_than_the_bound_is_found() {
 }
 
 #[test]
+fn what_an_l2_that_goes_back_never_has_again_is_found() {
+    let (mut one, mut two, mut end) = cast();
+    let old = one.set(KEY, (10, 20));
+    one.set(KEY, (30, 40));
+    one.read(KEY, (61, 70), old);
+    two.read_nothing(KEY, (61, 70));
+    end.read(KEY, (900, 910), old);
+    let rules = Rules { bound_ms: 20, l2_goes_back: true, ..Rules::default() };
+    assert_eq!(
+        found_by(&rules, [one, two, end]),
+        [Rule::OwnWriteLost, Rule::Vanished, Rule::NotThereInTheEnd]
+    );
+}
+
+#[test]
 fn a_resurrection_is_found() {
     let (mut one, mut two, _) = cast();
     let old = one.set(KEY, (10, 20));

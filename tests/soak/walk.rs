@@ -23,6 +23,9 @@ pub trait Victim: Sized + 'static {
     const FAULTS: &[Fault<Self>];
     /// How long others may be answered with something older than an acknowledged write.
     const BOUND: Duration;
+    /// It goes back to what it had when another takes its place, and what was written since is made again by whoever wrote
+    /// it: no worker is killed.
+    const FAILS_OVER: bool = false;
 
     /// Of a cache over it.
     fn document(&self) -> String;
@@ -80,7 +83,8 @@ pub fn walk<V: Victim>(victim: V, lasts: Duration) -> Outcome {
     walk.settle();
     // A short one is a test among others, on a machine that has much else to do.
     let bound = if lasts < Duration::from_secs(60) { SHORT } else { V::BOUND };
-    let rules = Rules { bound_ms: bound.as_millis() as u64, ..Rules::default() };
+    let bound_ms = bound.as_millis() as u64;
+    let rules = Rules { bound_ms, l2_goes_back: V::FAILS_OVER, ..Rules::default() };
     let history = walk.crew.finish(&walk.document);
     let report = check(&history.logs, &rules);
     if !report.violated.is_empty() {
@@ -120,7 +124,8 @@ impl<V: Victim> Walk<V> {
     /// Something happens to the second tier or to a worker.
     fn strike(&mut self) {
         let of_workers: [OfWorkers<V>; 2] =
-            [("worker killed", Walk::kill_one), ("worker stopped", Walk::stop_one)];
+            [("worker stopped", Walk::stop_one), ("worker killed", Walk::kill_one)];
+        let of_workers = &of_workers[..if V::FAILS_OVER { 1 } else { 2 }];
         let which = fastrand::usize(..V::FAULTS.len() + of_workers.len());
         let begin_ns = now_ns();
         let name = match V::FAULTS.get(which) {

@@ -39,11 +39,14 @@ pub struct Rules {
     pub degraded_is_kept: bool,
     /// L2 may lose entries: it is too small, or starts empty.
     pub l2_forgets: bool,
+    /// L2 may go back to what it had before, and has the rest again within the bound: after a failover. What is swapped
+    /// meanwhile replaces what was lost.
+    pub l2_goes_back: bool,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { bound_ms: 0, slack_ms: 200, degraded_is_kept: true, l2_forgets: false }
+        Rules { bound_ms: 0, slack_ms: 200, degraded_is_kept: true, l2_forgets: false, l2_goes_back: false }
     }
 }
 

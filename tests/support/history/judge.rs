@@ -87,7 +87,9 @@ pub fn judge(logs: &[Log], rules: &Rules) -> Report {
             judge.kills_ns.push(worker.last_ns);
         }
     }
-    judge.swaps();
+    if !rules.l2_goes_back {
+        judge.swaps();
+    }
     judge.slides();
     judge.report.lasted = Duration::from_nanos(judge.last_ns.saturating_sub(judge.first_ns));
     judge.report.unknown_writes = judge.writes.each().filter(|(_, write)| write.is_unknown()).count() as u64;
@@ -193,13 +195,16 @@ impl Judge<'_> {
             && !write.ends()
             && write.settled_ns() < known.absent_ns
             && !key.may_be_hidden(known.absent_ns)
+            && !self.may_be_back(known.absent_ns, read)
         {
             self.report.blame(Rule::Backwards, (read.key, read.end_ns), || {
                 let (read, write) = (worker.tell(read), self.writes.tell(id));
                 format!("{read}: {write}; but it had found nothing at {} s", seconds(known.absent_ns))
             });
         }
-        let mut newer = vec![(Rule::OwnWriteLost, known.own), (Rule::Backwards, known.seen)];
+        let due = |id: &Id| !self.may_be_back(self.writes.get(*id).settled_ns(), read);
+        let mut newer =
+            vec![(Rule::OwnWriteLost, known.own.filter(due)), (Rule::Backwards, known.seen.filter(due))];
         if is_current {
             newer.push((Rule::Resurrected, key.removes.before(read.begin_ns, self.bound_ns())));
             newer.push((Rule::Stale, key.sets.before(read.begin_ns, self.bound_ns())));
@@ -218,7 +223,8 @@ impl Judge<'_> {
         let mut lost = if worker.is_final {
             vec![(Rule::NotThereInTheEnd, key.newest)]
         } else {
-            vec![(Rule::OwnWriteLost, own)]
+            let due = |id: &Id| !self.may_be_back(self.writes.get(*id).settled_ns(), read);
+            vec![(Rule::OwnWriteLost, own.filter(due))]
         };
         if !worker.is_final && !key.may_be_hidden(read.end_ns) {
             lost.push((Rule::Vanished, key.sets.before(read.begin_ns, self.bound_ns())));
@@ -230,6 +236,11 @@ impl Judge<'_> {
         if let Some((rule, Some(id))) = lost.into_iter().find(|(_, id)| id.is_some_and(is_lost)) {
             self.blame(rule, worker, read, id, None);
         }
+    }
+
+    /// Whether L2 may have gone back behind `time_ns` where it was read.
+    fn may_be_back(&self, time_ns: u64, read: &Read) -> bool {
+        self.rules.l2_goes_back && read.begin_ns < time_ns.saturating_add(self.bound_ns())
     }
 
     /// Blames a read that answered `id` by the first of the rules whose write is newer.
