@@ -1,4 +1,5 @@
-"""`Cache.get` of Python beside what programs read their tokens from now: cachetools, and msal-extensions.
+"""`Cache.get` of Python, and MSAL's token cache over it, beside what programs read their tokens from now: cachetools, and
+msal-extensions.
 
 python_peers.py ROUNDS, in a Python that has them, with TOKENCACHE_LIBRARY. Prints rows as the drivers in C do.
 """
@@ -13,6 +14,7 @@ import cachetools
 import msal_extensions
 
 from python_get import ENTRIES, READS, VALUE, nanoseconds, tokencache
+from tokencache.msal import TokenCache
 
 USER = Path(__file__).resolve().parent.parent / "tests/fixtures/msal/user.json"
 
@@ -30,12 +32,22 @@ def load_of_a_file(folder):
     return lambda _: persistence.load()
 
 
-def search_of_a_file(folder):
-    """One user's refresh token, in a file that nobody changes: it is asked when it changed, and not read again."""
+def in_a_file(folder):
+    """One user's tokens, in a file that nobody changes: it is asked when it changed, and not read again."""
     persistence = msal_extensions.FilePersistence(f"{folder}/user")
     persistence.save(USER.read_text())
-    cache = msal_extensions.PersistedTokenCache(persistence)
-    return lambda _: next(cache.search("RefreshToken"))
+    return msal_extensions.PersistedTokenCache(persistence)
+
+
+def in_ours(cache):
+    """The same tokens as an entry."""
+    cache.set("user", USER.read_bytes())
+    return TokenCache(cache, "user")
+
+
+def search(tokens):
+    """MSAL's own way to the refresh token."""
+    return lambda _: next(tokens.search("RefreshToken"))
 
 
 def main(rounds):
@@ -47,21 +59,22 @@ def main(rounds):
     ):
         for key in keys:
             cache.set(key, bytes(VALUE))
-        peers = {
-            "ttl_cache": in_cachetools(cachetools.TTLCache(ENTRIES, 3600), keys),
-            "lru_cache": in_cachetools(cachetools.LRUCache(ENTRIES), keys),
-            "msal_load": load_of_a_file(folder),
-            "msal_search": search_of_a_file(folder),
+        get, look = cache.get, search(in_ours(cache))
+        pairs = {
+            "ttl_cache": (get, in_cachetools(cachetools.TTLCache(ENTRIES, 3600), keys)),
+            "lru_cache": (get, in_cachetools(cachetools.LRUCache(ENTRIES), keys)),
+            "msal_load": (get, load_of_a_file(folder)),
+            "msal_search": (look, search(in_a_file(folder))),
         }
-        seen = {name: [] for name in ["get", *peers]}
+        seen = {name: [] for name in pairs}
         for _ in range(rounds + 1):
-            for name, function in {"get": cache.get, **peers}.items():
-                seen[name].append(nanoseconds(function, drawn))
-    # The first round warms up.
-    seen = {name: figures[1:] for name, figures in seen.items()}
-    for name in peers:
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(seen["get"], seen[name]))
-        print(f"python_{name}\t{ratio}\t{statistics.median(seen['get']):.0f} ns beside {statistics.median(seen[name]):.0f}")
+            for name, pair in pairs.items():
+                seen[name].append([nanoseconds(side, drawn) for side in pair])
+    for name, figures in seen.items():
+        # The first round warms up.
+        ratio = statistics.median(ours / theirs for ours, theirs in figures[1:])
+        ours, theirs = map(statistics.median, zip(*figures[1:]))
+        print(f"python_{name}\t{ratio}\t{ours:.0f} ns beside {theirs:.0f}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ class Farm(Msal):
         print(f"{count} requests to two processes: {stale} saw a token from before the second factor, {wrong} failed")
         self.assertEqual((stale, wrong), (0, 0))
         self.assertEqual([kind for kind, _, _ in self.provider.granted], ["authorization_code", "refresh_token"])
+
+    def test_what_has_not_changed_is_looked_at_in_memory(self) -> None:
+        here, there = self.token_cache(), self.token_cache()
+        self.signed_in(here)
+        with unittest.mock.patch.object(here._cached, "get_entry", side_effect=AssertionError("an entry is made")):
+            self.assertEqual(len(self.app(here).get_accounts()), 1)
+        there.add(answer("newer"))
+        self.assertIn("newer", {item["target"] for item in here.search(AccessToken)})
 
     def test_a_refresh_token_that_rotates_is_known_to_the_other_server(self) -> None:
         document = shared(self.database, resilience=PATIENT)

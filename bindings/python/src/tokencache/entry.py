@@ -37,9 +37,6 @@ class Entry:
     Attributes:
         view: The bytes, read-only, in the library's memory.
         version: Pass it as ``expected_version`` to ``Cache.set``.
-        written_at: When it was written, or None when the writer did not say.
-        expires_at: Its absolute end, or None. A sliding end is not counted.
-        tier: Which tier answered.
         degraded: L2 could not be asked whether this is still the newest.
         retired_key: It is sealed under a retired key; store it again to move it to the active one.
 
@@ -48,13 +45,10 @@ class Entry:
         ...     claims = json.loads(entry.data)
     """
 
-    __slots__ = ("view", "version", "written_at", "expires_at", "tier", "degraded", "retired_key")
+    __slots__ = ("view", "version", "_written_at_ms", "_expires_at_ms", "_tier", "degraded", "retired_key")
 
     view: memoryview
     version: int
-    written_at: datetime | None
-    expires_at: datetime | None
-    tier: Tier
     degraded: bool
     retired_key: bool
 
@@ -67,11 +61,38 @@ class Entry:
         array.reference = reference
         self.view = memoryview(array).cast("B").toreadonly()
         self.version = value.version
-        self.written_at = from_ms(value.written_at_ms)
-        self.expires_at = from_ms(value.expires_at_ms)
-        self.tier = Tier(value.tier)
+        # Most readers ask for none of these.
+        self._written_at_ms, self._expires_at_ms, self._tier = value.written_at_ms, value.expires_at_ms, value.tier
         self.degraded = status == Status.DEGRADED
         self.retired_key = bool(value.flags & VALUE_RETIRED_KEY)
+
+    @property
+    def written_at(self) -> datetime | None:
+        """When it was written, or None when the writer did not say.
+
+        Example:
+            >>> entry.written_at
+        """
+        return from_ms(self._written_at_ms)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Its absolute end, or None. A sliding end is not counted.
+
+        Example:
+            >>> entry.expires_at
+        """
+        return from_ms(self._expires_at_ms)
+
+    @property
+    def tier(self) -> Tier:
+        """Which tier answered.
+
+        Example:
+            >>> entry.tier.name
+            'L1'
+        """
+        return Tier(self._tier)
 
     @property
     def data(self) -> bytes:

@@ -58,8 +58,9 @@ class Partition(msal.SerializableTokenCache):
         # Held while a change is made and stored; MSAL's own lock is for the state in memory alone.
         self._changing = threading.RLock()
         self._changes: Optional[list[Change]] = None
-        #: What is in memory, and whether anything was read at all.
+        #: What is in memory, as it was read, and whether anything was read at all.
         self._entry: Optional[Entry] = None
+        self._blob = b""
         self._is_known = False
 
     def search(self, credential_type: str, target: Any = None, query: Any = None, **options: Any) -> Any:
@@ -176,7 +177,7 @@ class Partition(msal.SerializableTokenCache):
         decode(blob)
         with self._lock:
             super().deserialize(blob.decode())
-            self._entry, self._is_known = entry, True
+            self._entry, self._blob, self._is_known = entry, blob, True
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A token cache of MSAL over a Cache cannot be pickled or copied; make one for the same key.")
@@ -212,7 +213,10 @@ class TokenCache(Partition):
         self._lifetime: dict[str, Any] = {"ttl": ttl, "sliding": sliding}
 
     def _renew(self) -> None:
-        self._hold(self._cached.get_entry(self._key))
+        # Mostly L1 has what is in memory here; to see that costs a fraction of an entry.
+        blob = self._cached._hit(self._key)
+        if not blob or blob != self._blob:
+            self._hold(self._cached.get_entry(self._key))
 
     def _change(self, changes: list[Change]) -> None:
         store(self._cached, self._key, self, changes, **self._lifetime)
