@@ -51,10 +51,13 @@ def decode(blob: bytes) -> State:
     except ValueError:
         state = None
     if not isinstance(state, dict):
-        raise ValueError(
-            "This is no token cache of MSAL. Where it is an entry: give other kinds of entries other keys."
-        )
+        raise no_cache()
     return state
+
+
+def no_cache() -> ValueError:
+    """What is told of a blob that is none; nothing of it is repeated."""
+    return ValueError("This is no token cache of MSAL. Where it is an entry: give other kinds of entries other keys.")
 
 
 def encode(state: State) -> bytes:

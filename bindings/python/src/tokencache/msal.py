@@ -19,7 +19,7 @@ except ImportError as missing:
     raise ImportError("tokencache.msal needs MSAL: pip install msal.") from missing
 
 from .cache import Cache
-from .changes import Change, applied, between, decode, encode, has_ended
+from .changes import Change, applied, between, decode, encode, has_ended, no_cache
 from .entry import Entry
 from .errors import L2Error
 from .options import Key
@@ -174,9 +174,14 @@ class Partition(msal.SerializableTokenCache):
         if self._is_known and before == (None if entry is None else entry.version):
             return
         blob = b"" if entry is None else entry.data
-        decode(blob)
+        # MSAL would take any JSON, and say in its error what is in it.
+        if blob and not blob.lstrip().startswith(b"{"):
+            raise no_cache()
         with self._lock:
-            super().deserialize(blob.decode())
+            try:
+                super().deserialize(blob.decode())
+            except ValueError:
+                raise no_cache() from None
             self._entry, self._blob, self._is_known = entry, blob, True
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
