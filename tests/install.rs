@@ -205,9 +205,11 @@ fn the_manual_page_and_the_completions_know_every_command_and_option() {
 }
 
 #[test]
-fn the_schema_of_the_configuration_is_installed() {
+fn the_schema_of_the_configuration_and_the_license_are_installed() {
     let committed = fs::read_to_string(Path::new(ROOT).join("packaging/config.schema.json")).unwrap();
-    assert_eq!(Tree::new(&[]).read("share/tokencache/config.schema.json"), committed);
+    let tree = Tree::new(&[]);
+    assert_eq!(tree.read("share/tokencache/config.schema.json"), committed);
+    assert!(tree.read("share/doc/tokencache/LICENSE").contains("MIT"));
 }
 
 #[test]
