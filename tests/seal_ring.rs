@@ -165,9 +165,23 @@ fn a_ring_that_vanishes_or_that_others_could_write_is_not_taken() {
     wait_until("somebody says who could write it", || problem().contains("can be written by its group"));
     assert_eq!(encryption(&cache)["active"], key_id(1).to_string().as_str());
     assert_eq!(entry(&cache, "k").data(), b"token");
-    file.replace(&ring(&[("active", 2), ("retired", 1)]).to_string(), 0o600);
+    fs::set_permissions(file.path(), Permissions::from_mode(0o600)).expect("ours");
     wait_for_active(&cache, 2);
     assert_eq!(problem(), "");
+}
+
+#[test]
+fn a_ring_that_is_written_over_with_its_length_and_its_time_takes_effect() {
+    let place = Sqlite::new();
+    let file = File::of(&[("active", 1), ("retired", 2)]);
+    let cache = file.open(&place);
+    wait_for_active(&cache, 1);
+    let before = fs::metadata(file.path()).expect("there");
+    fs::write(file.path(), ring(&[("retired", 1), ("active", 2)]).to_string()).expect("written");
+    let written = fs::File::options().write(true).open(file.path()).expect("ours");
+    written.set_modified(before.modified().expect("a time")).expect("set");
+    assert_eq!(fs::metadata(file.path()).expect("there").len(), before.len());
+    wait_for_active(&cache, 2);
 }
 
 #[test]

@@ -44,17 +44,19 @@ struct Reading {
     problem: Option<String>,
 }
 
-/// A file, and what tells that it was replaced or written to.
+/// A file, and what tells that it was replaced, written to, or given to somebody.
 #[derive(PartialEq)]
 struct Mark {
     path: PathBuf,
-    state: Option<(u64, u64, u64, i64, i64)>,
+    state: Option<[i64; 5]>,
 }
 
 impl Mark {
     fn of(path: &Path) -> Mark {
         let state = std::fs::metadata(path).ok();
-        let state = state.map(|it| (it.dev(), it.ino(), it.size(), it.mtime(), it.mtime_nsec()));
+        // Not when it was written, which whoever writes may set: every change of it, and of its mode, moves its ctime.
+        let state =
+            state.map(|it| [it.dev() as i64, it.ino() as i64, it.size() as i64, it.ctime(), it.ctime_nsec()]);
         Mark { path: path.to_owned(), state }
     }
 }
