@@ -17,8 +17,8 @@ use sealed::heard::Heard;
 use sealed::*;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};
-use support::wait_until;
-use tokencache::cache::Cache;
+use support::{Server, wait_until};
+use tokencache::cache::{Answer, Cache};
 use tokencache::error::{Error, Kind};
 
 const ONE: &[(&str, u8)] = &[("active", 1)];
@@ -182,6 +182,30 @@ fn a_ring_that_is_written_over_with_its_length_and_its_time_takes_effect() {
     written.set_modified(before.modified().expect("a time")).expect("set");
     assert_eq!(fs::metadata(file.path()).expect("there").len(), before.len());
     wait_for_active(&cache, 2);
+}
+
+#[test]
+fn a_ring_that_grows_while_l2_is_away_leaves_what_l1_has() {
+    let Some(mut server) = Server::start() else { return };
+    let file = File::of(ONE);
+    let cache = open_with(&server, {
+        let mut members = file.members(json!({}));
+        merge(&mut members, json!({ "resilience": { "deadline_ms": 300 } }));
+        members
+    });
+    set(&cache, "k", b"token");
+    let heard = Heard::of(&cache);
+    server.kill();
+    let rotation: [&[(&str, u8)]; 2] = [&[("active", 1), ("retired", 2)], &[("active", 2), ("retired", 1)]];
+    for (turns, keys) in (1..).zip(rotation) {
+        file.replace(&ring(keys).to_string(), 0o600);
+        wait_until("the ring is taken", || heard.count("The key ring has changed") == turns);
+        let answer = cache.answer(b"k").expect("what L1 has");
+        assert!(matches!(&answer, Answer::Degraded(entry) if entry.data() == b"token"), "{keys:?}");
+    }
+    file.replace(&ring(&[("active", 2), ("revoked", 1)]).to_string(), 0o600);
+    wait_until("the ring is taken", || heard.count("The key ring has changed") == 3);
+    assert!(cache.answer(b"k").is_err(), "what it held under the key that is revoked is gone");
 }
 
 #[test]

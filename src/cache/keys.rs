@@ -61,6 +61,16 @@ impl Mark {
     }
 }
 
+/// What a ring makes of what was opened under the one before.
+enum Effect {
+    /// The keys are the same.
+    Nothing,
+    /// All of it opens, though its key may not be the active one any more.
+    Renewed,
+    /// Some of it may stay shut.
+    Shut,
+}
+
 /// A ring that was read.
 pub(super) struct Loaded {
     ring: Option<Arc<Ring>>,
@@ -171,12 +181,18 @@ impl Keys {
         self.ring.load_full()
     }
 
-    /// Takes over what was read; whether the keys are others now.
-    fn take(&self, reading: &mut Reading, loaded: Loaded) -> bool {
+    /// Takes over what was read.
+    fn take(&self, reading: &mut Reading, loaded: Loaded) -> Effect {
         reading.files = loaded.files;
         reading.problem = None;
         let before = self.ring.swap(loaded.ring.clone());
-        before.as_deref().map(Ring::keys) != loaded.ring.as_deref().map(Ring::keys)
+        match (before.as_deref(), loaded.ring.as_deref()) {
+            (before, now) if before.map(Ring::keys) == now.map(Ring::keys) => Effect::Nothing,
+            (Some(before), Some(now)) if before.opened().all(|id| now.opened().any(|it| it == id)) => {
+                Effect::Renewed
+            }
+            _ => Effect::Shut,
+        }
     }
 }
 
@@ -245,12 +261,12 @@ impl Cache {
         match loaded {
             Ok(loaded) => {
                 let warnings = loaded.warnings.clone();
-                let is_changed = self.keys.take(&mut reading, loaded);
+                let effect = self.keys.take(&mut reading, loaded);
                 drop(reading);
-                if is_changed {
+                if !matches!(effect, Effect::Nothing) {
                     warn(&self.log, &warnings);
-                    self.ring_changed();
                 }
+                self.ring_changed(&effect);
             }
             Err(error) => {
                 // Looked at again only when it changes again.
@@ -267,23 +283,31 @@ impl Cache {
     /// Takes over the ring of a new document.
     pub(super) fn use_ring(&self, loaded: Loaded) {
         warn(&self.log, &loaded.warnings);
-        let is_changed = self.keys.take(&mut lock(&self.keys.reading), loaded);
-        if is_changed {
-            self.ring_changed();
-        }
+        let effect = self.keys.take(&mut lock(&self.keys.reading), loaded);
+        self.ring_changed(&effect);
     }
 
-    /// What L1 has of L2 is read again, and a read that is under way does not land.
+    /// L1 forgets what it has of L2, and a read that is under way does not land.
     pub(super) fn distrust_all(&self) {
-        if let Some(coherence) = &self.coherence {
-            coherence.epochs.bump_all();
-        }
+        self.look_again();
         self.l1.forget_shared();
     }
 
-    /// What was opened under the ring before may be revoked now, or retired, so it is opened again.
-    fn ring_changed(&self) {
-        self.distrust_all();
+    /// What L1 has of L2 is read again, as far as L2 can be asked.
+    fn look_again(&self) {
+        if let Some(coherence) = &self.coherence {
+            coherence.epochs.bump_all();
+        }
+    }
+
+    /// What was opened under the ring before is opened again: it may be revoked now, or retired. Only in the first case
+    /// must L1 not have it any more, for L2 may be away.
+    fn ring_changed(&self, effect: &Effect) {
+        match effect {
+            Effect::Nothing => return,
+            Effect::Renewed => self.look_again(),
+            Effect::Shut => self.distrust_all(),
+        }
         self.log.write(Level::Info, "encryption", || match self.keys.ring() {
             Some(ring) => format!("The key ring has changed: {}.", ring.known()),
             None => "The key ring is gone.".into(),

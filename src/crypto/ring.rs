@@ -76,6 +76,12 @@ impl Ring {
         Known { active: self.keys[self.active].id, retired: retired.map(|key| key.id).collect() }
     }
 
+    /// The names of the keys that open here what was sealed under them.
+    pub fn opened(&self) -> impl Iterator<Item = KeyId> {
+        let opens = |key: &&Key| key.state != State::Revoked && key.wanted.is_empty();
+        self.keys.iter().filter(opens).map(|key| key.id)
+    }
+
     /// Whether its keys are kept from being swapped: a process may lock only so much memory.
     #[must_use]
     pub fn is_locked(&self) -> bool {
