@@ -319,6 +319,29 @@ fn a_value_of_the_greatest_length_has_room_for_its_seal() {
     });
 }
 
+/// What somebody has made of it would take sixteen times its length in memory, in every process that shares this L2.
+#[test]
+fn a_list_of_peers_that_is_longer_than_any_can_be_is_not_read() {
+    let ours = json!(key_id(1).to_string());
+    for (blanks, known) in [(1_000_000, 2), (5_000_000, 1)] {
+        everywhere(|place| {
+            // The file, with its tables.
+            set(&open_plain(place), "k", TOKEN);
+            let peer = json!({
+                "id": 7, "name": "orders", "host": "far", "process": 8, "library": "1.0.0",
+                "active": ours, "opens": [ours], "behind_ms": 0, "written_at_ms": clock::unix_ms(),
+            });
+            let list = format!("{{\"peers\": [{peer}{}]}}", " ".repeat(blanks));
+            place.put(&name("__tokencache:peers"), list.as_bytes());
+            let _cache = open(place, ONE, json!({}));
+            let list = || place.bytes(&name("__tokencache:peers")).unwrap_or_default();
+            wait_until("it is told", || list().len() < blanks);
+            let list: serde_json::Value = serde_json::from_slice(&list()).expect("JSON");
+            assert_eq!(list["peers"].as_array().map(Vec::len), Some(known), "{blanks}");
+        });
+    }
+}
+
 #[test]
 fn waiters_that_share_a_read_share_its_refusal() {
     everywhere(|place| {

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::{Cache, Over};
 use crate::clock;
 use crate::config::Config;
-use crate::crypto::ring::KeyState;
 use crate::crypto::{KeyId, Ring};
 use crate::entry::Lifetime;
 use crate::l2::{Attempt, Class, Expected, Failure, Store, Written};
@@ -37,6 +36,8 @@ const CLOCKS_APART_MS: i64 = 5 * 60_000;
 /// What a record may hold.
 const MOST_BYTES: usize = 256;
 const MOST_KEYS: usize = 100;
+/// What all of them may take: an entry that somebody has made longer takes sixteen times its length in memory.
+const MOST_ENTRY_BYTES: usize = MOST * 8192;
 /// Sentences that are kept.
 const MOST_WARNINGS: usize = 50;
 
@@ -192,7 +193,6 @@ impl Cache {
     }
 
     fn own_record(&self, config: &Config, ring: &Ring, store: &dyn Store) -> Peer {
-        let opens = |key: &&crate::crypto::ring::Key| key.state != KeyState::Revoked && key.wanted.is_empty();
         Peer {
             id: self.peers.id,
             name: config.name.chars().filter(|c| !c.is_control()).take(MOST_BYTES / 4).collect(),
@@ -201,7 +201,7 @@ impl Cache {
             process: std::process::id(),
             library: env!("CARGO_PKG_VERSION").into(),
             active: ring.known().active.to_string(),
-            opens: ring.keys().iter().filter(opens).map(|key| key.id.to_string()).collect(),
+            opens: ring.opened().map(|id| id.to_string()).collect(),
             behind_ms: store.clock_lead_ms().unwrap_or(0),
             written_at_ms: clock::unix_ms(),
         }
@@ -220,6 +220,7 @@ impl Cache {
             let stored = store.get(&key, attempt())?;
             let expected =
                 stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+            let stored = stored.filter(|stored| stored.bytes.len() <= MOST_ENTRY_BYTES);
             let read = stored.and_then(|stored| serde_json::from_slice::<Entry<Value>>(&stored.bytes).ok());
             let now_ms = clock::unix_ms();
             // One record that cannot be read does not hide the others.
