@@ -273,6 +273,10 @@ fn members_that_do_not_go_together_are_refused_by_name() {
             with(shared(), "/resilience/journal_path", shared()["l2"]["path"].clone()),
             "/resilience/journal_path is the file of /l2/path;",
         ),
+        (
+            with(with(shared(), "/l2/path", "a.db"), "/resilience/journal_path", "./a.db"),
+            "/resilience/journal_path is the file of /l2/path;",
+        ),
         (without_path, "/l2/path is required"),
         (undecided, "/encryption/algorithm is required with an L2;"),
         (with(alone(), "/l2/path", "a.db"), "/l2/path has nothing to act on"),

@@ -45,11 +45,11 @@ fn what_the_document_does_not_say_is_the_safe_choice() {
 #[test]
 fn what_the_document_says_is_what_the_configuration_holds() {
     let said = encryption(&json!({
-        "algorithm": "aes-256-gcm", "keyring_file": "r", "unwrap_key_files": ["new.pem", "old.pem"],
+        "algorithm": "aes-256-gcm", "keyring_file": "r", "unwrap_key_files": ["/new.pem", "/old.pem"],
         "accept_plaintext": true, "strict_files": true, "unreadable": "miss"
     }));
     assert!(said.accept_plaintext && said.strict_files);
-    assert_eq!(said.unwrap_key_files, [PathBuf::from("new.pem"), PathBuf::from("old.pem")]);
+    assert_eq!(said.unwrap_key_files, [PathBuf::from("/new.pem"), PathBuf::from("/old.pem")]);
     assert_eq!(said.unreadable, Unreadable::Miss);
 }
 

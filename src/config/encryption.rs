@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::reader::Settings;
+use super::reader::{Settings, at_home};
 use super::source::{Source, source};
 
 pub(super) const KEYRING: [&str; 3] =
@@ -42,7 +42,7 @@ impl Encryption {
         let paths = paths.as_ref().and_then(|paths| paths.as_array()).into_iter().flatten();
         Encryption {
             keyring: ring.or_else(|| source(settings, KEYRING)),
-            unwrap_key_files: paths.filter_map(|path| path.as_str()).map(PathBuf::from).collect(),
+            unwrap_key_files: paths.filter_map(|path| path.as_str()).map(at_home).collect(),
             accept_plaintext: settings.boolean("/encryption/accept_plaintext"),
             strict_files: settings.boolean("/encryption/strict_files"),
             unreadable: match settings.text("/encryption/unreadable").as_str() {

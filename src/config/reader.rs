@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::path::{self, PathBuf};
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -92,6 +93,12 @@ impl Settings {
         })
     }
 
+    /// A member that names a file, which is read again, wherever this process goes meanwhile.
+    #[must_use]
+    pub fn file(&self, pointer: &str) -> PathBuf {
+        at_home(&self.text(pointer))
+    }
+
     /// A member that is a part of a whole.
     #[must_use]
     pub fn fraction(&self, pointer: &str) -> f64 {
@@ -106,6 +113,11 @@ impl Settings {
             .and_then(|number| T::try_from(number).ok())
             .expect("the table keeps it in the range of its type")
     }
+}
+
+/// `path` from the folder in which this process is now.
+pub(super) fn at_home(path: &str) -> PathBuf {
+    path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
 /// `name` as a token of a JSON pointer, shortened and without control characters, because it goes into messages. A

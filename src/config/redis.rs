@@ -171,7 +171,7 @@ impl Redis {
 
     pub(super) fn from_settings(settings: &Settings) -> Redis {
         let address = Address::parse(&settings.text("/l2/url")).expect("its shape was checked");
-        let path = |pointer| settings.is_given(pointer).then(|| PathBuf::from(settings.text(pointer)));
+        let path = |pointer| settings.is_given(pointer).then(|| settings.file(pointer));
         let from_url = |secret: &Option<Zeroizing<String>>| secret.clone().map(Source::Inline);
         Redis {
             username: source(settings, ["/l2/username", "/l2/username_env", "/l2/username_file"])

@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::path::Path;
-
 use super::encryption::KEYRING;
 use super::reader::Settings;
 use super::redis::{Address, Link};
@@ -59,7 +57,7 @@ fn redis_has_an_address(settings: &Settings) -> Option<String> {
 fn the_journal_has_a_file_of_its_own(settings: &Settings) -> Option<String> {
     let [database, journal] = ["/l2/path", "/resilience/journal_path"];
     let is_given = settings.is_given(database) && settings.is_given(journal);
-    let is_one = is_given && Path::new(&settings.text(database)) == Path::new(&settings.text(journal));
+    let is_one = is_given && settings.file(database) == settings.file(journal);
     is_one.then(|| format!("{journal} is the file of {database}; give the journal a file of its own."))
 }
 

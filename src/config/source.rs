@@ -72,5 +72,5 @@ pub(super) fn source(settings: &Settings, [inline, environment, file]: [&str; 3]
     given(inline)
         .map(|secret| Source::Inline(Zeroizing::new(secret)))
         .or_else(|| given(environment).map(Source::Environment))
-        .or_else(|| given(file).map(|path| Source::File(path.into())))
+        .or_else(|| settings.is_given(file).then(|| Source::File(settings.file(file))))
 }
