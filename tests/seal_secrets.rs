@@ -151,8 +151,13 @@ impl Documents<'_> {
             self.add_text(&inline);
             fs::write(self.folder.join(format!("refused-{number}.json")), inline).unwrap();
         }
-        let key = secrets.materials[0].base64();
+        let (key, ring) = (secrets.materials[0].base64(), secrets.ring(["active", ""]));
         self.add(json!({"encryption": {"keyring_env": key}}));
+        // What the file holds, in the place of its name.
+        for member in ["keyring_file", "keyring_env"] {
+            self.add(json!({"encryption": {member: ring.to_string()}}));
+            self.add(json!({"encryption": {member: format!("{ring:#}")}}));
+        }
         self.add(json!({"encryption": {"material": key}}));
     }
 
@@ -232,6 +237,7 @@ fn no_secret_is_told_while_everything_happens_on_a_file() {
         "version": 1,
         "l2": {"kind": "sqlite", "path": shared.database()},
         "resilience": {"deadline_ms": 30_000},
+        "encryption": {"algorithm": "aes-256-gcm"},
         "logging": {"level": "debug"},
     });
     let mut documents = Documents { folder: shared.folder(), base, count: 0 };
@@ -256,6 +262,7 @@ fn no_secret_is_told_while_everything_happens_on_redis() {
         "version": 1,
         "l2": {"kind": "redis", "url": url, "key_prefix": "p:"},
         "resilience": {"deadline_ms": 30_000},
+        "encryption": {"algorithm": "aes-256-gcm"},
         "logging": {"level": "debug"},
     });
     let mut documents = Documents { folder: folder.path(), base, count: 0 };

@@ -133,8 +133,12 @@ impl Shape {
     }
 }
 
+/// What a file holds is no name of one: it would be repeated by whoever does not find that file, and may be a key.
 fn is_path(value: &Value) -> bool {
-    value.as_str().is_some_and(|path| !path.is_empty() && !path.contains('\0'))
+    let is_content = |text: &str| {
+        text.contains(char::is_control) || text.starts_with('{') || text.starts_with("-----BEGIN")
+    };
+    value.as_str().is_some_and(|path| !path.is_empty() && !is_content(path))
 }
 
 /// JSON knows no integers: `1000`, `1000.0` and `1e3` are one number, also to a JSON Schema.
@@ -217,6 +221,19 @@ mod tests {
     fn a_word_that_nobody_knows_is_answered_with_those_that_are_known() {
         let kind = Shape::Word { words: &["none", "sqlite"] };
         assert_eq!(kind.check(&json!("sqlit")), Err(r#"is "sqlit"; it must be "none" or "sqlite"."#.into()));
+    }
+
+    #[test]
+    fn what_a_file_holds_is_taken_for_no_name_of_one_and_not_repeated() {
+        let ring = r#"{"version":1,"keys":[{"state":"active","material":"hunter2="}]}"#;
+        let key = "-----BEGIN PRIVATE KEY----- hunter2= -----END PRIVATE KEY-----";
+        for (text, length) in [(ring, 63), (key, 62), ("hunter2=\n", 9)] {
+            let refusal = Shape::Path.check(&json!(text)).expect_err("refused");
+            assert_eq!(refusal, format!("is a text of {length} bytes; it must be the name of a file."));
+            let refusal = Shape::Paths.check(&json!([text])).expect_err("refused");
+            assert_eq!(refusal, "is a list; it must be a list of names of files, one at least.");
+        }
+        assert!(Shape::Path.check(&json!("/run/a {ring}-----BEGIN é.json")).is_ok());
     }
 
     #[test]
