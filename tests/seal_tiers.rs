@@ -197,6 +197,23 @@ fn an_end_that_was_sealed_holds_whatever_l2_says() {
 }
 
 #[test]
+fn an_end_that_was_sealed_holds_in_l1_too_however_the_entry_is_renewed() {
+    everywhere(|place| {
+        let (writer, cache) = (open(place, ONE, json!({})), open_with(place, sealing(ONE, json!({}))));
+        let mut end = 0;
+        wait_until("an entry is kept beyond its end, and renewed before", || {
+            end = clock::unix_ms() + 1000;
+            let asked = Asked { expires_at_ms: end, sliding_ms: 60_000, ..Asked::default() };
+            writer.set(b"k", TOKEN, SetOptions { asked, ..SetOptions::default() }).expect("stored");
+            let is_kept = place.keep(&name("k")) && cache.get(b"k").expect("no error").is_some();
+            is_kept && cache.touch(b"k").expect("no error") && clock::unix_ms() < end
+        });
+        wait_until("it is over", || clock::unix_ms() > end);
+        assert!(cache.get(b"k").expect("no error").is_none());
+    });
+}
+
+#[test]
 fn an_earlier_end_that_was_sealed_is_the_one_that_is_told() {
     everywhere(|place| {
         let cache = open(place, ONE, json!({}));

@@ -93,8 +93,10 @@ impl Cache {
         }
     }
 
-    /// The entry ends at Unix time `ends_at_ms` now.
+    /// The entry ends at Unix time `ends_at_ms` now, and never after its own absolute end: that was sealed in it, and what
+    /// L2 says may have been altered.
     pub(super) fn renew(&self, entry: &Entry, ends_at_ms: i64) {
+        let ends_at_ms = entry::earliest(ends_at_ms, entry.lifetime().expires_at_ms);
         let deadline_ms = entry::deadline_ms(ends_at_ms, 0);
         entry.set_deadline_ms(deadline_ms);
         self.l1.note_deadline(entry.deadline_ms());

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{Config, Unreadable};
 use crate::crypto::{self, Context, Foreign, Refusal, Ring, Stamp, ring::KeyState};
 use crate::defect;
-use crate::entry::{Entry, Lifetime, Secret};
+use crate::entry::{Entry, Lifetime, Secret, earliest};
 use crate::error::{Error, Kind, Result};
 use crate::l2::Stored;
 use crate::log::Level;
@@ -186,19 +186,15 @@ impl Cache {
             count(&self.seals.expired);
             return None;
         }
-        let earlier = |end: i64| match (end, sealed_end) {
-            (0, end) | (end, 0) => end,
-            (one, other) => one.min(other),
-        };
         let mut lifetime = stored.lifetime;
-        lifetime.expires_at_ms = earlier(lifetime.expires_at_ms);
+        lifetime.expires_at_ms = earliest(lifetime.expires_at_ms, sealed_end);
         let written_at_ms =
             if opened.stamp.created_at_ms == 0 { stored.written_at_ms } else { opened.stamp.created_at_ms };
         let flags = if opened.is_retired { RETIRED_KEY } else { 0 };
         if opened.is_retired {
             count(&self.seals.retired);
         }
-        let ends_at_ms = earlier(stored.ends_at_ms);
+        let ends_at_ms = earliest(stored.ends_at_ms, sealed_end);
         Some((Stored { bytes: opened.bytes, lifetime, written_at_ms, ends_at_ms, ..stored }, flags))
     }
 

@@ -65,7 +65,8 @@ impl Lifetime {
 }
 
 /// The earlier of two ends, of which each may be 0 for never.
-fn earliest(one: i64, other: i64) -> i64 {
+#[must_use]
+pub fn earliest(one: i64, other: i64) -> i64 {
     match (one, other) {
         (0, end) | (end, 0) => end,
         (one, other) => one.min(other),

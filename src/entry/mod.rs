@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
 
 pub use from_value::last_token_expires_at_ms;
-pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms};
+pub use lifetime::{Asked, Defaults, Lifetime, NEVER, deadline_ms, earliest};
 pub use raw::{Front, Groups, Held, Own, Reader, Right, Secret, Seen, Spot, share};
 use raw::{LOCAL, Limits, Meta, PublicHead, Raw, SLIDES, TICK_MS};
 
