@@ -14,7 +14,7 @@ use sealed::heard::Heard;
 use sealed::*;
 use serde_json::json;
 use support::{Server, wait_until};
-use tokencache::cache::{Cache, SetOptions};
+use tokencache::cache::{Base, Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, Tier};
 
@@ -210,6 +210,44 @@ fn an_end_that_was_sealed_holds_in_l1_too_however_the_entry_is_renewed() {
         });
         wait_until("it is over", || clock::unix_ms() > end);
         assert!(cache.get(b"k").expect("no error").is_none());
+    });
+}
+
+#[test]
+fn an_end_that_was_sealed_outlives_a_merge_with_what_was_owed() {
+    let place = Sqlite::new();
+    let mut members = sealing(ONE, json!({}));
+    support::cache::merge(&mut members, json!({ "resilience": { "deadline_ms": 300 } }));
+    let cache = open_with(&place, members);
+    let end = clock::unix_ms() + 3_600_000;
+    let asked = Asked { expires_at_ms: end, ..Asked::default() };
+    let options = SetOptions { asked, ..SetOptions::default() };
+    let document =
+        |client: &str| format!(r#"{{"AppMetadata": {{"{client}": {{"client_id": "{client}"}}}}}}"#);
+    cache.set(b"k", document("a").as_bytes(), options).expect("stored");
+    let before = entry(&cache, "k");
+    assert!(place.keep(&name("k")));
+    let held = place.hold();
+    let base = Base { data: before.data(), version: before.version() };
+    let owed = cache.set_merged(b"k", Some(base), document("b").as_bytes(), options).expect("merged").0;
+    assert!(matches!(owed, SetOutcome::Owed(_)), "{owed:?}");
+    held.execute_batch("COMMIT").expect("committed");
+    assert!(cache.flush(Duration::from_secs(60)));
+    cache.clear().expect("cleared");
+    assert_eq!(entry(&cache, "k").lifetime().expires_at_ms, end);
+}
+
+#[test]
+fn what_is_longer_than_a_value_may_be_is_not_merged_with() {
+    everywhere(|place| {
+        let cache = open_with(place, json!({ "limits": { "max_value_bytes": 1000 } }));
+        set(&cache, "k", b"{}");
+        let long = format!(r#"{{"AppMetadata": {{"a": {{"client_id": "{}"}}}}}}"#, "a".repeat(1000));
+        place.put(&name("k"), long.as_bytes());
+        let base = Base { data: long.as_bytes(), version: 0 };
+        let refused = cache.set_merged(b"k", Some(base), b"{}", SetOptions::default()).expect_err("refused");
+        assert_eq!(refused.kind.name(), "TC_VALUE_TOO_LARGE");
+        assert!(refused.message.starts_with("L2 holds a value of "), "{refused}");
     });
 }
 

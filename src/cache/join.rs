@@ -124,13 +124,23 @@ impl Cache {
         config: &Config,
     ) -> std::result::Result<Secret, NotOpened> {
         let bytes = bytes.ok_or(NotOpened { is_for_now: true })?;
-        if bytes.is_empty() {
-            return Ok(bytes);
-        }
         let lifetime = Lifetime::default();
         let stored = Stored { bytes, version: 0, written_at_ms: 0, lifetime, ends_at_ms: 0 };
+        self.opened_stored(key, stored, config).map(|stored| stored.bytes)
+    }
+
+    /// As [`Cache::opened_now`], with the lifetime that was sealed in it.
+    fn opened_stored(
+        &self,
+        key: &[u8],
+        stored: Stored,
+        config: &Config,
+    ) -> std::result::Result<Stored, NotOpened> {
+        if stored.bytes.is_empty() {
+            return Ok(stored);
+        }
         match self.unsealed(key, stored, config) {
-            Ok(opened) => opened.map(|(stored, _)| stored.bytes).ok_or(NotOpened { is_for_now: false }),
+            Ok(opened) => opened.map(|(stored, _)| stored).ok_or(NotOpened { is_for_now: false }),
             Err(error) => Err(NotOpened { is_for_now: error.kind == Kind::SealUnknownKey }),
         }
     }
@@ -181,11 +191,16 @@ impl Cache {
                     continue;
                 }
                 There::Removed(at_ms) => (Err(at_ms), None),
+                There::Value(stored) if self.check_found(&stored, &config).is_err() => {
+                    return Ok(Joined::Plain);
+                }
                 There::Value(stored) => {
-                    lifetime = later(lifetime, stored.lifetime);
                     let (version, at_ms) = (stored.version, stored.written_at_ms);
-                    match self.opened_now(&due.key, Some(stored.bytes), &config) {
-                        Ok(bytes) => (Ok((bytes, at_ms)), Some(Expected::Version(version))),
+                    match self.opened_stored(&due.key, stored, &config) {
+                        Ok(stored) => {
+                            lifetime = later(lifetime, stored.lifetime);
+                            (Ok((stored.bytes, at_ms)), Some(Expected::Version(version)))
+                        }
                         Err(NotOpened { is_for_now }) => return Ok(unopened(is_for_now)),
                     }
                 }

@@ -250,6 +250,7 @@ impl Cache {
         let (found, _) = found;
         let There::Value(stored) = found else { return Ok((found, 0)) };
         let version = stored.version;
+        self.check_found(&stored, config)?;
         let opened = self.unsealed(merge.key, stored, config)?;
         // One that cannot be opened, where the document calls that a miss, is written over.
         let nothing = || Stored {

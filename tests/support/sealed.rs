@@ -50,6 +50,13 @@ impl Sqlite {
         taken
     }
 
+    /// A connection that keeps every writer out until it commits.
+    pub fn hold(&self) -> Connection {
+        let connection = self.connection();
+        connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        connection
+    }
+
     fn connection(&self) -> Connection {
         let connection = Connection::open(self.0.database()).expect("the database");
         connection.busy_timeout(GENEROUS).expect("patience");
