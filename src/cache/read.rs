@@ -151,12 +151,17 @@ impl Cache {
 
     /// The entry of `key` in L1, after [`Cache::peek`] did not have it.
     pub fn peek_missed(&self, key: &[u8]) -> Result<Option<Entry>> {
-        self.check_key(key, &self.config.load().limits)?;
-        let entry = self.peek(key);
+        let entry = self.peek_checked(key)?;
         if entry.is_none() {
             count(&self.stats.l1_misses);
         }
         Ok(entry)
+    }
+
+    /// As [`Cache::peek_missed`], for who asks L1 alone: a miss is counted by the read that comes after it.
+    pub fn peek_checked(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.check_key(key, &self.config.load().limits)?;
+        Ok(self.peek(key))
     }
 
     /// L2 has answered a read that began at `epoch`.

@@ -54,7 +54,7 @@ pub unsafe extern "C" fn tc_peek(
         arguments::output("out_value", out_value)?;
         let value = match handle::hit(cache, key) {
             Some((reader, held)) => held.lend(reader).cast(),
-            None => match handle::get(cache)?.peek_missed(key)? {
+            None => match handle::get(cache)?.peek_checked(key)? {
                 Some(entry) => value::give(entry),
                 None => return Ok(tc_status::TC_NOT_FOUND),
             },

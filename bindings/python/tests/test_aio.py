@@ -46,6 +46,16 @@ class Aio(CacheTest):
             self.cache.aget("key").send(None)
         self.assertEqual(stopped.exception.value, b"value")
 
+    def test_a_read_that_l1_cannot_answer_is_one_miss(self) -> None:
+        async def scenario(cache: tokencache.Cache) -> None:
+            for read in (cache.aget, cache.aget_entry):
+                before = cache.stats()["l1"]["misses"]
+                await read("nobody")
+                self.assertEqual(cache.stats()["l1"]["misses"] - before, 1)
+
+        for cache in (self.cache, self.shared):
+            self.run_async(scenario(cache))
+
     def test_conflicts_failures_and_refusals_are_raised(self) -> None:
         async def scenario() -> None:
             await self.shared.aset("key", b"value", expected_version=tokencache.ABSENT)
