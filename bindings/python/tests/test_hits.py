@@ -86,6 +86,14 @@ class Hits(CacheTest):
             hits.hit_of(self.cache._handle)
         self.assertLess(sys.getallocatedblocks() - held, 500)
 
+    def test_what_others_have_told_ctypes_of_the_functions_of_cpython_is_theirs(self) -> None:
+        theirs = ctypes.pythonapi.Py_DecRef
+        self.addCleanup(setattr, theirs, "argtypes", theirs.argtypes)
+        theirs.argtypes = [ctypes.c_void_p]
+        hit: Any = self.open({"version": 1})._hit
+        self.assertIsNone(hit("alice"))
+        self.assertEqual(theirs.argtypes, [ctypes.c_void_p])
+
     def test_threads_read_only_whole_values_that_were_written(self) -> None:
         values = [bytes([number]) * (500 + 1000 * number) for number in range(8)]
         self.cache.set("alice", values[0])

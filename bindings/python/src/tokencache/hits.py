@@ -17,10 +17,12 @@ Hit = Callable[[object], Optional[bytes]]
 # The object that it makes is Python's, so Python's lock is held during the call.
 _python_hit = ctypes.PyDLL(lib._name, handle=lib._handle).tc_python_hit
 _python_hit.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+# As `ctypes.pythonapi`, whose functions have the `argtypes` of whoever has set them last.
+_pythonapi = ctypes.PyDLL(None)
 
 
 def _address(function: str) -> int | None:
-    return ctypes.cast(getattr(ctypes.pythonapi, function), ctypes.c_void_p).value
+    return ctypes.cast(getattr(_pythonapi, function), ctypes.c_void_p).value
 
 
 def _python() -> _native.Python:
@@ -49,5 +51,5 @@ def hit_of(handle: ctypes.c_void_p) -> Hit:
     check(_python_hit(handle, ctypes.byref(_python()), ctypes.byref(function)))
     hit: Hit = function.value
     # That was one more reference than the one that the library made.
-    ctypes.pythonapi.Py_DecRef(function)
+    _pythonapi.Py_DecRef(function)
     return hit
