@@ -47,6 +47,19 @@ public class SetupTests
         Assert.IsType<MemoryDistributedCache>(services.GetRequiredService<IDistributedCache>());
     }
 
+    [Fact]
+    public void A_distributed_cache_with_a_key_of_its_own_takes_the_place_of_no_other()
+    {
+        WebApplicationBuilder builder = Builder();
+        builder.Services.AddDistributedMemoryCache();
+        builder.Services.AddKeyedSingleton<IDistributedCache, MemoryDistributedCache>("sessions");
+        Setups.Ours(builder);
+        using IDisposable app = (IDisposable)builder.Build();
+        IServiceProvider services = ((WebApplication)app).Services;
+        Assert.IsType<MemoryDistributedCache>(services.GetRequiredService<IDistributedCache>());
+        Assert.IsType<MemoryDistributedCache>(services.GetRequiredKeyedService<IDistributedCache>("sessions"));
+    }
+
     private static WebApplicationBuilder Builder()
     {
         WebApplicationBuilder builder = WebApplication.CreateBuilder();

@@ -42,7 +42,8 @@ public static class TokencacheIdentityWebExtensions
         Action<TokencacheOptions>? configure = null)
     {
         Require.NotNull(builder, nameof(builder));
-        ServiceDescriptor? other = builder.Services.LastOrDefault(it => it.ServiceType == typeof(IDistributedCache));
+        ServiceDescriptor? other = builder.Services.LastOrDefault(
+            it => it.ServiceType == typeof(IDistributedCache) && !it.IsKeyedService);
         builder.Services.AddTokencache(section, configure).AddTokencacheTokenCaches();
         if (other is not null)
         {
