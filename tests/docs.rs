@@ -61,6 +61,17 @@ fn every_block_is_run_by_a_test_or_says_why_not() {
 }
 
 #[test]
+fn a_page_that_a_package_takes_along_points_at_no_file_that_it_leaves_behind() {
+    for page in ["docs/dotnet.md", "docs/python.md"] {
+        let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let lost: Vec<_> =
+            links.filter(|link| !link.starts_with("https://") && !link.starts_with('#')).collect();
+        assert!(lost.is_empty(), "{page}: {lost:?}");
+    }
+}
+
+#[test]
 fn the_page_of_c_can_be_followed() {
     follow("docs/c.md", "cc");
 }

@@ -1,32 +1,38 @@
 using System;
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Tokencache.Extensions.Caching;
 
 /// <summary>What the library logs, to the loggers of the application: category <c>Tokencache.</c> and the room that speaks.</summary>
 /// <remarks>
 /// Keys in these records are hashes, unless <c>logging.keys</c> says <c>clear</c>. The least urgent level that is asked
-/// of the library is what the category <c>Tokencache</c> lets through when the cache is opened.
+/// of the library is what the category <c>Tokencache</c> lets through when the cache is opened. Services without logging
+/// leave it to <c>logging.to</c>.
 /// </remarks>
 internal sealed partial class LogBridge
 {
     private readonly ILoggerFactory _factory;
+    private readonly bool _isGiven;
     private readonly ILogger _own;
     private readonly ConcurrentDictionary<string, ILogger> _loggers = new(StringComparer.Ordinal);
 
-    public LogBridge(ILoggerFactory factory)
+    /// <param name="factory">That of the services; null where there is none.</param>
+    public LogBridge(ILoggerFactory? factory)
     {
-        _factory = factory;
-        _own = factory.CreateLogger("Tokencache");
+        _factory = factory ?? NullLoggerFactory.Instance;
+        _isGiven = factory is not null;
+        _own = _factory.CreateLogger("Tokencache");
     }
 
     public void Attach(TokenCache cache)
     {
         cache.CallbackFailed += (_, failure) => CallbackFailed(_own, failure.Exception);
-        if (Least() is { } least)
+        if (_isGiven)
         {
-            cache.OnLog(Write, least);
+            // Also where nothing is let through, for without a handler the library would write to standard error.
+            cache.OnLog(Write, Least());
         }
     }
 
@@ -59,15 +65,13 @@ internal sealed partial class LogBridge
         }
     }
 
-    private TokenCacheLogLevel? Least()
+    private TokenCacheLogLevel Least()
     {
-        for (TokenCacheLogLevel level = TokenCacheLogLevel.Debug; level >= TokenCacheLogLevel.Error; level--)
+        TokenCacheLogLevel level = TokenCacheLogLevel.Debug;
+        while (level > TokenCacheLogLevel.Error && !_own.IsEnabled(Weight(level)))
         {
-            if (_own.IsEnabled(Weight(level)))
-            {
-                return level;
-            }
+            level--;
         }
-        return null;
+        return level;
     }
 }

@@ -4,7 +4,6 @@ using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Primitives;
 
@@ -17,12 +16,17 @@ internal sealed class OpenCache : IDisposable
     private readonly LogBridge _log;
     private readonly TokencacheMetrics _metrics;
     private readonly IDisposable? _changes;
+    private readonly IOptionsFactory<TokencacheOptions> _options;
     private string _json;
 
-    public OpenCache(IOptions<TokencacheOptions> options, IServiceProvider services)
+    public OpenCache(
+        IOptions<TokencacheOptions> options,
+        IOptionsFactory<TokencacheOptions> again,
+        IServiceProvider services)
     {
         TokencacheOptions given = options.Value;
-        _log = new LogBridge(services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance);
+        _options = again;
+        _log = new LogBridge(services.GetService<ILoggerFactory>());
         _json = given.Json;
         Cache = TokenCache.Open(given.Json);
         _log.Attach(Cache);
@@ -33,7 +37,7 @@ internal sealed class OpenCache : IDisposable
         _metrics = new TokencacheMetrics(Cache, services.GetService<IMeterFactory>());
         if (given.Section is { } section)
         {
-            _changes = ChangeToken.OnChange(section.GetReloadToken, Apply, section);
+            _changes = ChangeToken.OnChange(section.GetReloadToken, Apply);
         }
     }
 
@@ -47,11 +51,12 @@ internal sealed class OpenCache : IDisposable
     }
 
     [SuppressMessage("Design", "CA1031", Justification = "It runs where a file was found changed, and nobody waits there.")]
-    private void Apply(IConfigurationSection section)
+    private void Apply()
     {
         try
         {
-            string json = ConfigurationDocument.From(section);
+            // As it was made at first: the application may have added to it what stands in no file.
+            string json = _options.Create(Options.DefaultName).Json;
             // Some providers say several times that they have changed, and when they have not.
             if (json != _json)
             {

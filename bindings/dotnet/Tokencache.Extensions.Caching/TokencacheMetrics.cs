@@ -25,6 +25,10 @@ namespace Tokencache.Extensions.Caching;
 /// <item><term>tokencache.journal.owed</term><description>{write}: kept for L2</description></item>
 /// <item><term>tokencache.journal.owed_size</term><description>By</description></item>
 /// <item><term>tokencache.journal.replayed</term><description>{write}: brought to L2 later</description></item>
+/// <item><term>tokencache.journal.failed</term><description>{attempt}: to bring one that L2 did not take</description></item>
+/// <item><term>tokencache.journal.lost_files</term><description>{file}: removed or replaced while it was open</description></item>
+/// <item><term>tokencache.encryption.refused</term><description>{entry}: could not be opened: <c>error.type</c>, such as TC_SEAL_UNKNOWN_KEY</description></item>
+/// <item><term>tokencache.log.dropped</term><description>{record}: could not be handed on</description></item>
 /// </list>
 /// </remarks>
 public sealed class TokencacheMetrics : IDisposable
@@ -57,6 +61,7 @@ public sealed class TokencacheMetrics : IDisposable
         Standard();
         Tiers();
         Journal();
+        Rest();
     }
 
     /// <summary>Ends the instruments. Doing it again does nothing.</summary>
@@ -94,7 +99,8 @@ public sealed class TokencacheMetrics : IDisposable
             [Measure(it, it.Number("l1", "unverified"))]);
         Counter("tokencache.l1.degraded", "{read}", "Answered by L1 because L2 could not be asked.", it =>
             [Measure(it, it.Number("l1", "degraded_reads"))]);
-        Counter("tokencache.l2.failures", "{attempt}", "Failed attempts at L2.", Failures);
+        Counter("tokencache.l2.failures", "{attempt}", "Failed attempts at L2.", it =>
+            ByStatus(it, "l2", "failed_attempts"));
         Counter("tokencache.l2.retries", "{attempt}", "Attempts after the first.", it =>
             [Measure(it, it.Number("l2", "retries"))]);
         Counter("tokencache.l2.conflicts", "{write}", "Conditional writes that came too late.", it =>
@@ -113,12 +119,24 @@ public sealed class TokencacheMetrics : IDisposable
             [Measure(it, it.Number("journal", "owed_bytes"))]);
         Counter("tokencache.journal.replayed", "{write}", "Owed writes that were brought to L2.", it =>
             [Measure(it, it.Number("journal", "replayed"))]);
+        Counter("tokencache.journal.failed", "{attempt}", "Attempts to bring an owed write that L2 did not take.", it =>
+            [Measure(it, it.Number("journal", "failed"))]);
+        Counter("tokencache.journal.lost_files", "{file}", "Journals that were removed or replaced while open.", it =>
+            [Measure(it, it.Number("journal", "lost_files"))]);
     }
 
-    private static List<Measurement<long>> Failures(Statistics statistics)
+    private void Rest()
+    {
+        Counter("tokencache.encryption.refused", "{entry}", "Entries that could not be opened.", it =>
+            ByStatus(it, "encryption", "refused"));
+        Counter("tokencache.log.dropped", "{record}", "Log records that could not be handed on.", it =>
+            [Measure(it, it.Number("dropped_log_records"))]);
+    }
+
+    private static List<Measurement<long>> ByStatus(Statistics statistics, params ReadOnlySpan<string> path)
     {
         List<Measurement<long>> rows = [];
-        foreach (KeyValuePair<string, long> kind in statistics.Numbers("l2", "failed_attempts"))
+        foreach (KeyValuePair<string, long> kind in statistics.Numbers(path))
         {
             rows.Add(Measure(statistics, kind.Value, ("error.type", kind.Key)));
         }

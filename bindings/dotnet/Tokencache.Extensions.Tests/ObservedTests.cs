@@ -1,7 +1,9 @@
 using System;
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.Diagnostics.Metrics;
+using System.IO;
 using System.Linq;
 using System.Threading.Tasks;
 using Microsoft.Extensions.DependencyInjection;
@@ -19,6 +21,12 @@ namespace Tokencache.Extensions.Tests;
 public class ObservedTests
 {
     private const string Key = "oid-of-alice.tenant";
+
+    private const string Sealed =
+        """
+        {"algorithm": "aes-256-gcm", "keyring": {"version": 1, "keys": [
+            {"state": "active", "material": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]}}
+        """;
 
     [Fact]
     public void What_the_library_logs_goes_to_the_loggers_of_the_service_without_raw_keys()
@@ -43,6 +51,29 @@ public class ObservedTests
         Assert.All(records, it => Assert.Matches("^Tokencache(\\.[a-z0-9_]+)?$", it.Category));
         Assert.DoesNotContain(records, it => it.Text.Contains(Key, StringComparison.Ordinal));
         Assert.DoesNotContain(records, it => it.Text.Contains("secret-token", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_category_that_is_switched_off_says_nothing_on_standard_error_either()
+    {
+        using Folder folder = new();
+        using StandardError heard = new(Path.Combine(folder.Home, "stderr"));
+        string document = folder.Document(attempts: 1, closeMs: 100)
+            .Replace("\"version\"", "\"name\": \"switched-off\", \"version\"", StringComparison.Ordinal)
+            .Replace("\"to\": \"none\"", "\"to\": \"stderr\"", StringComparison.Ordinal);
+        using (ServiceProvider services = new ServiceCollection()
+            .AddLogging(it => it.AddFilter("Tokencache", LogLevel.None))
+            .AddTokencache(options => options.Json = document)
+            .BuildServiceProvider())
+        {
+            TokenCache cache = services.GetRequiredService<TokenCache>();
+            Read(cache, Key);
+            folder.TakeAway();
+            // Lost when it closes, which is an error.
+            Assert.True(cache.Set(Key, "token"u8).IsOwed);
+        }
+        folder.PutBack();
+        Assert.DoesNotContain("switched-off", heard.Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -83,6 +114,9 @@ public class ObservedTests
         Assert.Equal(0, seen["tokencache.l2.circuit tokencache.circuit.state=open"]);
         Assert.Equal(1, seen["tokencache.l2.feed tokencache.feed.state=up"]);
         Assert.Equal(0, seen["tokencache.journal.owed"]);
+        Assert.Equal(0, seen["tokencache.journal.failed"]);
+        Assert.Equal(0, seen["tokencache.journal.lost_files"]);
+        Assert.Equal(0, seen["tokencache.log.dropped"]);
         folder.TakeAway();
         cache.Set("bob", "token"u8);
         seen = Collect(meters);
@@ -91,6 +125,57 @@ public class ObservedTests
         folder.PutBack();
         services.Dispose();
         Assert.Empty(Collect(meters));
+    }
+
+    [Fact]
+    public void What_is_worth_an_alert_has_an_instrument()
+    {
+        using Folder folder = new();
+        string journal = Path.Combine(folder.Home, "owed.db");
+        string document = folder.Document().Replace("\"circuit_failures\"", $"\"journal_path\": \"{journal}\", \"circuit_failures\"", StringComparison.Ordinal);
+        string sealing = document.Replace("{\"algorithm\": \"none\"}", Sealed, StringComparison.Ordinal);
+        using (TokenCache plain = TokenCache.Open(folder.Document()))
+        {
+            plain.Set(Key, "token"u8);
+        }
+        using ServiceProvider services = Services(folder, new Records(), document: sealing);
+        TokenCache cache = services.GetRequiredService<TokenCache>();
+        Assert.Throws<TokenCacheException>(() => cache.Get(Key));
+        File.Delete(journal);
+        Until(() => Stat(cache, "journal", "lost_files") > 0);
+        Dictionary<string, long> seen = Collect(services.GetRequiredService<IMeterFactory>());
+        Assert.Equal(1, seen["tokencache.encryption.refused error.type=TC_SEAL_FOREIGN"]);
+        Assert.Equal(1, seen["tokencache.journal.lost_files"]);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_read_that_L1_cannot_answer_is_one_miss_whoever_makes_it(bool isThere)
+    {
+        using Folder folder = new();
+        using TokenCache cache = folder.Open();
+        TokencacheDistributedCache distributed = new(cache);
+        if (isThere)
+        {
+            cache.Set(Key, "token"u8);
+        }
+        Func<Task>[] reads =
+        [
+            () => Task.FromResult(cache.GetInto(Key, new byte[8])),
+            async () => (await cache.GetAsync(Key))?.Dispose(),
+            async () => await cache.TryGetAsync(Key, new ArrayBufferWriter<byte>()),
+            () => Task.FromResult(distributed.Get(Key)),
+            () => distributed.GetAsync(Key),
+            async () => await distributed.TryGetAsync(Key, new ArrayBufferWriter<byte>()),
+        ];
+        foreach (Func<Task> read in reads)
+        {
+            cache.Clear();
+            long before = Stat(cache, "l1", "misses");
+            await read();
+            Assert.Equal(1, Stat(cache, "l1", "misses") - before);
+        }
     }
 
     [Fact]
@@ -207,6 +292,8 @@ public class ObservedTests
         services.AddHealthChecks().AddTokencache();
         return services.BuildServiceProvider();
     }
+
+    private static long Stat(TokenCache cache, params string[] path) => new Statistics(cache).Number(path);
 
     /// <summary>One collection of the meter that these made.</summary>
     private static Dictionary<string, long> Collect(IMeterFactory meters)

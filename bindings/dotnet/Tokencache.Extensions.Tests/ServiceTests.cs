@@ -199,6 +199,26 @@ public class ServiceTests
     }
 
     [Fact]
+    public void What_the_application_says_of_the_document_holds_for_a_changed_section_too()
+    {
+        ConfigurationManager configuration = new();
+        configuration["Cache:version"] = "1";
+        configuration["Cache:name"] = "orders";
+        configuration["Cache:logging:to"] = "none";
+        using ServiceProvider services = new ServiceCollection()
+            .AddTokencache(
+                configuration.GetSection("Cache"),
+                options => options.Json = options.Json.Replace("orders", "orders of machine 1", StringComparison.Ordinal))
+            .BuildServiceProvider();
+        TokenCache cache = services.GetRequiredService<TokenCache>();
+        Assert.Equal("orders of machine 1", new Statistics(cache).Text("name"));
+        configuration["Cache:l1:capacity_bytes"] = "2000000";
+        ((IConfigurationRoot)configuration).Reload();
+        Assert.Equal(2_000_000, Capacity(cache));
+        Assert.Equal("orders of machine 1", new Statistics(cache).Text("name"));
+    }
+
+    [Fact]
     public async Task The_rest_of_the_options_can_be_said_beside_a_section()
     {
         using ServiceProvider services = new ServiceCollection()
