@@ -91,6 +91,21 @@ static void errors_are_values(cache& cache) {
 #endif
 }
 
+/// As `std::move_only_function` of C++23: null, or what can be called.
+template <class Signature>
+class move_only_function {
+ public:
+  move_only_function(std::nullptr_t = nullptr) noexcept {}
+  friend bool operator==(const move_only_function& it, std::nullptr_t) noexcept { return !it.held_; }
+  template <class... Arguments>
+  auto operator()(Arguments&&... arguments) const {
+    return (*held_)(std::forward<Arguments>(arguments)...);
+  }
+
+ private:
+  std::unique_ptr<std::function<Signature>> held_;
+};
+
 static void in_the_background(cache& cache) {
   std::atomic<int> completed{0};
   const auto done = [&completed, seen = witness()](const result& got) {
@@ -104,6 +119,7 @@ static void in_the_background(cache& cache) {
   // One that is empty could not be called.
   CHECK(failed(cache.try_get_async("bob", std::function<void(const result&)>()), TC_INVALID_ARGUMENT));
   CHECK(failed(cache.try_remove_async("bob", static_cast<void (*)(const result&)>(nullptr)), TC_INVALID_ARGUMENT));
+  CHECK(failed(cache.try_remove_async("bob", move_only_function<void(const result&)>()), TC_INVALID_ARGUMENT));
 }
 
 static void callbacks(cache& cache) {
@@ -113,6 +129,10 @@ static void callbacks(cache& cache) {
   CHECK(cache.try_on_retry(retry(give_up)) && cache.try_on_log(TC_LEVEL_ERROR, log([seen = witness()](auto&&...) {})));
   CHECK(witness::alive == 3);
   CHECK(cache.try_on_retry(retry()) && cache.try_on_log(TC_LEVEL_ERROR, log()));
+  UNTIL(witness::alive == 1);
+  CHECK(cache.try_on_retry(give_up) && cache.try_on_log(TC_LEVEL_ERROR, log([seen = witness()](auto&&...) {})));
+  CHECK(cache.try_on_retry(move_only_function<tokencache::decision(const tokencache::failure&)>()));
+  CHECK(cache.try_on_log(TC_LEVEL_ERROR, move_only_function<void(tc_level, std::string_view, std::string_view)>()));
   UNTIL(witness::alive == 1);
   CHECK(cache.try_on_retry(nullptr) && cache.try_on_log(nullptr));
 }

@@ -81,10 +81,12 @@ void shielded(const char* callback, Call&& call) noexcept {
 #endif
 }
 
+/// Pointers, `std::function`, `std::move_only_function` and their like; no lambda, which is made of no null.
+template <class Function, class = void>
+inline constexpr bool is_nullable = false;
 template <class Function>
-inline constexpr bool is_std_function = false;
-template <class Signature>
-inline constexpr bool is_std_function<std::function<Signature>> = true;
+inline constexpr bool is_nullable<Function, std::void_t<decltype(std::declval<const Function&>() == nullptr)>> =
+    std::is_constructible_v<Function, std::nullptr_t>;
 
 template <class Function>
 void destroy(void* user_data) noexcept {
@@ -132,10 +134,10 @@ void done(void* user_data, const tc_result* it) noexcept {
   });
 }
 
-/// Whether it is a pointer or a `std::function` that holds no function.
+/// Whether it could hold a function and holds none.
 template <class Function>
 bool is_empty(const Function& function) noexcept {
-  if constexpr (std::is_pointer_v<Function> || is_std_function<Function>) return function == nullptr;
+  if constexpr (is_nullable<Function>) return function == nullptr;
   else return false;
 }
 
