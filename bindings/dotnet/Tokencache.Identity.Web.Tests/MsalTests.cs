@@ -106,6 +106,24 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task Requests_at_once_under_one_correlation_id_are_each_answered()
+    {
+        using TokenCache cache = _folder.Open();
+        // MSAL lets them into its cache together then.
+        IConfidentialClientApplication application = Application(cache, isSynchronized: false);
+        await Acquire(application, "orders");
+        Guid one = Guid.NewGuid();
+        await Parallel.ForAsync(0, 4000, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (_, ended) =>
+        {
+            AuthenticationResult result = await application
+                .AcquireTokenForClient(["https://orders.example/.default"])
+                .WithCorrelationId(one)
+                .ExecuteAsync(ended);
+            Assert.Equal(TokenSource.Cache, result.AuthenticationResultMetadata.TokenSource);
+        });
+    }
+
+    [Fact]
     public async Task What_MSAL_cannot_read_is_said_as_MSAL_says_it()
     {
         using TokenCache cache = _folder.Open();
@@ -156,12 +174,13 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
         return statistics.RootElement.GetProperty("l2").GetProperty(name).GetInt64();
     }
 
-    private IConfidentialClientApplication Application(TokenCache cache) => ConfidentialClientApplicationBuilder
+    private IConfidentialClientApplication Application(TokenCache cache, bool isSynchronized = true) => ConfidentialClientApplicationBuilder
         .Create(IdentityProvider.ClientId)
         .WithClientSecret("made up")
         .WithAuthority($"https://login.microsoftonline.com/{IdentityProvider.TenantId}", validateAuthority: false)
         .WithInstanceDiscovery(false)
         .WithHttpClientFactory(_clients)
+        .WithCacheSynchronization(isSynchronized)
         .Build()
         .AddTokencacheTokenCache(cache);
 }

@@ -92,11 +92,13 @@ public class TokencacheTokenCacheProvider : IMsalTokenCacheProvider
         {
             telemetry.CacheLevel = Level(blob);
         }
+        byte[]? bytes = blob?.ToArray();
+        // From here on it is not ours: a load that looks the same may have it disposed of.
         _loaded.Keep(args, blob);
         try
         {
             // Nothing as well: it clears what MSAL has from the request before.
-            args.TokenCache.DeserializeMsalV3(blob?.ToArray(), shouldClearExistingCache: true);
+            args.TokenCache.DeserializeMsalV3(bytes, shouldClearExistingCache: true);
         }
         catch (MsalClientException reason)
         {
