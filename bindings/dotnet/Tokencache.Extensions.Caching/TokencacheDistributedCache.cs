@@ -132,7 +132,7 @@ public sealed class TokencacheDistributedCache : IBufferDistributedCache
                 return Task.CompletedTask;
             }
         }
-        return Task.Run(() => _cache.Touch(key), token);
+        return WaitFor(Task.Run(() => _cache.Touch(key), CancellationToken.None), token);
     }
 
     /// <inheritdoc/>
@@ -143,6 +143,15 @@ public sealed class TokencacheDistributedCache : IBufferDistributedCache
     /// <exception cref="TokenCacheException">The removal could not be kept for L2 either.</exception>
     public Task RemoveAsync(string key, CancellationToken token = default) =>
         _cache.RemoveAsync(key, token).AsTask();
+
+    private static async Task WaitFor(Task work, CancellationToken cancelled)
+    {
+        TaskCompletionSource<bool> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using (cancelled.Register(() => ended.TrySetCanceled(cancelled)))
+        {
+            await (await Task.WhenAny(work, ended.Task).ConfigureAwait(false)).ConfigureAwait(false);
+        }
+    }
 
     private static async Task<byte[]?> CopyLater(ValueTask<TokenValue?> reading)
     {

@@ -135,6 +135,35 @@ public class DistributedCacheTests
     }
 
     [Fact]
+    public async Task A_refresh_that_is_cancelled_is_waited_for_no_longer()
+    {
+        using Folder folder = new();
+        using TokenCache cache = folder.Open();
+        using ManualResetEventSlim isAsked = new(), isOver = new();
+        using CancellationTokenSource ending = new();
+        cache.Touch("alice");
+        folder.TakeAway();
+        cache.OnRetry(_ =>
+        {
+            isAsked.Set();
+            isOver.Wait();
+            return RetryDecision.GiveUp;
+        });
+        Task refresh = new TokencacheDistributedCache(cache).RefreshAsync("alice", ending.Token);
+        isAsked.Wait();
+        await ending.CancelAsync();
+        try
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => refresh.WaitAsync(TimeSpan.FromSeconds(20)));
+        }
+        finally
+        {
+            isOver.Set();
+            folder.PutBack();
+        }
+    }
+
+    [Fact]
     public async Task What_was_cancelled_before_is_not_begun()
     {
         using TokenCache cache = TokenCache.Open(Memory);
