@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import unittest
+import unittest.mock
 from typing import Any
 
 import tokencache
@@ -141,6 +142,15 @@ class Functions(CacheTest):
         python = hits._python()
         python.none += 64
         self.assertEqual(self.made(python), Status.INVALID_ARGUMENT)
+
+    def test_where_python_cannot_be_called_the_library_is_asked(self) -> None:
+        python = hits._python()
+        python.none += 64
+        with unittest.mock.patch.object(hits, "_python", return_value=python):
+            cache = self.open({"version": 1})
+        cache.set("alice", b"token")
+        self.assertIsNone(cache._hit("alice"))
+        self.assertEqual((cache.get("alice"), cache.peek("alice"), cache.get("bob")), (b"token", b"token", None))
 
     def test_a_handle_that_is_not_open_is_refused(self) -> None:
         for handle in (0, 1, 2**63 - 1):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Optional
 
 from . import _native
-from .errors import check
+from .errors import InvalidArgument, check
 from .library import lib
 
 #: Called with a key, returns the bytes that L1 holds; None when the library must be asked what there is.
@@ -44,12 +44,19 @@ def _python() -> _native.Python:
 
 
 def hit_of(handle: ctypes.c_void_p) -> Hit:
-    """The function that reads L1 of one cache. Other Pythons than CPython have one that always answers None."""
+    """The function that reads L1 of one cache; one that always answers None, where there can be none."""
     if sys.implementation.name != "cpython":
-        return lambda key: None
+        return _nothing
     function = ctypes.py_object()
-    check(_python_hit(handle, ctypes.byref(_python()), ctypes.byref(function)))
+    try:
+        check(_python_hit(handle, ctypes.byref(_python()), ctypes.byref(function)))
+    except (AttributeError, InvalidArgument):
+        return _nothing  # Its functions are out of sight, or it is another one than the first in this process.
     hit: Hit = function.value
     # That was one more reference than the one that the library made.
     _pythonapi.Py_DecRef(function)
     return hit
+
+
+def _nothing(key: object) -> None:
+    return None
