@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokencache::l2::{Class, Expected, Store};
+use tokencache::l2::{Attempt, Class, Expected, Store};
 
 #[path = "support/mounted.rs"]
 mod mounted;
@@ -129,6 +129,23 @@ fn a_lock_of_another_process_ends_a_call_at_its_deadline() {
     drop(holder.stdin.take());
     assert!(get(&store, "a").is_some(), "the other process's delete was rolled back");
     holder.wait().unwrap();
+}
+
+/// SQLite looks at the clock once in a few hundred beginnings, and says that it was late when all has begun.
+#[test]
+fn a_write_whose_deadline_is_over_when_it_begins_keeps_no_lock() {
+    let (_directory, path) = place();
+    let store = store(&path);
+    set(&store, "a", b"1");
+    let other = rusqlite::Connection::open(&path).expect("another connection");
+    for round in 0..2000 {
+        let late = Attempt { deadline: Instant::now(), ..soon() };
+        let written = store.set(b"a", b"2", 1, 0, FOREVER, Expected::Anything, late);
+        if let Err(failure) = written {
+            assert_eq!(failure.class, Class::Timeout, "{round}: {failure}");
+            other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").expect("nobody is writing");
+        }
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ use super::pause::Limit;
 
 /// Runs `work` between `begin` and a commit; a failure, or a panic, rolls back.
 pub(super) fn run<T>(connection: &Connection, begin: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    connection.prepare_cached(begin)?.execute(())?;
+    // First, because SQLite may say that it ended early what it has begun.
     let _open = Open(connection);
+    connection.prepare_cached(begin)?.execute(())?;
     let answer = work()?;
     let mut commit = connection.prepare_cached("COMMIT")?;
     Limit::lifted(|| commit.execute(()))?;
