@@ -77,7 +77,7 @@ fn tell_others(path: &Path, key: &str) {
         clear_keys: false,
         key_prefix: String::new(),
     };
-    let other = Coherence::shared(path.to_owned(), 0, &Arc::new(Logger::new(settings))).expect("memory");
+    let other = Coherence::shared(path.to_owned(), b"", &Arc::new(Logger::new(settings))).expect("memory");
     let mark = other.begins(key.as_bytes()).expect("it can be told");
     other.ends(key.as_bytes(), mark);
 }

@@ -164,7 +164,7 @@ fn beside_another_version_every_hit_is_verified_and_own_writes_move_the_epoch_of
     let shared = Shared::new();
     set(&shared.open(json!({})), "k", "v");
     let mut other = fs::read(epochs(&shared)).expect("a file");
-    other[8..16].copy_from_slice(&2_u64.to_ne_bytes());
+    other[8..16].copy_from_slice(&3_u64.to_ne_bytes());
     other.extend_from_slice(&[0; 4096]);
     fs::write(epochs(&shared), &other).expect("of another version");
     let said = shared.folder().join("said");
@@ -197,6 +197,24 @@ fn beside_another_version_every_hit_is_verified_and_own_writes_move_the_epoch_of
     let said = fs::read_to_string(said).expect("text");
     assert_eq!(said.matches("another version").count(), 1, "one warning: {said}");
     assert_eq!(said.matches("heard of again").count(), 1, "{said}");
+}
+
+#[test]
+fn a_file_of_an_older_version_is_replaced_and_whoever_has_it_trusts_it_no_more() {
+    let shared = Shared::new();
+    set(&shared.open(json!({})), "k", "v");
+    let mut older = fs::read(epochs(&shared)).expect("a file");
+    older[8..16].copy_from_slice(&1_u64.to_ne_bytes());
+    fs::write(epochs(&shared), &older).expect("of an older version");
+    let file = File::open(epochs(&shared)).expect("it is there");
+    let cache = shared.open(json!({}));
+    set(&cache, "k", "w");
+    let mut halves = [[0; 4]; 2];
+    file.read_exact_at(halves.as_flattened_mut(), 16).expect("a header");
+    assert_ne!(halves[0], halves[1], "its epoch of everything is open");
+    wait_for_trust(&cache, "k");
+    assert_eq!(read(&cache, "k"), "fresh l1 w");
+    assert_eq!(fs::read(epochs(&shared)).expect("another")[8..16], 2_u64.to_ne_bytes());
 }
 
 #[test]

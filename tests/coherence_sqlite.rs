@@ -147,7 +147,7 @@ fn child_dies_in_a_write() {
         key_prefix: String::new(),
     };
     let log = Arc::new(Logger::new(settings));
-    let inner = Coherence::shared(path.clone(), 0, &log).expect("there is memory");
+    let inner = Coherence::shared(path.clone(), b"", &log).expect("there is memory");
     let store = SqliteStore::new(path, 0, Arc::new(Stops { inner, before }));
     let _ = put(&store, "k", b"dying", 1, support::FOREVER, tokencache::l2::Expected::Anything);
 }
@@ -241,6 +241,23 @@ fn a_writer_killed_at_any_moment_leaves_nobody_with_an_old_value() {
         next = stored + 2;
     }
     println!("{rounds} writers killed, {left_open} left their slot open; {read} reads meanwhile, 0 stale");
+}
+
+#[test]
+fn who_writes_a_row_under_another_prefix_is_heard_of() {
+    let shared = Shared::new();
+    let [whole, part, none] = [("orders:", "k"), ("ord", "ers:k"), ("", "orders:k")].map(|(prefix, key)| {
+        (shared.open(json!({"l2": {"key_prefix": prefix}, "coherence": {"heartbeat_ms": 60_000}})), key)
+    });
+    for (writer, reader) in [(&whole, &none), (&none, &whole), (&part, &whole), (&whole, &part)] {
+        set(&writer.0, writer.1, "old");
+        assert_eq!(text(&reader.0, reader.1).as_deref(), Some("old"));
+        assert!(reader.0.peek(reader.1.as_bytes()).is_some(), "L1 has it");
+        set(&writer.0, writer.1, "new");
+        assert_eq!(text(&reader.0, reader.1).as_deref(), Some("new"));
+        writer.0.remove(writer.1.as_bytes()).expect("removed");
+        assert_eq!(text(&reader.0, reader.1), None);
+    }
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl World {
             let cache = Cache::over(DOCUMENT, |_, log| {
                 let witness = Arc::new(match feed {
                     Feed::Pushed => Coherence::told(0, log).unwrap(),
-                    Feed::Table => Coherence::shared(database.to_owned(), 0, log).unwrap(),
+                    Feed::Table => Coherence::shared(database.to_owned(), b"", log).unwrap(),
                 });
                 match feed {
                     Feed::Pushed => witness.hears(),

@@ -317,17 +317,17 @@ fn second_tier(
     runtime: &runtime::Runtime,
     recent: Option<&Arc<Recent>>,
 ) -> Result<Option<SecondTier>> {
-    let prefix_len = config.l2.key_prefix.len();
+    let prefix = config.l2.key_prefix.as_bytes();
     let witness = |coherence: &Arc<Coherence>| Arc::clone(coherence) as Arc<dyn Witness>;
     Ok(match &config.l2.kind {
         config::Kind::None => None,
         config::Kind::Sqlite { path, capacity_bytes } => {
-            let coherence = Arc::new(Coherence::shared(path.clone(), prefix_len, log)?);
+            let coherence = Arc::new(Coherence::shared(path.clone(), prefix, log)?);
             let store = SqliteStore::new(path.clone(), *capacity_bytes, witness(&coherence));
             Some((coherence, Box::new(store)))
         }
         config::Kind::Redis(redis) => {
-            let coherence = Arc::new(Coherence::told(prefix_len, log)?);
+            let coherence = Arc::new(Coherence::told(prefix.len(), log)?);
             let witness = recent
                 .map_or_else(|| witness(&coherence), |recent| FailoverWitness::of(&coherence, recent, log));
             let store = RedisStore::new((**redis).clone(), config, witness, runtime)?;

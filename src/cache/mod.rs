@@ -207,7 +207,7 @@ impl Cache {
 
     /// The slot of `key`; nobody asks for it where L1 is alone.
     fn slot(&self, key: &[u8]) -> u32 {
-        if self.store.is_none() { 0 } else { epoch::slot(key) }
+        self.coherence.as_ref().map_or(0, |coherence| coherence.slot(key))
     }
 
     fn epoch(&self, slot: u32) -> Epoch {

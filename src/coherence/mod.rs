@@ -51,12 +51,12 @@ impl Coherence {
         Coherence::new(prefix_len, Reach::Own, None, log)
     }
 
-    /// For the processes that share the database at `path`.
+    /// For the processes that share the database at `path`, whose keys begin with `prefix` there.
     ///
     /// # Errors
     /// `OutOfMemory`.
-    pub fn shared(path: PathBuf, prefix_len: usize, log: &Arc<Logger>) -> Result<Coherence> {
-        Coherence::new(prefix_len, Reach::Shared, Some(Shared::new(path)), log)
+    pub fn shared(path: PathBuf, prefix: &[u8], log: &Arc<Logger>) -> Result<Coherence> {
+        Coherence::new(prefix.len(), Reach::Shared, Some(Shared::new(path, prefix)), log)
     }
 
     fn new(prefix_len: usize, reach: Reach, shared: Option<Shared>, log: &Arc<Logger>) -> Result<Coherence> {
@@ -116,9 +116,16 @@ impl Coherence {
         lock(&self.status)
     }
 
+    /// The slot of a key.
+    #[must_use]
+    pub fn slot(&self, key: &[u8]) -> u32 {
+        self.shared.as_ref().map_or_else(|| epoch::slot(key), |shared| shared.slot_of(key))
+    }
+
     /// The slot of a key as L2 knows it; none for what is the library's own.
-    fn slot(&self, stored_key: &[u8]) -> Option<u32> {
-        self.own_key(stored_key).map(epoch::slot)
+    fn stored_slot(&self, stored_key: &[u8]) -> Option<u32> {
+        let key = self.own_key(stored_key)?;
+        Some(epoch::slot(if self.shared.is_some() { stored_key } else { key }))
     }
 
     /// A key as L2 knows it, as callers do; none for what is the library's own.
@@ -142,7 +149,7 @@ impl Witness for Coherence {
     }
 
     fn may_have_changed(&self, key: &[u8]) {
-        if let Some(slot) = self.slot(key) {
+        if let Some(slot) = self.stored_slot(key) {
             self.epochs.bump(slot);
         }
     }
@@ -216,7 +223,9 @@ impl Witness for Coherence {
 
     fn begins(&self, key: &[u8]) -> std::result::Result<Mark, Failure> {
         // Nobody keeps the library's own entries in L1.
-        let (Some(shared), Some(slot)) = (&self.shared, self.slot(key)) else { return Ok(Mark::default()) };
+        let (Some(shared), Some(slot)) = (&self.shared, self.stored_slot(key)) else {
+            return Ok(Mark::default());
+        };
         let begun = shared.begin(&self.epochs, slot);
         let (mark, verdict) = begun.inspect_err(|failure| self.is_deaf(Hearing::Refused, failure))?;
         self.settled(verdict);
@@ -224,7 +233,7 @@ impl Witness for Coherence {
     }
 
     fn ends(&self, key: &[u8], mark: Mark) {
-        if let (Some(shared), Some(slot)) = (&self.shared, self.slot(key)) {
+        if let (Some(shared), Some(slot)) = (&self.shared, self.stored_slot(key)) {
             shared.end(&self.epochs, slot, mark);
         }
     }

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! 0      8 bytes   "TCEPOCHS"                    in every version
-//! 8      8 bytes   version of the rest, 1        in every version
+//! 8      8 bytes   version of the rest, 2        in every version
 //! 16     8 bytes   epoch of everything           in every version
-//! 4096   8 bytes   epoch of slot 0, and so on    of version 1: 65,536 slots
+//! 4096   8 bytes   epoch of slot 0, and so on    of version 2: 65,536 slots
 //! ```
 //!
 //! Numbers are of the machine's own order. A process that finds a version that it does not know moves the epoch of
-//! everything with each of its writes, and trusts nothing itself.
+//! everything with each of its writes, and trusts nothing itself; an older one it replaces with its first write. In version
+//! 1 a slot was that of the key without its prefix.
 
 #![forbid(unsafe_code)]
 
@@ -18,19 +19,20 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::epoch::{EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
+use crate::epoch::{self, EpochTable, Extent, FILE_BYTES, GLOBAL, HEADER_WORDS};
 use crate::l2::sqlite::sidecar::{self, Identity, Repair, Sidecar, has_links};
 use crate::l2::{Class, Failure, Mark};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 const MAGIC: &[u8; 8] = b"TCEPOCHS";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// How often a file is looked for that others make and replace at the same time.
 const TRIES: usize = 4;
 
 /// The file beside one database.
 pub(super) struct Shared {
     sidecar: Sidecar,
+    prefix: Vec<u8>,
     state: Mutex<State>,
 }
 
@@ -44,13 +46,20 @@ struct State {
 
 struct Attached {
     file: File,
+    version: u64,
     extent: Extent,
     identity: Identity,
 }
 
 impl Shared {
-    pub fn new(database: PathBuf) -> Shared {
-        Shared { sidecar: Sidecar::new(database, "-epochs"), state: Mutex::default() }
+    pub fn new(database: PathBuf, prefix: &[u8]) -> Shared {
+        let sidecar = Sidecar::new(database, "-epochs");
+        Shared { sidecar, prefix: prefix.to_vec(), state: Mutex::default() }
+    }
+
+    /// The slot of a key: that of its row, which another process may write under another prefix.
+    pub fn slot_of(&self, key: &[u8]) -> u32 {
+        if self.prefix.is_empty() { epoch::slot(key) } else { epoch::slot(&[&self.prefix, key].concat()) }
     }
 
     /// Whether the counters are those of the file that stands beside the database now; if not, they are made so.
@@ -78,7 +87,8 @@ impl Shared {
     pub fn begin(&self, epochs: &EpochTable, slot: u32) -> Result<(Mark, Result<(), Failure>), Failure> {
         let mut state = self.state();
         // By its links alone, because this stands before every write: a file that was removed or replaced has none.
-        if epochs.is_open() || !state.file.as_ref().is_some_and(|attached| has_links(&attached.file)) {
+        let is_good = |attached: &Attached| has_links(&attached.file) && attached.version >= VERSION;
+        if epochs.is_open() || !state.file.as_ref().is_some_and(is_good) {
             self.repair(&mut state, epochs)?;
         }
         let mark = Mark { table: state.attached, number: epochs.begin(state.slot(slot)) };
@@ -100,6 +110,13 @@ impl Shared {
     /// go when it was away with its folder.
     fn repair(&self, state: &mut State, epochs: &EpochTable) -> Result<(), Failure> {
         self.ensure(state, epochs, Repair::Replace)?;
+        if state.file.as_ref().is_some_and(|attached| attached.version < VERSION) {
+            // Before another stands there: whoever has it trusts nothing in it any more.
+            epochs.retire();
+            if self.make(Repair::Replace).is_ok() {
+                self.ensure(state, epochs, Repair::Replace)?;
+            }
+        }
         if epochs.is_open() {
             epochs.revive();
         }
@@ -181,12 +198,16 @@ impl Shared {
 impl State {
     /// Whether what this process has may be trusted.
     fn verdict(&self, path: &Path) -> Result<(), Failure> {
-        if self.file.as_ref().is_none_or(|attached| attached.extent == Extent::Whole) {
+        let Some(other) = self.file.as_ref().filter(|attached| attached.extent != Extent::Whole) else {
             return Ok(());
-        }
+        };
+        let way_out = if other.version < VERSION {
+            "the next write replaces it"
+        } else {
+            "stop the processes of that version and remove the file"
+        };
         let message = format!(
-            "The epoch file {} was made by another version of Tokencache; stop the processes of that version and \
-             remove the file.",
+            "The epoch file {} was made by another version of Tokencache; {way_out}.",
             path.display()
         );
         Err(Failure::new(Class::Unreachable, message))
@@ -222,11 +243,13 @@ fn attached(file: File) -> io::Result<Option<Attached>> {
         return Ok(None);
     }
     file.read_exact_at(&mut head, 0)?;
-    let is_known = head[8..] == VERSION.to_ne_bytes();
-    let extent = if is_known { Extent::Whole } else { Extent::Header };
+    let mut version = [0; 8];
+    version.copy_from_slice(&head[8..]);
+    let version = u64::from_ne_bytes(version);
+    let extent = if version == VERSION { Extent::Whole } else { Extent::Header };
     let is_ours = head[..8] == *MAGIC && is_long_enough(&about, extent);
     let identity = Identity::of(&about);
-    Ok(is_ours.then_some(Attached { file, extent, identity }))
+    Ok(is_ours.then_some(Attached { file, version, extent, identity }))
 }
 
 fn is_long_enough(file: &fs::Metadata, extent: Extent) -> bool {

@@ -51,7 +51,7 @@ pub fn store_of(path: &Path, capacity_bytes: u64) -> SqliteStore {
         key_prefix: String::new(),
     };
     let log = Arc::new(Logger::new(settings));
-    let witness = Coherence::shared(path.to_owned(), 0, &log).expect("there is memory");
+    let witness = Coherence::shared(path.to_owned(), b"", &log).expect("there is memory");
     SqliteStore::new(path.to_owned(), capacity_bytes, Arc::new(witness))
 }
 
