@@ -14,7 +14,7 @@ use proxy::Proxy;
 use serde_json::{Value, json};
 use support::cache::statistics;
 use support::{Server, document, wait_until};
-use tokencache::cache::Cache;
+use tokencache::cache::{Cache, SetOptions};
 use writes::{History, KEY, Seen};
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
@@ -187,4 +187,38 @@ fn nothing_old_is_served_as_sure_for_longer_than_a_heartbeat_and_its_timeout_aft
         );
         assert!(late.is_empty() && seen.fresh > 1_000, "{what}: {late:?}");
     }
+}
+
+/// Redis says nothing of SWAPDB, and the README says what to do about it.
+#[test]
+fn a_read_that_was_under_way_when_l1_was_cleared_vouches_for_nothing() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let calm = json!({
+        "coherence": {"heartbeat_ms": 60_000, "heartbeat_timeout_ms": 60_000},
+        "resilience": {"deadline_ms": 30_000},
+    });
+    let cache = open(&proxy.url(), calm);
+    for (database, value) in [(1, b"new"), (0, b"old")] {
+        let url = format!("redis://127.0.0.1:{}/{database}", server.port());
+        let writer = Cache::open(document(&url, json!({})).as_bytes()).expect("the cache opens");
+        writer.set(KEY, value, SetOptions::default()).expect("stored");
+    }
+    let data = || cache.get(KEY).expect("a read").map(|entry| entry.data().to_vec());
+    // What comes before an answer is heard before it.
+    assert!(cache.get(b"nothing").expect("a read").is_none());
+    std::thread::scope(|scope| {
+        proxy.fall_silent_to_client();
+        let under_way = scope.spawn(data);
+        wait_until("its answer is on the way", || proxy.held() > 0);
+        server.ask::<()>("SWAPDB 0 1");
+        cache.clear().expect("cleared");
+        let after = scope.spawn(data);
+        let begin = Instant::now();
+        wait_until("it is under way too", || begin.elapsed() > Duration::from_millis(100));
+        proxy.heal();
+        assert_eq!(under_way.join().expect("no panic").as_deref(), Some(&b"old"[..]));
+        assert_eq!(after.join().expect("no panic").as_deref(), Some(&b"new"[..]), "it began after the swap");
+    });
+    assert_eq!(data().as_deref(), Some(&b"new"[..]), "and nothing old is left");
 }

@@ -152,6 +152,9 @@ impl Cache {
         if self.signal.is_closing() {
             return Err(Error::closed());
         }
+        if let Some(coherence) = &self.coherence {
+            coherence.doubt_reads_under_way();
+        }
         self.l1.clear();
         Ok(())
     }

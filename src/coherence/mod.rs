@@ -89,6 +89,14 @@ impl Coherence {
         !self.is_emptied.load(Ordering::Acquire) && self.epochs.slot_stands(slot, epoch)
     }
 
+    /// A read that is under way is looked at again before it is served, and joined by nobody: L2 may be another than the
+    /// one that it asked, and not everything that makes it so is told. Those who share a file are left alone.
+    pub fn doubt_reads_under_way(&self) {
+        if self.shared.is_none() {
+            self.epochs.bump_all();
+        }
+    }
+
     /// What has changed everything was no server that becomes a replica. A store tells us one thing after the other.
     fn was_emptied(&self) {
         if self.is_emptied.load(Ordering::Relaxed) {
