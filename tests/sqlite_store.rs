@@ -173,6 +173,24 @@ fn beyond_the_capacity_the_expired_go_first_and_then_the_longest_unused() {
 }
 
 #[test]
+fn what_was_used_while_the_clock_was_ahead_does_not_push_out_what_is_written_now() {
+    let (_directory, path) = place();
+    let store = store_of(&path, 1 << 20);
+    for n in 0..200 {
+        set(&store, &format!("old{n}"), &[1; 5000]);
+    }
+    let other = rusqlite::Connection::open(&path).expect("another connection");
+    other.execute("UPDATE entries SET used_at_ms = used_at_ms + 86400000", ()).expect("it was ahead");
+    store.tend(soon()).expect("tended");
+    for n in 0..20 {
+        set(&store, &format!("new{n}"), &[2; 5000]);
+    }
+    for n in 0..20 {
+        assert!(get(&store, &format!("new{n}")).is_some(), "{n}");
+    }
+}
+
+#[test]
 fn a_removal_of_what_was_never_there_is_in_the_way_of_an_older_write_that_is_owed() {
     let (_directory, path) = place();
     let store = store_of(&path, 1024 * 1024);

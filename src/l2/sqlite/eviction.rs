@@ -37,6 +37,10 @@ const BURY_EXPIRED: &str = "UPDATE entries SET value = NULL, ends_at_ms = ?1 + ?
 const FORGET_ENDED: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE value IS NULL AND ends_at_ms <= ?1 ORDER BY ends_at_ms LIMIT ?2)";
 
+/// Where the clock was ahead, what is written now would go before all that was used then.
+const USE_NOW: &str = "UPDATE entries SET used_at_ms = ?1 WHERE id IN
+     (SELECT id FROM entries WHERE value IS NOT NULL AND used_at_ms > ?1 LIMIT ?2)";
+
 /// But for the latest `?3`.
 const DELETE_TOMBSTONES: &str = "DELETE FROM entries WHERE id IN
      (SELECT id FROM entries WHERE value IS NULL AND key IS NOT ?2 AND ends_at_ms <=
@@ -126,14 +130,16 @@ impl Capacity {
         Ok(())
     }
 
-    /// Lets go of the values of a batch of what has ended, and of a batch of tombstones that are over; answers how many
-    /// there were.
-    pub fn bury_expired(&self, connection: &Connection, now_ms: i64) -> Result<u64> {
+    /// Lets go of the values of a batch of what has ended, and of a batch of tombstones that are over, and has a few batches
+    /// used now that are said to have been later; answers how many there were.
+    pub fn tidy(&self, connection: &Connection, now_ms: i64) -> Result<u64> {
+        let ahead =
+            connection.prepare_cached(USE_NOW)?.execute(params![now_ms, BATCH * BATCHES as i64])? as u64;
         let buried =
             connection.prepare_cached(BURY_EXPIRED)?.execute(params![now_ms, BATCH, TRACED_MS])? as u64;
         self.expired.fetch_add(buried, Ordering::Relaxed);
         let forgotten = connection.prepare_cached(FORGET_ENDED)?.execute(params![now_ms, BATCH])? as u64;
-        Ok(buried + forgotten)
+        Ok(ahead + buried + forgotten)
     }
 
     /// Deletes a batch of what has ended, and answers how many.

@@ -203,14 +203,14 @@ impl Store for SqliteStore {
         }
         let until = attempt.deadline.min(Instant::now() + TENDING);
         loop {
-            let expired = self.pool.write(attempt, |connection| {
+            let tidied = self.pool.write(attempt, |connection| {
                 let now_ms = clock::unix_ms();
                 self.witness.settles();
                 self.usage.record(connection)?;
                 self.capacity.keep(connection, None, now_ms, &self.usage)?;
-                self.capacity.bury_expired(connection, now_ms)
+                self.capacity.tidy(connection, now_ms)
             })?;
-            if expired == 0 || Instant::now() >= until {
+            if tidied == 0 || Instant::now() >= until {
                 break;
             }
         }
