@@ -100,6 +100,21 @@ fn a_lower_limit_of_the_stay_in_l1_holds_for_what_is_there() {
     there.close();
 }
 
+#[test]
+fn a_lower_limit_of_the_stay_in_l1_holds_for_what_is_there_alone() {
+    let cache = support::open_alone(json!({}));
+    let slides =
+        SetOptions { asked: Asked { sliding_ms: 60_000, ..Asked::default() }, ..SetOptions::default() };
+    cache.set(b"stays", b"1", SetOptions::default()).expect("stored");
+    cache.set(b"slides", b"1", slides).expect("stored");
+    let document = json!({"version": 1, "l1": {"max_ttl_ms": 100}, "logging": {"to": "none"}});
+    cache.configure(document.to_string().as_bytes()).expect("applied");
+    for key in [&b"stays"[..], b"slides"] {
+        wait_until("L1 has it no more", || cache.get(key).expect("a read").is_none());
+    }
+    cache.close();
+}
+
 /// Brings L2 back in its first question, and reads in it what the outer call asked for.
 struct Repair {
     cache: Mutex<Weak<Cache>>,

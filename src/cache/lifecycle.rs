@@ -18,6 +18,7 @@ use crate::clock::{self, HybridClock};
 use crate::coherence::Coherence;
 use crate::config::{self, Config, Keys, LogTo};
 use crate::defect;
+use crate::entry;
 use crate::error::{Error, Result};
 use crate::journal::{Extent, Journal, Recent};
 use crate::l1::L1;
@@ -195,7 +196,7 @@ impl Cache {
             self.distrust_all();
         }
         if before.l1.max_ttl_ms != now.l1.max_ttl_ms {
-            self.l1.forget_shared();
+            self.l1.limit_stay(entry::deadline_ms(0, now.l1.max_ttl_ms));
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ impl Entry {
             reads: 0.into(),
         };
         let limits = || Limits {
-            stay_until_ms: parts.stay_until_ms,
+            stay_until_ms: parts.stay_until_ms.into(),
             window_ms,
             renew_at_ms: renewal(window_ms, parts.deadline_ms).into(),
         };
@@ -204,8 +204,17 @@ impl Entry {
 
     /// Moves the end, as far as it may stay.
     pub fn set_deadline_ms(&self, deadline_ms: i64) {
-        let deadline_ms = self.0.limits().map_or(deadline_ms, |limits| deadline_ms.min(limits.stay_until_ms));
-        self.0.meta().deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        let stay_until_ms =
+            self.0.limits().map_or(i64::MAX, |limits| limits.stay_until_ms.load(Ordering::Relaxed));
+        self.0.meta().deadline_ms.store(deadline_ms.min(stay_until_ms), Ordering::Relaxed);
+    }
+
+    /// It may not stay beyond the coarse monotonic time `until_ms`.
+    pub fn limit_stay(&self, until_ms: i64) {
+        if let Some(limits) = self.0.limits() {
+            limits.stay_until_ms.fetch_min(until_ms, Ordering::Relaxed);
+        }
+        self.0.meta().deadline_ms.fetch_min(until_ms, Ordering::Relaxed);
     }
 
     /// Whether it slides, and a read at monotonic `now_ms` is the one that renews its window: at most one in each

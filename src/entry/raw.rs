@@ -109,7 +109,7 @@ pub(super) const TICK_MS: i64 = 256;
 #[repr(C)]
 pub(super) struct Limits {
     /// The latest that `deadline_ms` may become.
-    pub stay_until_ms: i64,
+    pub stay_until_ms: AtomicI64,
     /// 0 for none.
     pub window_ms: i64,
     /// The monotonic time in ms from which a read renews the window.

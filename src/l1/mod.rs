@@ -207,6 +207,18 @@ impl L1 {
         self.sift(|entry| !entry.is_local(), PAUSE);
     }
 
+    /// Removes what L2 has too; what is here alone may not stay beyond the coarse monotonic time `until_ms`.
+    pub fn limit_stay(&self, until_ms: i64) {
+        let goes = |entry: &Entry| {
+            if entry.is_local() {
+                entry.limit_stay(until_ms);
+                self.note_deadline(entry.deadline_ms());
+            }
+            !entry.is_local()
+        };
+        self.sift(goes, PAUSE);
+    }
+
     /// Removes everything.
     pub fn clear(&self) {
         self.sift(|_| true, Duration::ZERO);
