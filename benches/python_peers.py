@@ -16,12 +16,19 @@ import msal_extensions
 from python_get import ENTRIES, READS, VALUE, nanoseconds, tokencache
 from tokencache.msal import TokenCache
 
+APP_TOKEN = 2_000
 USER = Path(__file__).resolve().parent.parent / "tests/fixtures/msal/user.json"
 
 
-def in_cachetools(cache, keys):
+def in_cachetools(cache, keys, length):
     for key in keys:
-        cache[key] = bytes(VALUE)
+        cache[key] = bytes(length)
+    return cache.get
+
+
+def in_l1(cache, keys, length):
+    for key in keys:
+        cache.set(key, bytes(length))
     return cache.get
 
 
@@ -53,16 +60,18 @@ def search(tokens):
 def main(rounds):
     keys = [f"{number:036d}.{number:036d}" for number in range(ENTRIES)]
     drawn = random.Random(1).choices(keys, [1 / (rank + 1) ** 0.99 for rank in range(ENTRIES)], k=READS)
+    document = {"version": 1, "l1": {"capacity_bytes": 2 * ENTRIES * VALUE}}
     with (
         tempfile.TemporaryDirectory() as folder,
-        tokencache.open({"version": 1, "l1": {"capacity_bytes": 2 * ENTRIES * VALUE}}) as cache,
+        tokencache.open(document) as cache,
+        tokencache.open(document) as apps,
     ):
-        for key in keys:
-            cache.set(key, bytes(VALUE))
-        get, look = cache.get, search(in_ours(cache))
+        get, look = in_l1(cache, keys, VALUE), search(in_ours(cache))
+        get_app = in_l1(apps, keys, APP_TOKEN)
         pairs = {
-            "ttl_cache": (get, in_cachetools(cachetools.TTLCache(ENTRIES, 3600), keys)),
-            "lru_cache": (get, in_cachetools(cachetools.LRUCache(ENTRIES), keys)),
+            "ttl_cache": (get, in_cachetools(cachetools.TTLCache(ENTRIES, 3600), keys, VALUE)),
+            "lru_cache": (get, in_cachetools(cachetools.LRUCache(ENTRIES), keys, VALUE)),
+            "lru_cache_app": (get_app, in_cachetools(cachetools.LRUCache(ENTRIES), keys, APP_TOKEN)),
             "msal_load": (get, load_of_a_file(folder)),
             "msal_search": (look, search(in_a_file(folder))),
         }
