@@ -22,6 +22,8 @@ from msal_support import ALICE, ENVIRONMENT, PATIENT, AccessToken, Msal, Worker,
 from sealing import ring, sealing
 from support import shared
 
+Stock = msal.SerializableTokenCache
+
 
 class Farm(Msal):
     def test_an_account_signed_in_on_one_server_is_found_on_the_other(self) -> None:
@@ -87,6 +89,36 @@ class Farm(Msal):
             self.assertEqual(len(self.app(here).get_accounts()), 1)
         there.add(answer("newer"))
         self.assertIn("newer", {item["target"] for item in here.search(AccessToken)})
+
+    def test_what_another_thread_read_before_is_not_looked_at_after_what_is_newer(self) -> None:
+        here = self.token_cache()
+        here.add(answer("older"))
+        read, stock_search = here._cached.get_entry, Stock.search
+        is_read, may_go_on = threading.Event(), threading.Event()
+
+        def get_entry(key: str) -> Any:
+            entry = read(key)
+            if threading.current_thread() is other:
+                is_read.set()
+                may_go_on.wait()
+            return entry
+
+        def search(*arguments: Any, **options: Any) -> Any:
+            if threading.current_thread() is not other:
+                may_go_on.set()
+                other.join(0.2)  # What it has read comes into memory now, or later.
+            return stock_search(*arguments, **options)
+
+        other = threading.Thread(target=lambda: here.search(AccessToken))
+        with unittest.mock.patch.object(here._cached, "get_entry", get_entry):
+            self.token_cache().add(answer("first"))
+            other.start()
+            is_read.wait()
+            here.add(answer("newer"))
+            with unittest.mock.patch.object(Stock, "search", search):
+                found = {item["target"] for item in here.search(AccessToken)}
+            other.join()
+        self.assertEqual(found, {"older", "first", "newer"})
 
     def test_a_refresh_token_that_rotates_is_known_to_the_other_server(self) -> None:
         document = shared(self.database, resilience=PATIENT)

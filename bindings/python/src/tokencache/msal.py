@@ -59,8 +59,7 @@ class Partition(msal.SerializableTokenCache):
         self._changing = threading.RLock()
         self._changes: Optional[list[Change]] = None
         #: What is in memory, as it was read, and whether anything was read at all.
-        self._entry: Optional[Entry] = None
-        self._blob = b""
+        self._held: tuple[Optional[Entry], bytes] = None, b""
         self._is_known = False
 
     def search(self, credential_type: str, target: Any = None, query: Any = None, **options: Any) -> Any:
@@ -83,13 +82,19 @@ class Partition(msal.SerializableTokenCache):
         Example:
             >>> list(token_cache.search(msal.TokenCache.CredentialType.ACCOUNT))
         """
+        newest, is_told = None, True
         try:
-            self._renew()
+            newest = self._newest()
         except L2Error as failure:
             if not query or query.get("home_account_id", "") is not None:
                 raise
+            is_told = False
             logger.warning("The app's own token is asked of the identity provider, since %s", failure)
-        return iter(list(super().search(credential_type, target, query, **options)))
+        # At once, for another thread may be late with what it has read before.
+        with self._lock:
+            if is_told and (newest is None or newest is not self._held[0]):
+                self._hold(newest)
+            return iter(list(super().search(credential_type, target, query, **options)))
 
     def add(self, event: Any, **options: Any) -> None:
         """Take in what the identity provider answered, as MSAL calls it; stored as one change.
@@ -160,29 +165,33 @@ class Partition(msal.SerializableTokenCache):
         with self._changing:
             self._change(between({}, decode(blob.encode())))
 
-    def _renew(self) -> None:
-        """Bring what is newest into memory."""
+    def _newest(self) -> Optional[Entry]:
+        """What is newest, to be had in memory."""
         raise NotImplementedError
 
     def _change(self, changes: list[Change]) -> None:
         """Make changes that belong together."""
         raise NotImplementedError
 
+    @property
+    def _entry(self) -> Optional[Entry]:
+        return self._held[0]
+
     def _hold(self, entry: Optional[Entry]) -> None:
         """Have this entry in memory from now on."""
-        before = None if self._entry is None else self._entry.version
-        if self._is_known and before == (None if entry is None else entry.version):
-            return
-        blob = b"" if entry is None else entry.data
-        # MSAL would take any JSON, and say in its error what is in it.
-        if blob and not blob.lstrip().startswith(b"{"):
-            raise no_cache()
         with self._lock:
+            before = None if self._entry is None else self._entry.version
+            if self._is_known and before == (None if entry is None else entry.version):
+                return
+            blob = b"" if entry is None else entry.data
+            # MSAL would take any JSON, and say in its error what is in it.
+            if blob and not blob.lstrip().startswith(b"{"):
+                raise no_cache()
             try:
                 super().deserialize(blob.decode())
             except ValueError:
                 raise no_cache() from None
-            self._entry, self._blob, self._is_known = entry, blob, True
+            self._held, self._is_known = (entry, blob), True
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A token cache of MSAL over a Cache cannot be pickled or copied; make one for the same key.")
@@ -217,11 +226,11 @@ class TokenCache(Partition):
         self._cached, self._key = cache, key
         self._lifetime: dict[str, Any] = {"ttl": ttl, "sliding": sliding}
 
-    def _renew(self) -> None:
+    def _newest(self) -> Optional[Entry]:
         # Mostly L1 has what is in memory here; to see that costs a fraction of an entry.
         blob = self._cached._hit(self._key)
-        if not blob or blob != self._blob:
-            self._hold(self._cached.get_entry(self._key))
+        entry, held = self._held
+        return entry if blob and blob == held else self._cached.get_entry(self._key)
 
     def _change(self, changes: list[Change]) -> None:
         store(self._cached, self._key, self, changes, **self._lifetime)
@@ -295,9 +304,10 @@ class _Collected(Partition):
         self.made: list[Change] = []
         self.failure: Optional[L2Error] = None
 
-    def _renew(self) -> None:
+    def _newest(self) -> Optional[Entry]:
         if self.failure is not None:
             raise self.failure
+        return self._entry
 
     def _change(self, changes: list[Change]) -> None:
         self.made += changes
