@@ -201,3 +201,51 @@ fn what_is_merged_with_an_owed_set_or_removal_is_lost_no_more_than_what_others_s
         assert_eq!(scopes(&server.open_without_l1()), expected, "removes: {removes}, is_later: {is_later}");
     }
 }
+
+/// Each of them may be stored, and both together would be refused to whoever reads them.
+#[test]
+fn what_was_owed_is_not_merged_into_more_than_a_value_may_be() {
+    let Some(server) = Server::start() else { return };
+    let limits = json!({"limits": {"max_value_bytes": 1000}});
+    let (proxy, caches) = two(&server, [limits.clone(), limits]);
+    let apps = |client: &str| format!(r#"{{"AppMetadata": {{"{client}": {{"client_id": "{client}"}}}}}}"#);
+    let [base, other] = parted(&proxy, &caches, 1, b"{}");
+    let [away, here] = caches;
+    let owed = put(&away, Some(&base), apps(&"a".repeat(300)).as_bytes());
+    assert!(matches!(owed, SetOutcome::Owed(_)), "{owed:?}");
+    let later = apps(&"b".repeat(300));
+    std::thread::sleep(Duration::from_millis(10));
+    assert!(matches!(put(&here, Some(&other), later.as_bytes()), SetOutcome::Stored(_)));
+    proxy.repoint(server.port());
+    assert!(away.flush(support::GENEROUS), "it is owed still");
+    for cache in [&away, &here] {
+        cache.clear().expect("cleared");
+        let entry = cache.get(KEY).expect("it can be read").expect("an entry");
+        assert_eq!(entry.data(), later.as_bytes(), "the later one");
+    }
+}
+
+/// As in a farm whose servers are told one by one that values may be longer.
+#[test]
+fn what_is_owed_waits_until_what_lies_there_may_be_so_long() {
+    let Some(server) = Server::start() else { return };
+    let limits = |bytes: u32| json!({"limits": {"max_value_bytes": bytes}});
+    let (proxy, caches) = two(&server, [limits(1000), limits(2000)]);
+    let apps = |client: &str| format!(r#"{{"AppMetadata": {{"{client}": {{"client_id": "{client}"}}}}}}"#);
+    let [base, other] = parted(&proxy, &caches, 1, b"{}");
+    let [away, here] = caches;
+    let (short, long) = ("a".repeat(10), "b".repeat(600));
+    assert!(matches!(put(&here, Some(&other), apps(&long).as_bytes()), SetOutcome::Stored(_)));
+    std::thread::sleep(Duration::from_millis(10));
+    let owed = put(&away, Some(&base), apps(&short).as_bytes());
+    assert!(matches!(owed, SetOutcome::Owed(_)), "{owed:?}");
+    proxy.repoint(server.port());
+    wait_until("it is connected again", || away.get(b"other").is_ok());
+    assert!(!away.flush(Duration::from_millis(500)), "nothing is owed any more");
+    away.configure(document(&proxy.url(), limits(2000)).as_bytes()).expect("taken");
+    assert!(away.flush(support::GENEROUS), "it is owed still");
+    let entry = server.open_without_l1().get(KEY).expect("a read").expect("an entry");
+    let document: Value = serde_json::from_slice(entry.data()).expect("JSON");
+    let apps = document["AppMetadata"].as_object().expect("a section");
+    assert!(apps.contains_key(&short) && apps.contains_key(&long), "{:?}", apps.keys());
+}

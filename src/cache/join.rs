@@ -149,6 +149,7 @@ impl Cache {
     pub(super) fn join_owed(&self, due: &Due) -> std::result::Result<Joined, Failure> {
         let Some(store) = self.store.as_deref() else { return Ok(Joined::Plain) };
         let config = self.config.load();
+        let terms = Terms::from(&**config);
         let stored_key = Self::stored_key(&due.key, &config);
         let open = |bytes: &[u8]| self.opened_now(&due.key, Secret::copy(bytes), &config);
         let Record { change, base, over, clock, written_at_ms, .. } = &due.record;
@@ -191,8 +192,9 @@ impl Cache {
                     continue;
                 }
                 There::Removed(at_ms) => (Err(at_ms), None),
+                // The document may come to allow it, as that of whoever has stored it does.
                 There::Value(stored) if self.check_found(&stored, &config).is_err() => {
-                    return Ok(Joined::Plain);
+                    return Ok(unopened(true));
                 }
                 There::Value(stored) => {
                     let (version, at_ms) = (stored.version, stored.written_at_ms);
@@ -222,7 +224,13 @@ impl Cache {
                 return Ok(Joined::Removed);
             }
             let (clock, now_ms) = (self.versions.next(), clock::unix_ms());
-            let sealed = self.sealed(&due.key, &merged.bytes, clock, lifetime.expires_at_ms, &config);
+            let pruned = terms.pruned(&merged.bytes, now_ms);
+            let merged = pruned.as_ref().unwrap_or(&merged.bytes);
+            // Nobody could read it.
+            if terms.check_value(merged).is_err() {
+                return Ok(Joined::Plain);
+            }
+            let sealed = self.sealed(&due.key, merged, clock, lifetime.expires_at_ms, &config);
             let Ok(sealed) = sealed else { return Ok(Joined::Plain) };
             let is_written = match (expected, &seen) {
                 (Some(expected), _) => {
