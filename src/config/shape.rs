@@ -136,7 +136,8 @@ impl Shape {
 /// What a file holds is no name of one: it would be repeated by whoever does not find that file, and may be a key.
 fn is_path(value: &Value) -> bool {
     let is_content = |text: &str| {
-        text.contains(char::is_control) || text.starts_with('{') || text.starts_with("-----BEGIN")
+        let start = text.trim_start_matches(|it: char| it.is_whitespace() || it == '\u{feff}');
+        text.contains(char::is_control) || start.starts_with('{') || start.starts_with("-----BEGIN")
     };
     value.as_str().is_some_and(|path| !path.is_empty() && !is_content(path))
 }
@@ -227,7 +228,10 @@ mod tests {
     fn what_a_file_holds_is_taken_for_no_name_of_one_and_not_repeated() {
         let ring = r#"{"version":1,"keys":[{"state":"active","material":"hunter2="}]}"#;
         let key = "-----BEGIN PRIVATE KEY----- hunter2= -----END PRIVATE KEY-----";
-        for (text, length) in [(ring, 63), (key, 62), ("hunter2=\n", 9)] {
+        let [indented, marked] = [" ", "\u{feff}"].map(|before| format!("{before}{ring}"));
+        let texts =
+            [(ring, 63), (&indented, 64), (&marked, 66), (key, 62), ("hunter2=\n", 9), ("\nhunter2=", 9)];
+        for (text, length) in texts {
             let refusal = Shape::Path.check(&json!(text)).expect_err("refused");
             assert_eq!(refusal, format!("is a text of {length} bytes; it must be the name of a file."));
             let refusal = Shape::Paths.check(&json!([text])).expect_err("refused");
