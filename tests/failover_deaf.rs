@@ -11,7 +11,7 @@ mod support;
 use pair::{Pair, again, again_is_done, found, set, set_for};
 use proxy::Proxy;
 use serde_json::json;
-use support::{document, free_port, wait_until, written};
+use support::{Server, document, free_port, wait_until, written};
 use tokencache::cache::{Cache, SetOptions};
 use tokencache::entry::Asked;
 
@@ -74,4 +74,26 @@ fn what_was_written_over_and_flushed_unheard_is_not_made_again() {
     again_is_done(&cache, 1);
     assert_eq!(found(&reader, "set"), "", "{}", again(&cache));
     assert_eq!(found(&cache, "set"), "");
+}
+
+/// While it loads, nobody can ask it whether everything was deleted there: that is no word that it was.
+#[test]
+fn a_server_that_comes_back_with_older_data_and_loads_it_first_has_what_was_written_lately() {
+    let slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let options = [&slowly[..], &["--enable-debug-command", "yes"]].concat();
+    let Some(mut server) = Server::with(&options) else { return };
+    let cache = server.open(json!({}));
+    set(&cache, "old", "1");
+    server.ask::<()>("DEBUG POPULATE 3000 filler 100");
+    server.ask::<()>("SAVE");
+    set(&cache, "new", "1");
+    set(&cache, "old", "2");
+    server.launch();
+    wait_until("the cache finds a server that loads", || {
+        cache.get(b"unknown").is_err_and(|error| error.kind.name() == "TC_L2_BUSY")
+    });
+    server.ask::<()>("CONFIG SET key-load-delay 0");
+    again_is_done(&cache, 1);
+    let reader = server.open_without_l1();
+    assert_eq!((found(&reader, "old"), found(&reader, "new")), ("2".into(), "1".into()), "{}", again(&cache));
 }

@@ -256,7 +256,7 @@ fn a_server_that_loads_its_data_is_busy() {
     stock(&server.open(once()));
     let cache = server.open(once());
     wait_until("it is connected", || get(&cache) == "TC_OK");
-    server.ask::<()>("DEBUG POPULATE 3000 filler 100");
+    server.ask::<()>("DEBUG POPULATE 20000 filler 100");
     server.ask::<()>("SAVE");
     server.launch();
     let is_loading = |error: redis::RedisError| {

@@ -206,7 +206,7 @@ where
     if let [Value::ServerError(refusal)] = selected {
         return Err(of_server(&redis.address, refusal));
     }
-    let server = server::meet(&redis.address, said)?.emptied_at(emptied::at_ms(emptied));
+    let server = server::meet(&redis.address, said)?.emptied_at(emptied::at_ms(&redis.address, emptied)?);
     if let Some(end) = lost.and_then(|lost| server.end(lost)) {
         // Not everybody has the right, and it may be gone; but nothing may be asked of this link before that is done.
         connection.send_packed_command(&end).await.or_else(|error| {

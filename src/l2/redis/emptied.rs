@@ -5,9 +5,11 @@
 
 use redis::{Cmd, Value, cmd};
 
+use super::diagnosis;
 use crate::clock;
-use crate::l2::OWN;
+use crate::config::redis::Address;
 use crate::l2::replay::TRACED_MS;
+use crate::l2::{Class, Failure, OWN};
 
 fn name(prefix: &str) -> Vec<u8> {
     [prefix.as_bytes(), OWN, b"emptied"].concat()
@@ -27,13 +29,17 @@ pub(super) fn ask(prefix: &str) -> Cmd {
     get
 }
 
-/// When it was, by the `answer` to [`ask`] and the clock of whoever heard it. Where the word cannot be read, it may have
-/// been just now.
-pub(super) fn at_ms(answer: &Value) -> Option<i64> {
+/// When it was, by the `answer` to [`ask`] and the clock of whoever heard it. Where the word may not be read, it may have
+/// been just now; where it cannot be read yet, because the server loads its data, there is nothing to go by.
+pub(super) fn at_ms(address: &Address, answer: &Value) -> Result<Option<i64>, Failure> {
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
     match answer {
-        Value::Nil => None,
-        Value::BulkString(text) => Some(number(text).unwrap_or_else(clock::unix_ms)),
-        _ => Some(clock::unix_ms()),
+        Value::Nil => Ok(None),
+        Value::BulkString(text) => Ok(Some(number(text).unwrap_or_else(clock::unix_ms))),
+        Value::ServerError(refusal) => match diagnosis::of_server(address, refusal) {
+            failure if failure.class == Class::Busy => Err(failure),
+            _ => Ok(Some(clock::unix_ms())),
+        },
+        _ => Ok(Some(clock::unix_ms())),
     }
 }
