@@ -76,9 +76,8 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
     if let Some((_, class, meaning)) = WORDS.iter().find(|(word, ..)| *word == code) {
         return Failure::new(*class, format!("Redis at {address} {meaning} ({code})."));
     }
-    // Before Redis 7 a script repeats what it was refused.
-    if details.contains("-READONLY ") {
-        return of_words(address, "READONLY", "");
+    if let Some(cause) = of_script(details) {
+        return of_words(address, cause, "");
     }
     if details.contains("max number of clients") {
         let message = format!("Redis at {address} has as many clients as its maxclients allows.");
@@ -96,6 +95,13 @@ fn of_words(address: &Address, code: &str, details: &str) -> Failure {
     }
     let message = format!("Redis at {address} refused with {code}, which this version does not understand.");
     Failure::new(Class::Protocol, message)
+}
+
+/// The first word of what a script was refused, which it repeats in a sentence before Redis 7.
+fn of_script(details: &str) -> Option<&'static str> {
+    let repeated = details.strip_prefix("Error running script")?;
+    let mut words = repeated.split_whitespace().map(|word| word.trim_start_matches('-'));
+    words.find_map(|said| WORDS.iter().map(|(word, ..)| *word).find(|word| *word == said))
 }
 
 /// What the ACL of our user forbids. Redis names the command, and of a key only says that it was one.
@@ -271,5 +277,35 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         Bad::Revoked => "its certificate was revoked".into(),
         other => format!("its certificate cannot be accepted ({other:?})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_was_refused_means_the_same_before_redis_7() {
+        let link = Link::Unix("/run/redis".into());
+        let address = Address { link, database: 0, username: None, password: None };
+        let repeated = [
+            (
+                "@user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.",
+                "OOM",
+            ),
+            ("@user_script:9: @user_script: 9: -NOREPLICAS Not enough good replicas to write.", "NOREPLICAS"),
+            (
+                "@user_script:9: @user_script: 9: -READONLY You can't write against a read only replica.",
+                "READONLY",
+            ),
+            (
+                "@user_script:2: WRONGTYPE Operation against a key holding the wrong kind of value",
+                "WRONGTYPE",
+            ),
+        ];
+        for (said, word) in repeated {
+            let details = format!("Error running script (call to f_cf03614837032dfa742532): {said}");
+            assert_eq!(of_words(&address, "ERR", &details), of_words(&address, word, ""), "{word}");
+        }
     }
 }
