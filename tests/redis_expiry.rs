@@ -18,7 +18,7 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use proxy::Proxy;
 use redis::{Connection, FromRedisValue, cmd};
 use serde_json::json;
-use support::{Server, document, stored, wait_until};
+use support::{Server, document, status, stored, wait_until};
 use tokencache::cache::{Cache, SetOptions, SetOutcome};
 use tokencache::clock;
 use tokencache::entry::{Asked, NEVER};
@@ -247,4 +247,20 @@ fn a_touch_takes_nothing_from_what_is_stored_under_it_meanwhile() {
         // Those of the two sets are two.
         seen.iter().filter(|words| words[0] == "PEXPIRE").count() >= 5
     });
+}
+
+/// The server takes such a moment, and not the time until then as it was when it was asked for.
+#[test]
+fn a_key_of_another_type_that_ends_beyond_what_is_possible_does_not_end_with_us() {
+    let Some(server) = Server::start() else { return };
+    let slow = Proxy::before(server.port());
+    let cache = Cache::open(document(&slow.url(), json!({"l1": {"enabled": false}})).as_bytes());
+    let cache = cache.expect("the cache opens");
+    server.ask::<()>("SET p:key x");
+    server.ask::<()>(&format!("PEXPIREAT p:key {}", i64::MAX));
+    slow.delay(Duration::from_millis(20));
+    let hour = Asked { ttl_ms: 3_600_000, ..Asked::default() };
+    assert_eq!(status(cache.set(b"key", b"1", lasting(hour))), "TC_L2_PROTOCOL");
+    let left_ms = server.pttl(&stored(b"key"));
+    assert!(left_ms > 86_400_000, "it ends in {left_ms} ms");
 }

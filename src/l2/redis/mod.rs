@@ -148,7 +148,8 @@ impl RedisStore {
     fn restore_end(&self, up: &Up, key: &[u8], done: Option<&Value>, attempt: Attempt<'_>) {
         let Some(Value::Array(done)) = done else { return };
         if let [Value::Int(pttl_ms), Value::ServerError(_), Value::Int(1), ..] = done[..] {
-            let end = if pttl_ms < 0 { persist(key) } else { expire(key, pttl_ms.max(1)) };
+            let end =
+                if pttl_ms < 0 { persist(key) } else { expire(key, pttl_ms.clamp(1, layout::LONGEST_MS)) };
             let _ = self.link.ask(up, &single(end), attempt);
         }
     }
