@@ -233,6 +233,16 @@ class Blobs(Msal):
             token_cache.add(answer(scopes))
         self.assertEqual(self.targets(), {"openid other", "openid write"})
 
+    def test_a_token_takes_no_place_of_one_for_another_assertion(self) -> None:
+        """MSAL.NET keeps one for each that it was asked on behalf of."""
+        token_cache = self.token_cache()
+        token_cache.add(answer("one", "mine"))
+        (token,) = self.blob()[AccessToken].values()
+        others = {f"of {name}": {**token, "secret": name, "user_assertion_hash": name} for name in ("a", "b")}
+        token_cache.merge(json.dumps({AccessToken: others}))
+        token_cache.add(answer("one", "newer"))
+        self.assertEqual({token["secret"] for token in token_cache.search(AccessToken)}, {"newer", "a", "b"})
+
     def test_expired_tokens_are_left_behind_by_the_next_write_and_cost_none(self) -> None:
         token_cache = self.token_cache()
         token_cache.add(answer("old"), now=int(time.time()) - 7200)

@@ -18,7 +18,10 @@ State = dict[str, Any]
 
 _ACCESS_TOKEN = "AccessToken"
 #: Two access tokens that agree in these and share a scope make MSAL.NET refuse both.
-_GROUP = ("home_account_id", "environment", "client_id", "realm", "token_type", "key_id", "ext_cache_key")
+_GROUP = (
+    *("home_account_id", "environment", "client_id", "realm", "token_type"),
+    *("key_id", "kid", "user_assertion_hash", "ext_cache_key", "ext"),
+)
 _ELSE = {"token_type": "Bearer"}
 #: What every sign-in asks for says nothing of what a token is for.
 _OF_EVERYBODY = {"openid", "profile", "offline_access"}
