@@ -39,13 +39,13 @@ def served(app: Any, scope: str, claims: Optional[str]) -> str:
     return str(result["access_token"]) if result and "access_token" in result else f"refused {result}"
 
 
-def answer(scopes: str) -> dict[str, Any]:
+def answer(scopes: str, token: str = "") -> dict[str, Any]:
     """What MSAL tells its cache of an answer of the provider."""
     return {
         "client_id": CLIENT,
         "scope": scopes.split(),
         "token_endpoint": f"{AUTHORITY}/oauth2/v2.0/token",
-        "response": {"access_token": f"token for {scopes}", "expires_in": 3600, "token_type": "Bearer"},
+        "response": {"access_token": token or f"token for {scopes}", "expires_in": 3600, "token_type": "Bearer"},
     }
 
 

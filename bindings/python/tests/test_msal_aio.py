@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 import unittest
 from typing import Any
 
@@ -101,6 +103,50 @@ class User(Msal):
 
         asyncio.run(scenario())  # Which cancels the task, and that by which it stores, before that has begun.
         self.assertEqual(self.targets(), {"one"})
+
+    def test_what_a_thread_is_given_when_its_block_was_cancelled_already_is_stored(self) -> None:
+        asks, answers = threading.Event(), threading.Event()
+
+        def acquire(token_cache: Any) -> None:
+            """What MSAL does in a thread: asks the provider, and keeps what it gave."""
+            asks.set()
+            answers.wait(60)
+            token_cache.add(answer("one"))
+
+        async def block() -> None:
+            async with self.shared.user(ALICE) as token_cache:
+                await asyncio.to_thread(acquire, token_cache)
+
+        async def scenario() -> None:
+            task = asyncio.ensure_future(block())
+            await asyncio.to_thread(asks.wait, 60)
+            task.cancel()  # As a web framework does whose client has gone.
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            answers.set()
+
+        self.run_async(scenario())  # The end of the loop waits for its threads.
+        self.assertEqual(self.targets(), {"one"})
+
+    def test_a_block_puts_nothing_older_in_the_place_of_what_others_were_given_meanwhile(self) -> None:
+        async def scenario() -> None:
+            async with self.shared.user(ALICE) as token_cache:
+                token_cache.add(answer("one", "before"), now=int(time.time()) - 30)
+                other.add(answer("one two", "after"))
+
+        other = self.token_cache()
+        self.run_async(scenario())
+        self.assertEqual([token["secret"] for token in other.search(AccessToken)], ["after"])
+
+    def test_a_block_brings_nothing_back_that_was_removed_after_it_was_given(self) -> None:
+        async def scenario() -> None:
+            async with self.shared.user(ALICE) as token_cache:
+                token_cache.add(answer("two"), now=int(time.time()) - 30)
+                self.shared.remove(ALICE)
+
+        self.token_cache().add(answer("one"))
+        self.run_async(scenario())
+        self.assertEqual(self.targets(), set())
 
     def test_what_l2_does_not_take_is_owed_and_merged_when_it_is_back(self) -> None:
         caches = [self.open_shared(resilience={"deadline_ms": 300}) for _ in range(2)]

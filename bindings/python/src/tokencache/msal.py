@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, Optional
 
@@ -240,7 +241,8 @@ class User:
     """One key's token cache around an ``async with`` block; ``Cache.user`` makes it.
 
     The block sees what was there when it began, and what it did itself. At its end, also at the end by an exception or
-    a cancellation, the changes are stored as ``TokenCache`` stores them.
+    a cancellation, the changes are stored, merged with what others have made of the entry since it began. What a thread
+    is given that outlives its block is stored at once, as ``TokenCache`` does.
 
     Args:
         cache: An open cache.
@@ -263,11 +265,13 @@ class User:
     ) -> None:
         self._cached, self._key = cache, key
         self._lifetime: dict[str, Any] = {"ttl": ttl, "sliding": sliding}
+        self._base: Optional[Entry] = None
 
     async def __aenter__(self) -> Partition:
-        self._collected = _Collected()
+        self._collected, self._base = _Collected(), None
         try:
-            self._collected._hold(await self._cached.aget_entry(self._key))
+            self._base = await self._cached.aget_entry(self._key)
+            self._collected._hold(self._base)
         except L2Error as failure:
             self._collected.failure = failure
         return self._collected
@@ -275,6 +279,7 @@ class User:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._collected.end(self._store_at_once)
         if not self._collected.made:
             return
         # The provider has given these tokens and may have ended others for them: whoever is cancelled stores them yet.
@@ -291,9 +296,13 @@ class User:
             raise cancelled
 
     def _store(self) -> asyncio.Future[None]:
+        collected = self._collected
         return asyncio.ensure_future(
-            astore(self._cached, self._key, self._collected, self._collected.made, **self._lifetime)
+            astore(self._cached, self._key, collected, self._base, collected.made, **self._lifetime)
         )
+
+    def _store_at_once(self, changes: list[Change]) -> None:
+        store(self._cached, self._key, self._collected, changes, **self._lifetime)
 
 
 class _Collected(Partition):
@@ -303,6 +312,12 @@ class _Collected(Partition):
         super().__init__()
         self.made: list[Change] = []
         self.failure: Optional[L2Error] = None
+        self._store_at_once: Optional[Callable[[list[Change]], None]] = None
+
+    def end(self, store_at_once: Callable[[list[Change]], None]) -> None:
+        """Collect no more: a thread whose block was cancelled goes on, and nobody comes for what it is given yet."""
+        with self._changing:
+            self._store_at_once = store_at_once
 
     def _newest(self) -> Optional[Entry]:
         if self.failure is not None:
@@ -310,6 +325,9 @@ class _Collected(Partition):
         return self._entry
 
     def _change(self, changes: list[Change]) -> None:
+        if self._store_at_once is not None:
+            self._store_at_once(changes)
+            return
         self.made += changes
         with self._lock:
             state = applied(decode(self.serialize().encode()), changes)

@@ -47,20 +47,31 @@ def store(cache: Cache, key: Key, holder: Holder, changes: list[Change], **lifet
                 raise
 
 
-async def astore(cache: Cache, key: Key, holder: Holder, changes: list[Change], **lifetime: Any) -> None:
-    """Store as ``store`` does, without blocking the event loop."""
-    for _ in range(_ATTEMPTS):
-        try:
-            base = await cache.aget_entry(key)
-            expected = ABSENT if base is None else base.version
-            await cache.aset(key, _changed(base, changes), expected_version=expected, **lifetime)
-            return
-        except Conflict:
-            continue
-        except L2Error:
-            break
-    # There is no asynchronous merge. A call that waits needs a thread, and only in trouble is there one.
-    await asyncio.get_running_loop().run_in_executor(None, lambda: store(cache, key, holder, changes, **lifetime))
+async def astore(
+    cache: Cache, key: Key, holder: Holder, base: Optional[Entry], changes: list[Change], **lifetime: Any
+) -> None:
+    """Store changes that were made to ``base`` a while ago, without blocking the event loop; else as ``store`` does.
+
+    They are not made again on what is there by now: that may be newer than they are, or removed since.
+    """
+    value = _changed(base, changes)
+    try:
+        await cache.aset(key, value, expected_version=ABSENT if base is None else base.version, **lifetime)
+        return
+    except (Conflict, L2Error):
+        pass
+
+    def merge() -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                holder._hold(cache.set_merged(key, base, value, **lifetime))
+                return
+            except Conflict:
+                if attempt == _ATTEMPTS:
+                    raise
+
+    # There is no asynchronous merge. A call that waits needs a thread, and only where somebody was faster is there one.
+    await asyncio.get_running_loop().run_in_executor(None, merge)
 
 
 def _changed(entry: Optional[Entry], changes: list[Change]) -> bytes:
