@@ -16,7 +16,7 @@ use support::cache::{Shared, merge, open_alone};
 use support::{Server, stored, wait_until};
 use tokencache::cache::{Base, Cache, SetOptions, SetOutcome};
 use tokencache::clock;
-use tokencache::entry::Entry;
+use tokencache::entry::{Asked, Entry};
 use tokencache::error::Kind;
 
 const KEY: &[u8] = b"alice.home";
@@ -278,6 +278,39 @@ fn what_lies_there_and_cannot_be_merged_is_left_alone() {
     assert_eq!(refused.kind, Kind::L2Protocol);
     assert!(!refused.message.contains("something else"), "{}", refused.message);
     assert_eq!(cache.get(KEY).expect("a read").expect("an entry").data(), b"something else");
+}
+
+/// MSAL.NET says an end where it sees no refresh token; one that another server has added must outlive that.
+#[test]
+fn what_two_servers_changed_lives_as_long_as_the_longer_of_both() {
+    let hour = clock::unix_ms() + 3_600_000;
+    let minute = SetOptions {
+        asked: Asked { expires_at_ms: clock::unix_ms() + 60_000, ..Asked::default() },
+        ..SetOptions::default()
+    };
+    let without = |tokens: &Value| {
+        let mut tokens = tokens.clone();
+        tokens["RefreshToken"] = json!({});
+        serde_json::to_vec(&tokens).expect("JSON")
+    };
+    let shared = Shared::new();
+    let [one, other] = [0, 1].map(|_| shared.open(hasty(None)));
+    put(&one, None, &document(&["orders"], now()));
+    let (outcome, _) =
+        other.set_merged(KEY, None, &without(&document(&["stock"], now())), minute).expect("merged");
+    assert!(matches!(outcome, SetOutcome::Stored(_)));
+    let found = one.get(KEY).expect("a read").expect("an entry");
+    assert_eq!(read(found.data())["RefreshToken"].as_object().map(serde_json::Map::len), Some(1));
+    assert!(found.lifetime().expires_at_ms > hour, "it ends with what was added to it");
+
+    one.remove(KEY).expect("removed");
+    let lock = Connection::open(shared.database()).expect("a connection");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("the file is locked");
+    is_owed(put(&one, None, &document(&["orders"], now() + 60)));
+    let bytes = without(&document(&["stock"], now() + 60));
+    let (outcome, entry) = one.set_merged(KEY, None, &bytes, minute).expect("merged");
+    assert!(matches!(outcome, SetOutcome::Owed(_)));
+    assert!(entry.expect("an entry").lifetime().expires_at_ms > hour, "so does what is owed");
 }
 
 #[test]

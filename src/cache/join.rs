@@ -43,6 +43,7 @@ impl Cache {
             let owed = self.owed_record(merge.key, merge.started)?;
             let onto = Onto::Number(owed.as_ref().map(|owed| owed.sequence));
             let over = owed.as_ref().and_then(|owed| owed.record.under());
+            let theirs = owed.as_ref().and_then(|owed| Some(owed.record.change.value()?.1));
             let (merged, base) = match owed {
                 None => (None, self.sealed_base(merge, config)?),
                 Some(Numbered { record, .. }) => {
@@ -57,7 +58,8 @@ impl Cache {
             let pruned = terms.pruned(data, merge.at_ms);
             let data = pruned.as_deref().unwrap_or(data);
             terms.check_value(data)?;
-            let write = merge.write(data, Expected::Anything, config);
+            let mut write = merge.write(data, Expected::Anything, config);
+            write.lifetime = later(write.lifetime, theirs);
             let clock = self.versions.next();
             let sealed = self.sealed(merge.key, data, clock, write.lifetime.expires_at_ms, config)?;
             let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
@@ -200,7 +202,7 @@ impl Cache {
                     let (version, at_ms) = (stored.version, stored.written_at_ms);
                     match self.opened_stored(&due.key, stored, &config) {
                         Ok(stored) => {
-                            lifetime = later(lifetime, stored.lifetime);
+                            lifetime = later(lifetime, Some(stored.lifetime));
                             (Ok((stored.bytes, at_ms)), Some(Expected::Version(version)))
                         }
                         Err(NotOpened { is_for_now }) => return Ok(unopened(is_for_now)),
@@ -270,7 +272,8 @@ impl Cache {
 }
 
 /// What both have written lives as long as the longer of them.
-fn later(one: Lifetime, other: Lifetime) -> Lifetime {
+pub(super) fn later(one: Lifetime, other: Option<Lifetime>) -> Lifetime {
+    let Some(other) = other else { return one };
     let ends = [one.expires_at_ms, other.expires_at_ms];
     let expires_at_ms = if ends.contains(&0) { 0 } else { ends[0].max(ends[1]) };
     Lifetime { expires_at_ms, ..one }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::join::later;
 use super::terms::Terms;
 use super::unheard::Fate;
 use super::write::Write;
@@ -55,8 +56,8 @@ pub(super) enum There {
 
 /// What is to be written after a look at what is there.
 enum Next {
-    /// This, in the place of that; nothing new to merge with where there is none.
-    Write(Option<Secret>, Expected),
+    /// This, in the place of that, which was to live so long; nothing new to merge with where there is none.
+    Write(Option<(Secret, Option<Lifetime>)>, Expected),
     /// All of it was removed later.
     Gone,
 }
@@ -122,15 +123,16 @@ impl Cache {
             Some(Base { version, .. }) => Some(Expected::Version(version)),
         };
         let deadline = started + Duration::from_millis(config.resilience.deadline_ms);
-        let mut merged: Option<Secret> = None;
+        let mut merged: Option<(Secret, Option<Lifetime>)> = None;
         self.wait_until_made_again(key, deadline)?;
         for meeting in 0_u32.. {
             if let Some(expected) = expected {
-                let data = merged.as_deref().unwrap_or(data);
+                let (data, theirs) =
+                    merged.as_ref().map_or((data, None), |(data, theirs)| (&**data, *theirs));
                 let pruned = terms.pruned(data, merge.at_ms);
                 let data = pruned.as_deref().unwrap_or(data);
                 terms.check_value(data)?;
-                let (outcome, entry) = self.try_merged(&merge, data, expected, &config)?;
+                let (outcome, entry) = self.try_merged(&merge, (data, theirs), expected, &config)?;
                 if outcome != SetOutcome::Conflict {
                     return Ok((outcome, entry));
                 }
@@ -163,15 +165,17 @@ impl Cache {
         Ok(())
     }
 
-    /// One compare-and-swap of `data`, or what takes its place while L2 is away.
+    /// One compare-and-swap of `data`, in which is what was to live as long as `theirs`, or what takes its place while L2
+    /// is away.
     fn try_merged(
         &self,
         merge: &Merge<'_>,
-        data: &[u8],
+        (data, theirs): (&[u8], Option<Lifetime>),
         expected: Expected,
         config: &Config,
     ) -> Result<(SetOutcome, Option<Entry>)> {
-        let write = merge.write(data, expected, config);
+        let mut write = merge.write(data, expected, config);
+        write.lifetime = later(write.lifetime, theirs);
         let has_ended = write.lifetime.has_ended(merge.at_ms);
         let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
             let outcome = self.set_here(&write, self.l1.fetch(merge.key), has_ended, config.l1.max_ttl_ms)?;
@@ -213,11 +217,13 @@ impl Cache {
     /// What lies there now, merged with the change.
     fn look_and_merge(&self, merge: &Merge<'_>, config: &Config) -> Result<Next> {
         let (there, version) = self.there(merge, config)?;
-        let (side, expected) = match &there {
+        let (side, expected, lifetime) = match &there {
             There::Nothing => return Ok(Next::Write(None, Expected::Absent)),
-            There::Removed(at_ms) => (Side::removed(*at_ms), Expected::Absent),
+            There::Removed(at_ms) => (Side::removed(*at_ms), Expected::Absent, None),
             There::Value(stored) => {
-                (Side::written(&stored.bytes, stored.written_at_ms), Expected::Version(version))
+                let side = Side::written(&stored.bytes, stored.written_at_ms);
+                let lifetime = Some(stored.lifetime).filter(|_| !stored.bytes.is_empty());
+                (side, Expected::Version(version), lifetime)
             }
         };
         let merged = merge.with(side).map_err(|refusal| {
@@ -229,7 +235,7 @@ impl Cache {
         })?;
         let merged = merged.ok_or_else(|| Error::out_of_memory(merge.mine.len()))?;
         let is_gone = matches!(there, There::Removed(_)) && !merged.holds_anything;
-        Ok(if is_gone { Next::Gone } else { Next::Write(Some(merged.bytes), expected) })
+        Ok(if is_gone { Next::Gone } else { Next::Write(Some((merged.bytes, lifetime)), expected) })
     }
 
     /// What lies under the key, opened, and its version.
