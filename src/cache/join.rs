@@ -59,7 +59,7 @@ impl Cache {
             let data = pruned.as_deref().unwrap_or(data);
             terms.check_value(data)?;
             let mut write = merge.write(data, Expected::Anything, config);
-            write.lifetime = later(write.lifetime, theirs);
+            write.lifetime = later(write.lifetime, theirs, merge.at_ms);
             let clock = self.versions.next();
             let sealed = self.sealed(merge.key, data, clock, write.lifetime.expires_at_ms, config)?;
             let version = self.store.as_ref().map_or(clock, |store| store.version_of(&sealed, clock));
@@ -202,7 +202,7 @@ impl Cache {
                     let (version, at_ms) = (stored.version, stored.written_at_ms);
                     match self.opened_stored(&due.key, stored, &config) {
                         Ok(stored) => {
-                            lifetime = later(lifetime, Some(stored.lifetime));
+                            lifetime = later(lifetime, Some(stored.lifetime), clock::unix_ms());
                             (Ok((stored.bytes, at_ms)), Some(Expected::Version(version)))
                         }
                         Err(NotOpened { is_for_now }) => return Ok(unopened(is_for_now)),
@@ -271,10 +271,43 @@ impl Cache {
     }
 }
 
-/// What both have written lives as long as the longer of them.
-pub(super) fn later(one: Lifetime, other: Option<Lifetime>) -> Lifetime {
+/// What both have written, at Unix time `now_ms`, lives as long as the longer of them: without an end where one has none,
+/// and without a window where one has an end alone.
+pub(super) fn later(one: Lifetime, other: Option<Lifetime>, now_ms: i64) -> Lifetime {
     let Some(other) = other else { return one };
-    let ends = [one.expires_at_ms, other.expires_at_ms];
-    let expires_at_ms = if ends.contains(&0) { 0 } else { ends[0].max(ends[1]) };
-    Lifetime { expires_at_ms, ..one }
+    let (ends, windows) = ([one.expires_at_ms, other.expires_at_ms], [one.sliding_ms, other.sliding_ms]);
+    let [last, longest] = [ends, windows].map(|[one, other]| one.max(other));
+    let expires_at_ms = if ends.contains(&0) { 0 } else { last };
+    let is_endless = [one, other].contains(&Lifetime::default());
+    let sliding_ms = match expires_at_ms {
+        _ if is_endless => 0,
+        _ if !windows.contains(&0) => longest,
+        // One has an end and the other a window, which is to be open until then.
+        0 => longest.max(last.saturating_sub(now_ms)),
+        _ => 0,
+    };
+    Lifetime { expires_at_ms, sliding_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_have_written_lives_as_long_as_the_longer() {
+        let lives = |expires_at_ms, sliding_ms| Lifetime { expires_at_ms, sliding_ms };
+        for (one, other, both) in [
+            (lives(0, 0), lives(900, 50), lives(0, 0)),
+            (lives(900, 0), lives(700, 0), lives(900, 0)),
+            (lives(900, 50), lives(700, 60), lives(900, 60)),
+            (lives(900, 50), lives(0, 60), lives(0, 60)),
+            (lives(900, 50), lives(700, 0), lives(900, 0)),
+            (lives(0, 50), lives(700, 0), lives(0, 600)),
+            (lives(0, 650), lives(700, 0), lives(0, 650)),
+        ] {
+            assert_eq!(later(one, Some(other), 100), both, "{one:?}, {other:?}");
+            assert_eq!(later(other, Some(one), 100), both, "{other:?}, {one:?}");
+            assert_eq!(later(one, None, 100), one);
+        }
+    }
 }
