@@ -274,6 +274,7 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -312,7 +313,7 @@ mod tests {
     fn short_jobs_that_come_together_are_done_by_few_threads() {
         let pool = Pool::patient("tc-test", 8);
         let (done, jobs) = channel();
-        for _ in 0..200 {
+        let by_few = |_: &u32| {
             together(|| {
                 for _ in 0..20 {
                     let done = done.clone();
@@ -320,10 +321,12 @@ mod tests {
                     assert!(pool.run(Box::new(job)).is_ok());
                 }
             });
-            for _ in 0..20 {
-                jobs.recv_timeout(SOON).expect("every job is done");
-            }
-        }
-        assert!(lock(&pool.state).threads < 8);
+            let threads: HashSet<_> =
+                (0..20).map(|_| jobs.recv_timeout(SOON).expect("every job is done")).collect();
+            threads.len() <= 3
+        };
+        // Where a thread gets no turn the next one is called, as it should be.
+        let rounds = (0..200).filter(by_few).count();
+        assert!(rounds > 100, "{rounds} of 200");
     }
 }
