@@ -109,7 +109,7 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
     public async Task Requests_at_once_under_one_correlation_id_are_each_answered()
     {
         using TokenCache cache = _folder.Open();
-        // MSAL lets them into its cache together then.
+        // MSAL lets them into its cache together then, and who looks while another fills it asks the provider.
         IConfidentialClientApplication application = Application(cache, isSynchronized: false);
         await Acquire(application, "orders");
         Guid one = Guid.NewGuid();
@@ -119,7 +119,7 @@ public sealed class MsalTests : IAsyncLifetime, IDisposable
                 .AcquireTokenForClient(["https://orders.example/.default"])
                 .WithCorrelationId(one)
                 .ExecuteAsync(ended);
-            Assert.Equal(TokenSource.Cache, result.AuthenticationResultMetadata.TokenSource);
+            Assert.NotEmpty(result.AccessToken);
         });
     }
 
