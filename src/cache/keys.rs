@@ -287,7 +287,7 @@ impl Cache {
         self.ring_changed(&effect);
     }
 
-    /// L1 forgets what it has of L2, and a read that is under way does not land.
+    /// L1 forgets what it has of L2. What a read under way brings yet is read again too.
     pub(super) fn distrust_all(&self) {
         self.look_again();
         self.l1.forget_shared();

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use super::guard::guard;
 use super::types::{tc_cache, tc_status};
 use super::{arguments, handle};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where CPython keeps what `tc_python_hit` calls: each member is the address of what it is named after, and none is
 /// null.
@@ -64,8 +64,16 @@ pub unsafe extern "C" fn tc_python_hit(
         // SAFETY: by the caller's contract.
         let python = the_one(unsafe { arguments::python(python) }?)?;
         handle::with(cache, |_| ())?;
+        let handle = (cache as u64).to_ne_bytes();
         // SAFETY: by the caller's contract Python's lock is held; `HIT` is there for as long as the process.
-        unsafe { out_function.write(python.function(&HIT, &(cache as u64).to_ne_bytes())) };
+        unsafe {
+            let function = python.function(&HIT, &handle);
+            if function.is_null() {
+                (python.err_clear)();
+                return Err(Error::out_of_memory(handle.len()));
+            }
+            out_function.write(function);
+        }
         Ok(tc_status::TC_OK)
     })
 }
@@ -84,7 +92,8 @@ unsafe extern "C" fn hit(this: Object, key: Object) -> Object {
             Some(python.bytes(held.data()))
         }
     });
-    found.ok().flatten().unwrap_or_else(|| python.none())
+    // SAFETY: Python holds its lock during the call.
+    found.ok().flatten().unwrap_or_else(|| unsafe { python.none() })
 }
 
 /// `PyMethodDef`.
@@ -149,7 +158,11 @@ impl Python {
         unsafe { ptr::from_ref(named).cast::<Python>().read() }
     }
 
-    fn none(&self) -> Object {
+    /// A new reference.
+    ///
+    /// # Safety
+    /// Python's lock is held.
+    unsafe fn none(&self) -> Object {
         // SAFETY: it is an object.
         unsafe { (self.inc_ref)(self.none) };
         self.none

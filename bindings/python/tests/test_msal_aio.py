@@ -128,6 +128,22 @@ class User(Msal):
         self.run_async(scenario())  # The end of the loop waits for its threads.
         self.assertEqual(self.targets(), {"one"})
 
+    def test_a_thread_that_outlives_its_block_looks_into_what_was_stored_last(self) -> None:
+        async def scenario() -> None:
+            async with self.shared.user(ALICE) as token_cache:
+                pass
+            newest = token_cache._newest
+
+            def overtaken() -> Any:
+                found = newest()
+                token_cache.add(answer("one"))
+                return found
+
+            token_cache._newest = overtaken
+            self.assertEqual([token["target"] for token in token_cache.search("AccessToken")], ["one"])
+
+        self.run_async(scenario())
+
     def test_a_block_puts_nothing_older_in_the_place_of_what_others_were_given_meanwhile(self) -> None:
         async def scenario() -> None:
             async with self.shared.user(ALICE) as token_cache:

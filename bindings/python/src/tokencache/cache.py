@@ -24,17 +24,13 @@ from .written import Written
 
 _ValuePointer = ctypes.POINTER(_native.Value)
 
-# As plain integers, which compare faster.
-_OK, _DEGRADED = int(Status.OK), int(Status.DEGRADED)
-
-
 #: What closes each open cache.
 _closers: dict[int, weakref.finalize[..., Cache]] = {}
 
 
 def _close(handle: int) -> int:
     if _closers.pop(handle, None) is None:
-        return _OK  # Somebody else does it.
+        return Status.OK  # Somebody else does it.
     status: int = lib.tc_close(handle)
     return status
 

@@ -93,8 +93,8 @@ class Partition(msal.SerializableTokenCache):
             logger.warning("The app's own token is asked of the identity provider, since %s", failure)
         # At once, for another thread may be late with what it has read before.
         with self._lock:
-            if is_told and (newest is None or newest is not self._held[0]):
-                self._hold(newest)
+            if is_told:
+                self._take(newest)
             return iter(list(super().search(credential_type, target, query, **options)))
 
     def add(self, event: Any, **options: Any) -> None:
@@ -169,6 +169,11 @@ class Partition(msal.SerializableTokenCache):
     def _newest(self) -> Optional[Entry]:
         """What is newest, to be had in memory."""
         raise NotImplementedError
+
+    def _take(self, newest: Optional[Entry]) -> None:
+        """Have in memory what ``_newest`` has answered."""
+        if newest is None or newest is not self._entry:
+            self._hold(newest)
 
     def _change(self, changes: list[Change]) -> None:
         """Make changes that belong together."""
@@ -322,7 +327,10 @@ class _Collected(Partition):
     def _newest(self) -> Optional[Entry]:
         if self.failure is not None:
             raise self.failure
-        return self._entry
+        return None
+
+    def _take(self, newest: Optional[Entry]) -> None:
+        """Nothing: the block sees what was there when it began, and what it did itself."""
 
     def _change(self, changes: list[Change]) -> None:
         if self._store_at_once is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from .changes import Change, applied, decode, encode
@@ -13,7 +14,7 @@ from .options import ABSENT, Key
 if TYPE_CHECKING:
     from .cache import Cache
 
-#: How often others may come between before the library itself is to merge, or before a caller hears of it.
+#: How often others may come between before a caller hears of it.
 _ATTEMPTS = 10
 
 
@@ -34,17 +35,15 @@ def store(cache: Cache, key: Key, holder: Holder, changes: list[Change], **lifet
         L2Error: L2 failed and the write could not be kept for later.
         SealError: The entry that is there cannot be opened.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+
+    def merged() -> Optional[Entry]:
         try:
             base = cache.get_entry(key)
         except L2Error:
             base = holder._entry  # What is in memory is what is known.
-        try:
-            holder._hold(cache.set_merged(key, base, _changed(base, changes), **lifetime))
-            return
-        except Conflict:
-            if attempt == _ATTEMPTS:
-                raise
+        return cache.set_merged(key, base, _changed(base, changes), **lifetime)
+
+    _hold_what_is_stored(holder, merged)
 
 
 async def astore(
@@ -61,17 +60,21 @@ async def astore(
     except (Conflict, L2Error):
         pass
 
-    def merge() -> None:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                holder._hold(cache.set_merged(key, base, value, **lifetime))
-                return
-            except Conflict:
-                if attempt == _ATTEMPTS:
-                    raise
+    def merged() -> Optional[Entry]:
+        return cache.set_merged(key, base, value, **lifetime)
 
     # There is no asynchronous merge. A call that waits needs a thread, and only where somebody was faster is there one.
-    await asyncio.get_running_loop().run_in_executor(None, merge)
+    await asyncio.get_running_loop().run_in_executor(None, _hold_what_is_stored, holder, merged)
+
+
+def _hold_what_is_stored(holder: Holder, merged: Callable[[], Optional[Entry]]) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            holder._hold(merged())
+            return
+        except Conflict:
+            if attempt == _ATTEMPTS:
+                raise
 
 
 def _changed(entry: Optional[Entry], changes: list[Change]) -> bytes:
