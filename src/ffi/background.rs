@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::entries::{found, written};
 use super::guard::{self, defect, guard, status, text};
 use super::types::{tc_cache, tc_done_fn, tc_result, tc_set_options, tc_status, tc_value};
-use super::{arguments, callbacks, handle, value};
+use super::{arguments, callbacks, handle, python, value};
 use crate::cache::{Answer, Cache, InProgress, SetOutcome};
 use crate::defect;
 use crate::entry::{Entry, Secret};
@@ -37,8 +37,10 @@ pub unsafe extern "C" fn tc_get_async(
         let mut completion = Completion::new(cache, done, user_data)?;
         let cache = accept(cache)?;
         let callbacks = Arc::clone(&cache.runtime().callbacks);
-        // What L1 answers is told before this returns; without another thread, inside of this call.
-        callbacks.man()?;
+        if !completion.is_for_inbox() {
+            // What L1 answers is told before this returns; without another thread, inside of this call.
+            callbacks.man()?;
+        }
         let working = completion.accept(&cache);
         let told = move |answer: Result<Answer>| {
             completion.set_outcome(Some(answer.map(Outcome::of_read)));
@@ -150,6 +152,11 @@ impl Completion {
         working
     }
 
+    /// Then it can be told on any thread.
+    fn is_for_inbox(&self) -> bool {
+        python::inbox::is_for_inbox(Some(self.done))
+    }
+
     fn set_outcome(&mut self, outcome: Option<Result<Outcome>>) {
         self.outcome = outcome;
     }
@@ -192,7 +199,9 @@ fn accept(handle: *mut tc_cache) -> Result<Arc<Cache>> {
 
 /// Calls `done` on a callback thread. Where none can be made, dropping the job completes the call on this one.
 fn complete(callbacks: &Arc<Pool>, completion: Completion) {
-    drop(callbacks.run(Box::new(move || drop(completion))));
+    if !completion.is_for_inbox() {
+        drop(callbacks.run(Box::new(move || drop(completion))));
+    }
 }
 
 fn start(

@@ -160,11 +160,12 @@ thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Runs a callback of the cache of `handle`; a close that it asks for takes effect when it has returned.
+/// Runs a callback of the cache of `handle`; a close that it asks for takes effect when it has returned. It may be inside of
+/// another: an answer for an inbox comes on any thread.
 pub fn in_callback<R>(handle: u64, callback: impl FnOnce() -> R) -> R {
-    RUNNING.with_borrow_mut(|running| *running = Some(Running { handle, closes: false }));
+    let outer = RUNNING.replace(Some(Running { handle, closes: false }));
     let answer = callback();
-    let running = RUNNING.with_borrow_mut(Option::take);
+    let running = RUNNING.replace(outer);
     if running.is_some_and(|running| running.closes) {
         close_elsewhere(handle);
     }

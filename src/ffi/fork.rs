@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::sync::{MutexGuard, Once};
 
 use super::handle;
+use super::python::inbox;
 use crate::l2::redis::socket;
 use crate::l2::sqlite::fork as sqlite;
 use crate::runtime;
@@ -33,9 +34,11 @@ extern "C" fn before() {
     sqlite::before_fork();
     runtime::before_fork();
     socket::before_fork();
+    inbox::before_fork();
 }
 
 extern "C" fn after_in_parent() {
+    inbox::after_fork(false);
     socket::after_fork(false);
     runtime::after_fork(false);
     sqlite::after_fork_in_parent();
@@ -43,6 +46,7 @@ extern "C" fn after_in_parent() {
 }
 
 extern "C" fn after_in_child() {
+    inbox::after_fork(true);
     socket::after_fork(true);
     runtime::after_fork(true);
     sqlite::after_fork_in_child();

@@ -29,7 +29,7 @@ pub use diagnostics::*;
 pub use entries::*;
 pub use lifecycle::*;
 pub use merge::tc_set_merged;
-pub use python::{tc_python, tc_python_hit};
+pub use python::{tc_python, tc_python_done, tc_python_hit, tc_python_inbox};
 pub use seal::{tc_protect, tc_unprotect};
 pub use types::*;
 pub use value::{tc_value_release, tc_value_retain};

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Union, cast
 
 from . import _native
 from .completions import data_of, entry_of, start, version_of
-from .entry import Entry, take
+from .cpython import Hit
+from .entry import Entry
 from .errors import check
-from .hits import Hit
 from .library import lib
 from .options import Key, key_bytes, set_options, value_bytes
 from .times import Duration
@@ -57,9 +57,6 @@ class AsyncMethods:
         if data is not None:
             return data
         key = key_bytes(key)
-        pointer, status = self._look(key)
-        if status != _native.Status.NOT_FOUND:
-            return take(pointer)
         answer: bytes | None = await start(data_of, _get_async, self._handle, key, len(key))
         return answer
 

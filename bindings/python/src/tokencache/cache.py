@@ -12,9 +12,9 @@ from typing import Any, NoReturn, Union
 from . import _native, callbacks
 from ._native import ABI_VERSION, Status
 from .aio import AsyncMethods
+from .cpython import hit_of
 from .entry import Entry, take
 from .errors import check
-from .hits import hit_of
 from .library import lib
 from .listening import CallbackMethods
 from .merge import MergeMethods

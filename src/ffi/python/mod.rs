@@ -1,21 +1,24 @@
-//! A hit for CPython, as a function object of its own: `ctypes` takes longer to pass two arguments than a dictionary of
-//! Python takes to answer.
+//! What CPython calls as functions of its own: `ctypes` takes longer to pass two arguments than a dictionary of Python
+//! takes to answer, and a callback of it waits for Python's lock.
 //!
 //! The library is not linked against Python. It is told where the few functions are that it needs, of the stable ABI:
 //! <https://docs.python.org/3/c-api/stable.html>.
 
+mod hit;
+pub(super) mod inbox;
+
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::offset_of;
-use std::panic::catch_unwind;
 use std::ptr;
 use std::sync::OnceLock;
 
-use super::guard::guard;
-use super::types::{tc_cache, tc_status};
-use super::{arguments, handle};
-use crate::error::{Error, Result};
+use super::arguments;
+use crate::error::{Error, Kind, Result};
 
-/// Where CPython keeps what `tc_python_hit` calls: each member is the address of what it is named after, and none is
+pub use hit::tc_python_hit;
+pub use inbox::{tc_python_done, tc_python_inbox};
+
+/// Where CPython keeps what the functions for it call: each member is the address of what it is named after, and none is
 /// null.
 #[repr(C)]
 pub struct tc_python {
@@ -45,56 +48,16 @@ pub struct tc_python {
     pub cfunction_new_ex: *mut c_void,
     /// `PyErr_Clear`
     pub err_clear: *mut c_void,
+    /// `PyCapsule_New`
+    pub capsule_new: *mut c_void,
+    /// `PyCapsule_GetPointer`
+    pub capsule_get_pointer: *mut c_void,
+    /// `Py_BuildValue`
+    pub build_value: *mut c_void,
 }
 
 /// `PyObject *`.
 type Object = *mut c_void;
-
-/// For CPython alone, and with its lock held: makes a function object. Called with a key, a `str` or `bytes`, it
-/// returns the `bytes` that L1 holds; or `None`, and then `tc_get` says what there is. It keeps no reference to the
-/// cache, and returns `None` once that is closed. `*out_function` is a new reference.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tc_python_hit(
-    cache: *mut tc_cache,
-    python: *const tc_python,
-    out_function: *mut *mut c_void,
-) -> tc_status {
-    guard(|| {
-        arguments::output("out_function", out_function)?;
-        // SAFETY: by the caller's contract.
-        let python = the_one(unsafe { arguments::python(python) }?)?;
-        handle::with(cache, |_| ())?;
-        let handle = (cache as u64).to_ne_bytes();
-        // SAFETY: by the caller's contract Python's lock is held; `HIT` is there for as long as the process.
-        unsafe {
-            let function = python.function(&HIT, &handle);
-            if function.is_null() {
-                (python.err_clear)();
-                return Err(Error::out_of_memory(handle.len()));
-            }
-            out_function.write(function);
-        }
-        Ok(tc_status::TC_OK)
-    })
-}
-
-/// What the function object does: `this` is what it was made with.
-///
-/// # Safety
-/// Python calls it, as it calls any function.
-unsafe extern "C" fn hit(this: Object, key: Object) -> Object {
-    let Some(python) = PYTHON.get() else { return ptr::null_mut() };
-    let found = catch_unwind(|| {
-        // SAFETY: Python holds its lock, and both objects, during the call; `this` are the bytes of a handle.
-        unsafe {
-            let handle = (python.bytes_as_string)(this).cast::<u64>().read_unaligned();
-            let (_, held) = handle::hit(handle as *mut tc_cache, python.key(key)?)?;
-            Some(python.bytes(held.data()))
-        }
-    });
-    // SAFETY: Python holds its lock during the call.
-    found.ok().flatten().unwrap_or_else(|| unsafe { python.none() })
-}
 
 /// `PyMethodDef`.
 #[repr(C)]
@@ -108,10 +71,10 @@ struct Method {
 // SAFETY: nobody writes to it.
 unsafe impl Sync for Method {}
 
+/// `METH_NOARGS`.
+const NO_ARGUMENT: c_int = 4;
 /// `METH_O`.
 const ONE_ARGUMENT: c_int = 8;
-
-static HIT: Method = Method { name: c"hit".as_ptr(), call: hit, flags: ONE_ARGUMENT, doc: ptr::null() };
 
 /// `tc_python`, with the types that its functions have.
 #[repr(C)]
@@ -129,11 +92,14 @@ struct Python {
     bytes_from_string_and_size: unsafe extern "C" fn(*const c_char, isize) -> Object,
     cfunction_new_ex: unsafe extern "C" fn(*const Method, Object, Object) -> Object,
     err_clear: unsafe extern "C" fn(),
+    capsule_new: unsafe extern "C" fn(*mut c_void, *const c_char, unsafe extern "C" fn(Object)) -> Object,
+    capsule_get_pointer: unsafe extern "C" fn(Object, *const c_char) -> *mut c_void,
+    build_value: unsafe extern "C" fn(*const c_char, ...) -> Object,
 }
 
 const _: () = {
     assert!(size_of::<Python>() == size_of::<tc_python>());
-    assert!(offset_of!(Python, err_clear) == offset_of!(tc_python, err_clear));
+    assert!(offset_of!(Python, build_value) == offset_of!(tc_python, build_value));
 };
 
 // SAFETY: its objects live as long as Python, whose lock is held where they are used.
@@ -177,21 +143,27 @@ impl Python {
         unsafe { (self.bytes_from_string_and_size)(data.as_ptr().cast(), data.len().cast_signed()) }
     }
 
-    /// A new function object that calls `method` with the bytes `this`; or null, as above.
+    /// A new function object that calls `method` with `this`, a new object that it keeps.
     ///
     /// # Safety
-    /// Python's lock is held.
-    unsafe fn function(&self, method: &'static Method, this: &[u8]) -> Object {
-        // SAFETY: as for `bytes`; the function object holds them, so that our reference is one too many.
-        unsafe {
-            let this = self.bytes(this);
+    /// Python's lock is held; `this` is a reference of the caller's, or null where there was no memory for it.
+    unsafe fn function(&self, method: &'static Method, this: Object) -> Result<Object> {
+        // SAFETY: the function object holds `this` itself, so that the caller's reference is one too many.
+        let function = unsafe {
             if this.is_null() {
-                return this;
+                this
+            } else {
+                let function = (self.cfunction_new_ex)(method, this, ptr::null_mut());
+                (self.dec_ref)(this);
+                function
             }
-            let function = (self.cfunction_new_ex)(method, this, ptr::null_mut());
-            (self.dec_ref)(this);
-            function
+        };
+        if function.is_null() {
+            // SAFETY: Python's lock is held.
+            unsafe { (self.err_clear)() };
+            return Err(Error::new(Kind::OutOfMemory, "Python has no memory for a function object."));
         }
+        Ok(function)
     }
 
     /// The key that `object` is: a str's UTF-8, or bytes. `None` for what is none.
