@@ -208,9 +208,9 @@ fn flush_and_close_are_bounded_and_say_how_much_is_owed() {
         );
         assert!(closed < Duration::from_millis(200) + 2 * LATE, "{closed:?}");
         let words: &[&str] = if round == 0 {
-            &["error journal: 3 writes that L2 never took are lost with this cache"]
+            &["error journal: Writes that L2 never took, lost with this cache: 3"]
         } else {
-            &["warn journal: 3 writes are still owed to L2; they are kept in ", "owed.db"]
+            &["warn journal: Writes still owed to L2: 3; they are kept in ", "owed.db"]
         };
         assert!(heard.says(words), "{words:?}");
         scene.server.restart();

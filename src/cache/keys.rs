@@ -287,9 +287,11 @@ impl Cache {
         self.ring_changed(&effect);
     }
 
-    /// L1 forgets what it has of L2. What a read under way brings yet is read again too.
+    /// L1 forgets what it has of L2, and does not keep what a read under way brings yet.
     pub(super) fn distrust_all(&self) {
-        self.look_again();
+        if let Some(coherence) = &self.coherence {
+            coherence.epochs.change_all();
+        }
         self.l1.forget_shared();
     }
 

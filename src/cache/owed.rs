@@ -270,11 +270,11 @@ impl Cache {
             let entries = owed.entries;
             match &self.config.load().resilience.journal_path {
                 Some(path) => self.log.write(Level::Warn, "journal", || {
-                    format!("{entries} writes are still owed to L2; they are kept in {}.", path.display())
+                    format!("Writes still owed to L2: {entries}; they are kept in {}.", path.display())
                 }),
                 None => self.log.write(Level::Error, "journal", || {
                     format!(
-                        "{entries} writes that L2 never took are lost with this cache; resilience.journal_path keeps \
+                        "Writes that L2 never took, lost with this cache: {entries}; resilience.journal_path keeps \
                          them."
                     )
                 }),
@@ -284,7 +284,7 @@ impl Cache {
         if again > 0 {
             self.log.write(Level::Error, "l2", || {
                 format!(
-                    "{again} writes that L2 had acknowledged were not made again on its new primary in time."
+                    "Writes that L2 had acknowledged, not made again on its new primary in time: {again}."
                 )
             });
         }

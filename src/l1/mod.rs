@@ -202,8 +202,9 @@ impl L1 {
         does
     }
 
-    /// Removes what L2 has too.
+    /// Removes what L2 has too. Beside an L2 call it without a turn: what is on its way here by one goes too.
     pub fn forget_shared(&self) {
+        self.turns.iter().for_each(|turn| drop(lock(turn)));
         self.sift(|entry| !entry.is_local(), PAUSE);
     }
 
