@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::join::later;
 use super::terms::Terms;
 use super::unheard::Fate;
 use super::write::Write;
@@ -175,7 +174,7 @@ impl Cache {
         config: &Config,
     ) -> Result<(SetOutcome, Option<Entry>)> {
         let mut write = merge.write(data, expected, config);
-        write.lifetime = later(write.lifetime, theirs, merge.at_ms);
+        write.lifetime = write.lifetime.or_longer(theirs, merge.at_ms);
         let has_ended = write.lifetime.has_ended(merge.at_ms);
         let Some(store) = self.store.as_deref().filter(|_| !merge.is_local) else {
             let outcome = self.set_here(&write, self.l1.fetch(merge.key), has_ended, config.l1.max_ttl_ms)?;

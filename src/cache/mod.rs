@@ -10,6 +10,7 @@ mod hit;
 mod join;
 mod keys;
 mod lifecycle;
+mod meet;
 mod merge;
 mod owed;
 mod peers;

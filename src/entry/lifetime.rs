@@ -57,6 +57,26 @@ impl Lifetime {
         earliest(self.expires_at_ms, slides_to)
     }
 
+    /// That of what both have written, at Unix time `now_ms`, which lives as long as the longer of them: without an end
+    /// where one has none, and without a window where one has an end alone.
+    #[must_use]
+    pub fn or_longer(self, other: Option<Lifetime>, now_ms: i64) -> Lifetime {
+        let Some(other) = other else { return self };
+        let (ends, windows) =
+            ([self.expires_at_ms, other.expires_at_ms], [self.sliding_ms, other.sliding_ms]);
+        let [last, longest] = [ends, windows].map(|[one, other]| one.max(other));
+        let expires_at_ms = if ends.contains(&0) { 0 } else { last };
+        let is_endless = [self, other].contains(&Lifetime::default());
+        let sliding_ms = match expires_at_ms {
+            _ if is_endless => 0,
+            _ if !windows.contains(&0) => longest,
+            // One has an end and the other a window, which is to be open until then.
+            0 => longest.max(last.saturating_sub(now_ms)),
+            _ => 0,
+        };
+        Lifetime { expires_at_ms, sliding_ms }
+    }
+
     /// Whether it has ended at Unix time `now_ms` already.
     #[must_use]
     pub fn has_ended(self, now_ms: i64) -> bool {
@@ -111,5 +131,23 @@ mod tests {
         assert_eq!(lifetime, Lifetime { expires_at_ms: 4_000, sliding_ms: 2_000 });
         assert_eq!(lifetime.ends_at_ms(1_000), 3_000);
         assert_eq!(lifetime.ends_at_ms(3_500), 4_000);
+    }
+
+    #[test]
+    fn what_both_have_written_lives_as_long_as_the_longer() {
+        let lives = |expires_at_ms, sliding_ms| Lifetime { expires_at_ms, sliding_ms };
+        for (one, other, both) in [
+            (lives(0, 0), lives(900, 50), lives(0, 0)),
+            (lives(900, 0), lives(700, 0), lives(900, 0)),
+            (lives(900, 50), lives(700, 60), lives(900, 60)),
+            (lives(900, 50), lives(0, 60), lives(0, 60)),
+            (lives(900, 50), lives(700, 0), lives(900, 0)),
+            (lives(0, 50), lives(700, 0), lives(0, 600)),
+            (lives(0, 650), lives(700, 0), lives(0, 650)),
+        ] {
+            assert_eq!(one.or_longer(Some(other), 100), both, "{one:?}, {other:?}");
+            assert_eq!(other.or_longer(Some(one), 100), both, "{other:?}, {one:?}");
+            assert_eq!(one.or_longer(None, 100), one);
+        }
     }
 }
