@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier};
 
 use serde_json::json;
 use support::{Shared, is_long, open_alone, statistics};
-use tokencache::cache::{Cache, SetOptions, SetOutcome};
+use tokencache::cache::{Base, Cache, SetOptions, SetOutcome};
 use tokencache::entry::{Entry, Tier};
 
 fn expecting(expected_version: u64) -> SetOptions {
@@ -204,6 +204,18 @@ fn a_local_only_entry_hides_the_shared_one_until_it_goes() {
     assert!(here.get(b"k").expect("a read").is_none(), "a remove takes both");
     here.close();
     there.close();
+}
+
+#[test]
+fn a_merge_that_leaves_nothing_leaves_no_local_only_entry_either() {
+    let shared = Shared::new();
+    let cache = shared.open(json!({}));
+    version(cache.remove(b"k"));
+    let (data, version) = (b"{}", version(cache.set(b"k", b"{}", local())));
+    let base = Some(Base { data, version });
+    let (outcome, left) = cache.set_merged(b"k", base, data, SetOptions::default()).expect("merged");
+    assert_eq!((outcome, left.is_some()), (SetOutcome::Stored(0), false));
+    assert!(cache.get(b"k").expect("a read").is_none());
 }
 
 #[test]

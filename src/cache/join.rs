@@ -40,6 +40,7 @@ impl Cache {
                 None => (None, self.sealed_base(merge, config)?),
                 Some(Numbered { record, .. }) => {
                     let Some((merged, base)) = self.join_record(merge, record, config)? else {
+                        self.l1.remove(merge.key);
                         return Ok((SetOutcome::Owed(0), None));
                     };
                     (Some(merged), base)

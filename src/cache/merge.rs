@@ -143,7 +143,7 @@ impl Cache {
             match self.look_and_merge(&merge, &config)? {
                 Next::Write(found, now) => (merged, expected) = (found, Some(now)),
                 Next::Gone => {
-                    self.l1.remove_shared(key);
+                    self.l1.remove(key);
                     return Ok((SetOutcome::Stored(0), None));
                 }
             }
