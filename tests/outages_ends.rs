@@ -69,6 +69,19 @@ fn what_is_owed_to_a_server_that_nobody_has_seen_yet_is_served_here_and_reaches_
     }
 }
 
+#[test]
+fn to_touch_what_is_owed_is_no_read_of_it() {
+    let cache = open(&format!("redis://127.0.0.1:{}/0", free_port()), json!({}));
+    let degraded_reads = || statistics(&cache)["l1"]["degraded_reads"].as_u64().expect("a number");
+    assert_eq!(set(&cache, "key"), "TC_DEGRADED");
+    assert!(cache.touch(b"key").expect("it is owed"));
+    assert_eq!(degraded_reads(), 0);
+    assert!(matches!(cache.answer(b"key"), Ok(Answer::Degraded(_))));
+    assert_eq!(degraded_reads(), 1);
+    assert_eq!(written(cache.remove(b"key")), "TC_DEGRADED");
+    assert!(!cache.touch(b"key").expect("its removal is owed"));
+}
+
 type Inflict = fn(&Proxy);
 
 /// Whatever keeps L2 from answering: it says nothing, it is as slow as can be, it is cut at every word.

@@ -247,9 +247,14 @@ impl Cache {
         is_undoubted && !has_slid_out(again, clock::unix_ms())
     }
 
+    /// What is to be made again of `key`, and [`Cache::stands`].
+    pub(super) fn standing_again(&self, key: &[u8]) -> Result<Option<Numbered>, Failure> {
+        Ok(self.to_be_made_again(key)?.filter(|again| self.stands(key, &again.record)))
+    }
+
     /// What is to be made again answers for `key` where L2 cannot.
     pub(super) fn made_again(&self, key: &[u8]) -> Result<Option<Answer>, Error> {
-        let again = self.to_be_made_again(key)?.filter(|again| self.stands(key, &again.record));
+        let again = self.standing_again(key)?;
         let answer = |again: Numbered| {
             let since_ms = again.record.written_at_ms;
             self.answer_for_l2(key, again, since_ms)

@@ -244,12 +244,13 @@ impl Cache {
             return Ok(true);
         }
         let Some(store) = &self.store else { return Ok(false) };
-        if let Some(owed) = self.owed(key, Instant::now())? {
-            // Its window begins when L2 has it.
-            return Ok(owed.entry().is_some());
-        }
-        if let Some(again) = self.made_again(key)? {
-            return Ok(again.entry().is_some());
+        // Its window begins when L2 has it.
+        let waiting = match self.owed_record(key, Instant::now())? {
+            None => self.standing_again(key)?,
+            owed => owed,
+        };
+        if let Some(waiting) = waiting {
+            return Ok(waiting.record.change.value().is_some());
         }
         let call = self.call(Operation::Touch, key, &config, Instant::now());
         let stored_key = Self::stored_key(key, &config);
