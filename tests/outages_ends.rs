@@ -69,6 +69,25 @@ fn what_is_owed_to_a_server_that_nobody_has_seen_yet_is_served_here_and_reaches_
     }
 }
 
+/// The first failure begins a replay, which waits for a link longer than it takes the circuit to open.
+#[test]
+fn what_is_brought_to_l2_while_the_circuit_is_open_is_still_read() {
+    let port = free_port();
+    let cache = open(&format!("redis://127.0.0.1:{port}/0"), json!({"resilience": {"probe_ms": 10_000}}));
+    let names: Vec<String> = (0..10).map(|number| format!("key {number}")).collect();
+    for key in &names {
+        assert_eq!(set(&cache, key), "TC_DEGRADED");
+    }
+    assert_eq!(status(cache.get(b"another").map(drop)), "TC_L2_SUSPENDED");
+    let Some(_server) = Server::at(port, &[]) else { return };
+    assert!(cache.flush(GENEROUS), "{} are still owed", owed(&cache));
+    for key in &names {
+        let answer = cache.answer(key.as_bytes());
+        let found = answer.as_ref().ok().cloned().and_then(Answer::entry);
+        assert!(found.is_some_and(|entry| entry.data() == key.as_bytes()), "{key}: {answer:?}");
+    }
+}
+
 #[test]
 fn to_touch_what_is_owed_is_no_read_of_it() {
     let cache = open(&format!("redis://127.0.0.1:{}/0", free_port()), json!({}));

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Cache;
@@ -47,12 +47,24 @@ impl Cache {
             if self.signal.wait_until(at, is_over) {
                 return;
             }
-            let config = self.config.load();
-            let pass = self.circuit.begin_probe(&config.resilience);
-            defect::point("probe");
-            let answer = self.ask(store.as_ref(), &config);
-            self.circuit.end_probe(pass, answer, &config.resilience, &self.log);
+            self.probe_once(store.as_ref());
         }
+    }
+
+    /// L2 has taken something, from whoever had begun to bring it before the circuit opened: it can be read there now and
+    /// nowhere else, so calls must not be kept from it for longer than a probe takes.
+    pub(super) fn probe_soon(&self, store: &dyn Store, has_probed: &AtomicBool) {
+        if self.circuit.is_open() && !has_probed.swap(true, Ordering::Relaxed) {
+            self.probe_once(store);
+        }
+    }
+
+    fn probe_once(&self, store: &dyn Store) {
+        let config = self.config.load();
+        let pass = self.circuit.begin_probe(&config.resilience);
+        defect::point("probe");
+        let answer = self.ask(store, &config);
+        self.circuit.end_probe(pass, answer, &config.resilience, &self.log);
     }
 
     /// Whether L2 answers, and in the time that a call would have.

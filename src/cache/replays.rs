@@ -113,7 +113,7 @@ impl Cache {
 
     fn replay_all(&self) -> std::result::Result<Pass, Failure> {
         let (Some(journal), Some(store)) = (&self.journal, &self.store) else { return Ok(Pass::default()) };
-        let config = self.config.load();
+        let (config, has_probed) = (self.config.load(), AtomicBool::new(false));
         let replay = Replay {
             cause: Cause::Owed,
             target: store.as_ref(),
@@ -121,7 +121,10 @@ impl Cache {
             patience: UNHURRIED,
             is_closing: &|| self.signal.is_closing(),
             moment: &|| self.moment(),
-            decided: &|key| self.bump(self.slot(key)),
+            decided: &|key| {
+                self.probe_soon(store.as_ref(), &has_probed);
+                self.bump(self.slot(key));
+            },
             is_sure: &|_| true,
             written: &|key, record, since| self.remember_replay(key, record, since),
             join: &|due| self.join_owed(due),
