@@ -438,28 +438,6 @@ tc_status tc_python_inbox(const tc_python *python, int32_t *out_descriptor, uint
 // the call.
 void tc_python_done(void *user_data, const tc_result *result);
 
-// For CPython alone, and with its lock held: makes a function object. Called with a key, a `str` or `bytes`, it
-// returns the `bytes` that L1 holds; or `None`, and then `tc_get` says what there is. It keeps no reference to the
-// cache, and returns `None` once that is closed. `*out_function` is a new reference.
-tc_status tc_python_hit(tc_cache *cache, const tc_python *python, void **out_function);
-
-// For CPython alone, and with its lock held: makes an inbox for the answers to asynchronous calls. Such a call is given
-// `tc_python_done`, and as `user_data` the sum of `*out_first` and a number below 2^32 of the caller's.
-//
-// `*out_descriptor` can be read, as `poll` says, while there are answers; it is the library's, to be neither read nor closed.
-// `*out_take`, a new reference, is a function object without arguments that takes one out:
-// `(number, status, version, value, message)`, or `None`. A value is `bytes`; where the number is odd, a capsule named
-// `tokencache.value`, which holds a reference to the `tc_value` that it points to. Value and message, `bytes` as well, are
-// `None` where there are none.
-//
-// The inbox goes with the function object; what comes for it later is let go.
-tc_status tc_python_inbox(const tc_python *python, int32_t *out_descriptor, uint64_t *out_first,
-                          void **out_take);
-
-// The `done` of calls whose answers are for an inbox of `tc_python_inbox`. It waits for nothing, and may be called inside
-// the call.
-void tc_python_done(void *user_data, const tc_result *result);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -1,5 +1,6 @@
 //! What is committed is what `src/ffi` says. `BLESS=1 cargo test --test generated` rewrites it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::{env, fs};
 
@@ -25,6 +26,17 @@ fn the_generated_files_name_no_path_of_this_machine() {
     for file in tokencache_generator::generate(root).unwrap() {
         assert!(!file.text.contains(env!("CARGO_MANIFEST_DIR")), "{} is not reproducible.", file.path);
     }
+}
+
+#[test]
+fn the_header_declares_nothing_twice() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/tokencache.h")).unwrap();
+    let mut seen = HashSet::new();
+    for line in header.lines().filter(|line| line.contains(" tc_") && line.contains('(')) {
+        assert!(line.starts_with("//") || line.starts_with(" *") || seen.insert(line), "{line} stands twice");
+    }
+    assert!(seen.len() > 20, "{seen:?}");
 }
 
 /// The number and the right text of the first line that differs.
