@@ -17,7 +17,8 @@ use mounted::{Mounted, mount};
 use serde_json::{Value, json};
 use support::cache::{Shared, merge, statistics};
 use support::{GENEROUS, Server, wait_until, written};
-use tokencache::cache::{Cache, SetOptions};
+use tokencache::cache::{Answer, Cache, SetOptions};
+use tokencache::l2::sqlite::fork;
 use tokencache::log::Level;
 
 /// A cache that asks once and does not wait long.
@@ -197,6 +198,32 @@ fn that_the_disk_is_full_is_said_once_and_not_with_every_write() {
     assert!(answers.iter().filter(|answer| **answer == "TC_DEGRADED").count() > 50, "{answers:?}");
     assert_eq!(heard.count("status=TC_L2_FULL"), 1, "{:#?}", heard.records());
     assert!(heard.records().len() < 10, "{:#?}", heard.records());
+}
+
+#[test]
+fn a_read_that_a_full_disk_keeps_from_the_database_is_answered_by_what_l1_has() {
+    let shared = Shared::new();
+    let Some(_disk) = small_disk(shared.folder()) else { return };
+    let cache = open(&shared.document(patient(json!({}))));
+    assert_eq!(set(&cache, "alice"), "TC_OK");
+    let at = |name| shared.folder().join(name);
+    fs::remove_file(at("tokens.db-epochs")).expect("it is there");
+    fs::create_dir(at("tokens.db-epochs")).expect("a folder in its place");
+    wait_until("L1 cannot know", || cache.peek(b"alice").is_none());
+    // A fork closes the connections; the index of the log, which is made anew then, finds no room.
+    fork::before_fork();
+    fs::remove_file(at("tokens.db-shm")).expect("it is there");
+    fs::write(at("filler"), vec![b'x'; 2 << 20]).expect_err("it is larger than the disk");
+    fork::after_fork_in_parent();
+    match cache.answer(b"alice") {
+        Ok(Answer::Degraded(entry)) => assert_eq!(entry.data(), value("alice")),
+        Ok(_) => panic!("the database could not be asked"),
+        Err(error) => panic!("L1 has it: {error}"),
+    }
+    assert_eq!(statistics(&cache)["l2"]["failed_attempts"]["TC_L2_FULL"], 1);
+    fs::remove_file(at("filler")).expect("it is there");
+    fs::remove_dir(at("tokens.db-epochs")).expect("it is there");
+    wait_until("it is compared", || matches!(cache.answer(b"alice"), Ok(Answer::Fresh(_))));
 }
 
 /// The files of a process that died, as they lay there; the last of them is the log.

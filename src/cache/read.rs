@@ -109,7 +109,12 @@ impl Cache {
     fn unverified(&self, key: &[u8], error: &Error) -> Option<Entry> {
         let is_away = matches!(
             error.kind,
-            Kind::L2Unreachable | Kind::L2Timeout | Kind::L2Busy | Kind::L2Denied | Kind::L2Suspended
+            Kind::L2Unreachable
+                | Kind::L2Timeout
+                | Kind::L2Busy
+                | Kind::L2Denied
+                | Kind::L2Suspended
+                | Kind::L2Full
         );
         if is_away {
             return self.unverified_here(key);
