@@ -212,6 +212,7 @@ fn forking(path: &Path) -> Failure {
 
 fn crowded(path: &Path) -> Failure {
     let path = path.display();
-    let why = "other threads of this process were writing; allow a longer deadline or write less at once.";
+    let why = "threads of this process that came before it have not written yet; see whether another process locks the \
+               file, else allow a longer deadline or write less at once.";
     Failure::new(Class::Busy, format!("A write to the database {path} did not get its turn in time: {why}"))
 }
