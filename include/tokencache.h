@@ -15,8 +15,8 @@
  *             may grow at its end.
  *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, several
  *             at once, with no lock held. They must return: no exception, unwinding or longjmp may leave them.
- *   Fork      A child may go on using a handle. It starts with an empty L1 and its own connections; what was owed to
- *             L2 in memory stays with the parent.
+ *   Fork      A child may go on using a handle. It starts with an empty L1, counters at 0 and its own connections; what
+ *             was owed to L2 in memory, and calls under way in the background, stay with the parent.
  */
 
 #ifndef TOKENCACHE_H
@@ -296,11 +296,13 @@ extern "C" {
 //
 // Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
 // document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
-// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
+// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`. A journal file that others keep locked is waited for, up to
+// 2 s, and so are files that hang, however long.
 tc_status tc_open(uint32_t abi_version, const char *config, size_t config_len, tc_cache **out_cache);
 
-// Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
-// open is refused by name and nothing is applied. Allowed in a retry callback.
+// Applies a new document to an open cache without losing an acknowledged write: a whole one, what it leaves out has its
+// default again. A member that cannot change while open is refused by name and nothing is applied. Allowed in a retry
+// callback.
 tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 
 // Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
@@ -388,7 +390,8 @@ void tc_value_release(const tc_value *value);
 tc_status tc_on_retry(tc_cache *cache, tc_retry_fn callback, void *user_data, tc_destroy_fn destroy);
 
 // Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
-// configuration. `destroy` as in `tc_on_retry`.
+// configuration. While 10,000 records of the process wait, the next are dropped, and counted. `destroy` as in
+// `tc_on_retry`.
 tc_status tc_on_log(tc_cache *cache, tc_level level, tc_log_fn callback, void *user_data,
                     tc_destroy_fn destroy);
 

@@ -168,7 +168,7 @@ pub static MEMBERS: &[Member] = &[
     live("/encryption/keyring", Shape::Object, Words("one of three, with aes-256-gcm"),
          "the key ring itself, made by `tokencache keys generate`"),
     live("/encryption/keyring_file", Path, Words("\u{2013}"),
-         "the file that holds the key ring; read again when an unknown key is met, at most every 5 s"),
+         "the file that holds the key ring; read again when it changes, and when an unknown key is met, at most every 5 s"),
     live("/encryption/keyring_env", Name, Words("\u{2013}"), "the environment variable that holds the key ring"),
     live("/encryption/unwrap_key_files", Shape::Paths, Words("none"),
          "PEM, the private keys of the certificates that the keys of the ring are wrapped for, old and new; PKCS#8 or \
@@ -177,8 +177,8 @@ pub static MEMBERS: &[Member] = &[
          "true, for the time of a migration: plain entries found in L2 are read; whoever can write to L2 can then \
           inject them, so opening warns and `tc_stats` counts them"),
     live("/encryption/strict_files", Boolean, Json("false"),
-         "a file with keys that group or others can write is always refused; one they can read is a warning, with \
-          true refused"),
+         "a file of the ring or of `unwrap_key_files` that group or others can write is always refused; one they can \
+          read is a warning, with true refused"),
     live("/encryption/unreadable", words(&["error", "miss"]), Json("\"error\""),
          "what a read does with an entry that it cannot open: `error`: a `TC_SEAL_…`; `miss`: `TC_NOT_FOUND`, logged \
           and counted"),
@@ -205,8 +205,8 @@ pub static MEMBERS: &[Member] = &[
          "while it is open, L2 is probed once in this time and up to a quarter more"),
     live("/resilience/close_ms", integer(0, 600_000), Json("5000"), "how long `tc_close` flushes"),
     fixed("/resilience/journal_path", Path, Words("memory"),
-          "a file: what is owed to L2 survives the process; processes of one machine with the same L2 and prefix may \
-           share it"),
+          "a file, created with mode 0600: what is owed to L2 survives the process; processes of one machine with the \
+           same L2 and prefix may share it"),
     live("/resilience/journal_max_bytes", integer(0, NO_LIMIT), Json("67108864"),
          "when so much is owed, a write that L2 does not take fails instead of being owed"),
     live("/resilience/journal_max_entries", integer(0, NO_LIMIT), Json("100000"), "the same, in keys"),

@@ -45,7 +45,8 @@ pub unsafe extern "C" fn tc_on_retry(
 }
 
 /// Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
-/// configuration. `destroy` as in `tc_on_retry`.
+/// configuration. While 10,000 records of the process wait, the next are dropped, and counted. `destroy` as in
+/// `tc_on_retry`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_on_log(
     cache: *mut tc_cache,

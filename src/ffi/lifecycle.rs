@@ -14,7 +14,8 @@ use crate::error::{Error, Kind};
 ///
 /// Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
 /// document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
-/// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
+/// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`. A journal file that others keep locked is waited for, up to
+/// 2 s, and so are files that hang, however long.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_open(
     abi_version: u32,
@@ -41,8 +42,9 @@ pub unsafe extern "C" fn tc_open(
     })
 }
 
-/// Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
-/// open is refused by name and nothing is applied. Allowed in a retry callback.
+/// Applies a new document to an open cache without losing an acknowledged write: a whole one, what it leaves out has its
+/// default again. A member that cannot change while open is refused by name and nothing is applied. Allowed in a retry
+/// callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_configure(
     cache: *mut tc_cache,

@@ -273,14 +273,16 @@ namespace Tokencache
         ///
         /// Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
         /// document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
-        /// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
+        /// machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`. A journal file that others keep locked is waited for, up to
+        /// 2 s, and so are files that hang, however long.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_open(uint abiVersion, IntPtr config, UIntPtr configLen, IntPtr* outCache);
 
         /// <summary>
-        /// Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
-        /// open is refused by name and nothing is applied. Allowed in a retry callback.
+        /// Applies a new document to an open cache without losing an acknowledged write: a whole one, what it leaves out has its
+        /// default again. A member that cannot change while open is refused by name and nothing is applied. Allowed in a retry
+        /// callback.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_configure(IntPtr cache, IntPtr config, UIntPtr configLen);
@@ -445,7 +447,8 @@ namespace Tokencache
 
         /// <summary>
         /// Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
-        /// configuration. `destroy` as in `tc_on_retry`.
+        /// configuration. While 10,000 records of the process wait, the next are dropped, and counted. `destroy` as in
+        /// `tc_on_retry`.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern Status tc_on_log(

@@ -20,8 +20,8 @@ const CONVENTIONS: &str = "\
  *             may grow at its end.
  *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, several
  *             at once, with no lock held. They must return: no exception, unwinding or longjmp may leave them.
- *   Fork      A child may go on using a handle. It starts with an empty L1 and its own connections; what was owed to
- *             L2 in memory stays with the parent.
+ *   Fork      A child may go on using a handle. It starts with an empty L1, counters at 0 and its own connections; what
+ *             was owed to L2 in memory, and calls under way in the background, stay with the parent.
  */";
 
 /// The length of the longest line.

@@ -281,10 +281,12 @@ SIGNATURES = {
     #
     # Does not wait for an L2 that is busy or away; `l2.require_at_open` does, and fails with its status. Fails for the
     # document, the key ring and the certificates that it names, for a database or journal file that cannot be used on this
-    # machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`.
+    # machine, and where 256 caches are open: `TC_OUT_OF_MEMORY`. A journal file that others keep locked is waited for, up to
+    # 2 s, and so are files that hang, however long.
     "tc_open": (c_int32, [c_uint32, c_char_p, c_size_t, POINTER(c_void_p)]),
-    # Applies a new document to an open cache without losing an acknowledged write. A member that cannot change while
-    # open is refused by name and nothing is applied. Allowed in a retry callback.
+    # Applies a new document to an open cache without losing an acknowledged write: a whole one, what it leaves out has its
+    # default again. A member that cannot change while open is refused by name and nothing is applied. Allowed in a retry
+    # callback.
     "tc_configure": (c_int32, [c_void_p, c_char_p, c_size_t]),
     # Waits until accepted asynchronous calls have done their work and nothing is owed to L2, or `timeout_ms` is over: `TC_OK`,
     # or `TC_DEGRADED` when that was not so.
@@ -357,7 +359,8 @@ SIGNATURES = {
     # returned; not at all when this call fails.
     "tc_on_retry": (c_int32, [c_void_p, RetryFn, c_void_p, DestroyFn]),
     # Sends log records at or above `level` to the callback instead of `logging.to`. Null goes back to the
-    # configuration. `destroy` as in `tc_on_retry`.
+    # configuration. While 10,000 records of the process wait, the next are dropped, and counted. `destroy` as in
+    # `tc_on_retry`.
     "tc_on_log": (c_int32, [c_void_p, c_int32, LogFn, c_void_p, DestroyFn]),
     # The seal of L2 by hand: protect on machine 1, unprotect on machine 2. Seals `len` bytes for `key` under the active
     # key of the ring, as a set would, and answers the envelope; nothing is stored. Release `*out_envelope`.
