@@ -68,6 +68,11 @@ impl HybridClock {
         self.after(hybrid_now())
     }
 
+    /// The next time, which is after `before` too: a clock that goes back makes nothing older that follows it.
+    pub fn next_after(&self, before: u64) -> u64 {
+        self.after(hybrid_now().max(before.saturating_add(1)))
+    }
+
     /// The next time where the clock was read at Unix time `now_ms`, for what no other process sees.
     pub fn next_at(&self, now_ms: i64) -> u64 {
         self.after((now_ms.max(1) as u64) << 16)

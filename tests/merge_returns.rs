@@ -249,3 +249,48 @@ fn what_is_owed_waits_until_what_lies_there_may_be_so_long() {
     let apps = document["AppMetadata"].as_object().expect("a section");
     assert!(apps.contains_key(&short) && apps.contains_key(&long), "{:?}", apps.keys());
 }
+
+/// How often the server was asked for an entry.
+fn reads(server: &Server) -> u64 {
+    let said: String = server.ask("INFO commandstats");
+    let calls = said.split("cmdstat_hmget:calls=").nth(1).and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+/// It has reached L2 past the journal, or is owed itself; what it was made over is in the hands of a replay.
+#[test]
+fn what_is_stored_or_removed_while_an_owed_set_is_merged_is_not_undone_by_it() {
+    for (write, removes) in [("behind", true), ("behind", false), ("through", true), ("through", false)] {
+        let Some(server) = Server::start() else { return };
+        let members =
+            json!({"l2": {"write": write}, "resilience": {"journal_path": server.folder().join("owed.db")}});
+        let (proxy, [cache, _]) = two(&server, [members, json!({})]);
+        let first = saved(b"", "orders", an_hour_ago());
+        cache.set(KEY, &first, SetOptions::default()).expect("taken");
+        assert!(cache.flush(support::GENEROUS), "nothing is owed");
+        let base = cache.get(KEY).expect("a read").expect("an entry");
+        refuse_writes(&server, true);
+        let outcome = put(&cache, Some(&base), &saved(&first, "billing", an_hour_ago() + 10));
+        assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
+        wait_until("it was refused", || statistics(&cache)["journal"]["is_replaying"] == false);
+        proxy.delay(Duration::from_millis(100));
+        let before = reads(&server);
+        refuse_writes(&server, false);
+        let flusher = std::thread::spawn({
+            let cache = Arc::clone(&cache);
+            move || cache.flush(support::GENEROUS)
+        });
+        // The first is the question whether L2 answers.
+        wait_until("it is read, to be merged", || reads(&server) >= before + 2);
+        let written = match removes {
+            true => cache.remove(KEY),
+            false => cache.set(KEY, &first, SetOptions::default()),
+        };
+        assert!(matches!(written, Ok(SetOutcome::Stored(_) | SetOutcome::Owed(_))), "{written:?}");
+        assert!(flusher.join().expect("its end"), "it is owed still");
+        let past = server.open_without_l1();
+        let expected: &[&str] = if removes { &[] } else { &["orders"] };
+        let there = if past.get(KEY).expect("a read").is_some() { scopes(&past) } else { vec![] };
+        assert_eq!(there, expected, "{write}, removes: {removes}");
+    }
+}

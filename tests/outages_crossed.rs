@@ -136,3 +136,40 @@ fn what_is_owed_in_a_file_that_was_put_in_its_place_is_brought() {
     assert!(scene.cache.flush(GENEROUS), "nothing is owed");
     wait_until("it is brought", || scene.server.fields(b"k").remove("data") == Some(b"theirs".into()));
 }
+
+/// Of a process whose clock was ahead, or of this one before its clock went back.
+#[test]
+fn what_l2_has_is_not_undone_by_what_a_clock_that_was_ahead_owed_before() {
+    let Some(scene) = Scene::new() else { return };
+    // It tries once, and then not for long.
+    let resilience =
+        json!({"journal_path": scene.journal(), "deadline_ms": 400, "close_ms": 0, "probe_ms": 60_000});
+    let open = || scene.server.open(json!({"resilience": resilience}));
+    for removes in [false, true] {
+        let cache = open();
+        wait_until("it is connected", || cache.get(b"k").is_ok());
+        scene.refuse_writes(true);
+        assert_eq!(written(cache.set(b"k", b"old", SetOptions::default())), "TC_DEGRADED");
+        wait_until("it was refused", || statistics(&cache)["journal"]["is_replaying"] == false);
+        let minute = 60_000_i64 << 16;
+        let journal = Connection::open(scene.journal()).expect("the journal");
+        journal.busy_timeout(GENEROUS).expect("patience");
+        assert_eq!(journal.execute("UPDATE owed SET clock = clock + ?1", [minute]), Ok(1));
+        drop(journal);
+        let holder = scene.hold();
+        scene.refuse_writes(false);
+        let new = match removes {
+            true => cache.remove(b"k"),
+            false => cache.set(b"k", b"new", SetOptions::default()),
+        };
+        assert_eq!(written(new), "TC_OK");
+        cache.close();
+        holder.execute_batch("ROLLBACK").expect("it held the journal");
+        let next = open();
+        assert!(next.flush(GENEROUS), "nothing is owed");
+        next.clear().expect("cleared");
+        let there = next.get(b"k").expect("a read").map(|entry| entry.data().to_vec());
+        assert_eq!(there, (!removes).then(|| b"new".to_vec()), "removes: {removes}");
+        next.close();
+    }
+}

@@ -12,7 +12,7 @@ use super::terms::Terms;
 use crate::clock;
 use crate::config::Config;
 use crate::entry::{Lifetime, Secret};
-use crate::journal::{Change, Due, Joined, Moment, Record, is_old};
+use crate::journal::{Change, Due, Joined, Journal, Moment, Record, is_old, merged_clock};
 use crate::l2::replay::{Seen, Write};
 use crate::l2::{Attempt, Expected, Failure, Store, Stored, Written};
 use crate::msal::{self, Merged, Side};
@@ -23,6 +23,7 @@ const MEETINGS: usize = 8;
 /// What is due, opened.
 struct Ours<'a> {
     due: &'a Due,
+    journal: &'a Journal,
     stored_key: &'a [u8],
     /// As it is owed.
     value: (&'a [u8], Lifetime),
@@ -39,8 +40,8 @@ enum Theirs {
 }
 
 impl Cache {
-    /// Merges what is owed with what lies in L2 by now.
-    pub(super) fn join_owed(&self, due: &Due) -> Result<Joined, Failure> {
+    /// Merges what is owed by `journal` with what lies in L2 by now.
+    pub(super) fn join_owed(&self, due: &Due, journal: &Journal) -> Result<Joined, Failure> {
         let Some(store) = self.store.as_deref() else { return Ok(Joined::Plain) };
         let config = self.config.load();
         let (Some(value), Some(base)) = (due.record.change.value(), &due.record.base) else {
@@ -53,7 +54,7 @@ impl Cache {
             Err(not_opened) => return Ok(unopened(&not_opened, is_old)),
         };
         let stored_key = Self::stored_key(&due.key, &config);
-        let ours = Ours { due, stored_key: &stored_key, value, mine, base, is_old };
+        let ours = Ours { due, journal, stored_key: &stored_key, value, mine, base, is_old };
         for _ in 0..MEETINGS {
             if let Some(joined) = self.meet(&ours, store, &config)? {
                 return Ok(joined);
@@ -73,6 +74,11 @@ impl Cache {
             store.replay(&[write], attempt)?.remove(0)
         };
         let (there, seen) = found(store, ours.stored_key, attempt)?;
+        match self.is_overtaken(ours, attempt)? {
+            None => return Ok(Some(Joined::Contended)),
+            Some(true) => return Ok(Some(Joined::Overtaken)),
+            Some(false) => {}
+        }
         let theirs = match self.theirs(ours, there, config) {
             Ok(Some(theirs)) => theirs,
             Ok(None) => {
@@ -88,7 +94,13 @@ impl Cache {
             Ok(merged) => merged,
             Err(joined) => return Ok(Some(joined)),
         };
-        let (clock, now_ms, terms) = (self.versions.next(), clock::unix_ms(), Terms::from(config));
+        // Of what has come there since, nothing is written over.
+        let present = match &seen {
+            Some(seen) => seen.present,
+            None => store.look(&[ours.stored_key], attempt)?.remove(0)?.present,
+        };
+        let clock = merged_clock(&ours.due.record, present, store.now_ms());
+        let (now_ms, terms) = (clock::unix_ms(), Terms::from(config));
         let pruned = terms.pruned(&merged.bytes, now_ms);
         let merged = pruned.as_ref().unwrap_or(&merged.bytes);
         let lifetime = match &theirs {
@@ -116,6 +128,19 @@ impl Cache {
             self.remember_joined(ours.due, &sealed, lifetime, (clock, now_ms), since);
         }
         Ok(is_written.then_some(Joined::Written))
+    }
+
+    /// Whether what is due has been overtaken before L2 was asked what lies there: by something that is owed in its place as
+    /// it is, or by what was written past the journal and may be what was found. `None` where it is being.
+    fn is_overtaken(&self, ours: &Ours<'_>, attempt: Attempt<'_>) -> Result<Option<bool>, Failure> {
+        let due = ours.due;
+        // First: whoever has gone from there has settled what was owed.
+        if self.replays.past.has(&due.key) {
+            return Ok(None);
+        }
+        let owed = ours.journal.find(&due.key, attempt)?;
+        // What it was merged into has started from where it did, or does when L2 has it.
+        Ok(Some(owed.is_none_or(|owed| owed.sequence != due.sequence && owed.record.base.is_none())))
     }
 
     /// What is `there`, opened: `None` where ours goes as it is. Fails with what comes of ours when it cannot be merged.

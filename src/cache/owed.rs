@@ -26,6 +26,14 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(40);
 /// How long a replay waits for one answer, and a file that others are using, when the cache opens.
 pub(super) const UNHURRIED: Duration = Duration::from_secs(2);
 
+/// What is owed for a key when that is written past the journal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwedBefore {
+    number: u64,
+    /// Its hybrid time, which may be ahead of the clock of now: it went back, or is that of another process.
+    pub clock: u64,
+}
+
 /// The journal of a cache that has an L2.
 pub(super) fn open(config: &Config) -> Result<Option<Journal>> {
     let Some(identity) = identity(config) else { return Ok(None) };
@@ -125,39 +133,39 @@ impl Cache {
 
     /// What is known of L2's entry of `key` before it is written, whether or not it could still be checked. What is
     /// owed is not in L2: the journal remembers what it was made onto.
-    pub(super) fn known(&self, key: &[u8], owed_before: Option<u64>) -> Known {
+    pub(super) fn known(&self, key: &[u8], owed_before: Option<OwedBefore>) -> Known {
         let here = self.l1.get(key).filter(|_| owed_before.is_none());
         let here = here.filter(|here| !here.is_local() && here.is_alive(clock::coarse_ms()));
         here.map_or(Known::Nothing, |here| Known::Version(here.version()))
     }
 
-    /// The number of what is owed for `key` before it is written past the journal.
-    pub(super) fn owed_before(&self, key: &[u8], started: Instant) -> Option<u64> {
+    /// What is owed for `key` before it is written past the journal.
+    pub(super) fn owed_before(&self, key: &[u8], started: Instant) -> Option<OwedBefore> {
         let is_closing = || false;
         // The other half is for L2.
         let half = Duration::from_millis(self.config.load().resilience.deadline_ms / 2);
         let attempt = Attempt { deadline: started + half, is_closing: &is_closing };
         // Unknown, it stays owed, and the replay finds that L2 has something newer.
-        self.journal.as_ref()?.sequence(key, attempt).ok()?
+        let owed = self.journal.as_ref()?.find(key, attempt).ok()??;
+        Some(OwedBefore { number: owed.sequence, clock: owed.record.clock })
     }
 
-    /// What was owed under `number` is written over past the journal: an attempt at it that was given up must not arrive
-    /// after that.
+    /// What was `owed` is written over past the journal: an attempt at it that was given up must not arrive after that.
     pub(super) fn fence(
         &self,
-        number: Option<u64>,
+        owed: Option<OwedBefore>,
         store: &dyn Store,
         attempt: Attempt<'_>,
     ) -> std::result::Result<(), Failure> {
         match &self.journal {
-            Some(journal) if number.is_some() => journal.fence(store, attempt),
+            Some(journal) if owed.is_some() => journal.fence(store, attempt),
             _ => Ok(()),
         }
     }
 
-    /// L2 has something newer than what was owed under `number`.
-    pub(super) fn settle(&self, key: &[u8], number: Option<u64>, started: Instant) {
-        if let (Some(journal), Some(number)) = (&self.journal, number) {
+    /// L2 has something newer than what was `owed`.
+    pub(super) fn settle(&self, key: &[u8], owed: Option<OwedBefore>, started: Instant) {
+        if let (Some(journal), Some(OwedBefore { number, .. })) = (&self.journal, owed) {
             let is_closing = || false;
             let settled = journal.settle(key, number, self.to_journal(started, &is_closing));
             if let Err(failure) = settled {

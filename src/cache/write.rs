@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use super::owed::OwedBefore;
 use super::terms::Terms;
 use super::unheard::{Attempted, Attempts, Fate};
 use super::{Cache, SetOptions, SetOutcome};
@@ -155,14 +156,15 @@ impl Cache {
     pub(super) fn put_through<'w>(
         &self,
         write: &Write<'w>,
-        owed_before: Option<u64>,
+        owed_before: Option<OwedBefore>,
         store: &dyn Store,
         config: &Config,
     ) -> Result<std::result::Result<SetOutcome, Untaken<'w>>> {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
+        let _passing = owed_before.map(|_| self.replays.past.begin(write.key));
         let mut epoch = self.epoch(write.slot);
-        let (clock, since) = (self.versions.next(), self.moment());
+        let (clock, since) = (self.clock_after(owed_before), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
         let Write { written_at_ms, expected, .. } = *write;
         let (value, known) = (Some((&*sealed, write.lifetime)), self.known(write.key, owed_before));
@@ -198,8 +200,13 @@ impl Cache {
         self.is_behind(write, config) && is_in_time && error.kind != Kind::Closed
     }
 
-    /// The number of what is owed for this key. What is to be compared cannot be, while something is.
-    fn look_at_owed(&self, write: &Write<'_>) -> Result<Option<u64>> {
+    /// When a write is made that is later than what is owed.
+    fn clock_after(&self, owed_before: Option<OwedBefore>) -> u64 {
+        self.versions.next_after(owed_before.map_or(0, |owed| owed.clock))
+    }
+
+    /// What is owed for this key. What is to be compared cannot be, while something is.
+    fn look_at_owed(&self, write: &Write<'_>) -> Result<Option<OwedBefore>> {
         if write.expected != Expected::Anything {
             self.is_held_up(write.key, write.started)?;
         }
@@ -252,7 +259,7 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
-        let (clock, since) = (self.versions.next(), self.moment());
+        let (clock, since) = (self.clock_after(owed_before), self.moment());
         let Write { written_at_ms, expected, .. } = *write;
         let known = self.known(write.key, owed_before);
         let attempted = Attempted { key: &stored_key, value: None, clock, written_at_ms, expected, known };

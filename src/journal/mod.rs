@@ -26,7 +26,7 @@ pub use progress::{Joined, Pass, Progress};
 pub use recent::{Extent, Moment, Recent};
 pub use record::{Change, Known, Numbered, Onto, Record};
 pub use replay::{Cause, Replay};
-pub use verdict::{Because, Verdict, has_slid_out, is_later, is_old, verdict, verdict_again};
+pub use verdict::{Because, Verdict, has_slid_out, is_later, is_old, merged_clock, verdict, verdict_again};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result as Outcome};

@@ -40,6 +40,8 @@ pub enum Joined {
     Written,
     /// Nothing of it was left by a later removal.
     Removed,
+    /// Something newer is owed in its place, or has reached L2 past the journal.
+    Overtaken,
     /// Others write the key again and again.
     Contended,
     /// There is nothing to merge it with, or it cannot be: it is written as every other.

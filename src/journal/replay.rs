@@ -175,6 +175,7 @@ impl<T: Target + ?Sized> Replay<'_, T> {
             Ok(Joined::Plain) => None,
             Ok(Joined::Written) => Some(End::Written),
             Ok(Joined::Removed) => Some(End::Lost(Because::Removed)),
+            Ok(Joined::Overtaken) => Some(End::Kept),
             Ok(Joined::Contended) => Some(End::Contended),
             Err(failure) => Some(End::Refused(failure)),
         }

@@ -90,6 +90,18 @@ pub fn is_later(present: Present, clock: u64, known: Known, now_ms: i64) -> bool
     }
 }
 
+/// The hybrid time of what is merged of `record` and of what is `present` at Unix time `now_ms`: after both, and not after
+/// what comes to be owed in the place of `record` while it is merged.
+#[must_use]
+pub fn merged_clock(record: &Record, present: Present, now_ms: i64) -> u64 {
+    let theirs = match present {
+        Present::Nothing | Present::Foreign { .. } => 0,
+        Present::Ours { clock, .. } | Present::Tombstone { clock } | Present::Ended { clock } => clock,
+    };
+    let theirs = if is_ahead(theirs, now_ms) { 0 } else { theirs };
+    record.clock.max(theirs).saturating_add(1)
+}
+
 /// Decides as [`verdict`] does on a write that L2 had acknowledged before its primary changed, or without `is_sure` may
 /// have: it never lives longer for being made again.
 #[must_use]
@@ -211,6 +223,21 @@ mod tests {
                     assert_eq!(found, expected, "{name}, removes: {removes}, {known:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_merged_follows_both_and_not_what_came_to_be_owed_meanwhile() {
+        let record = record(false, NOW - MINUTE, Known::Nothing);
+        for (present, expected) in [
+            (Present::Nothing, NOW - MINUTE + 1),
+            (Present::Foreign { version: 7 }, NOW - MINUTE + 1),
+            (Present::Ours { clock: NOW - HOUR, version: 7 }, NOW - MINUTE + 1),
+            (Present::Tombstone { clock: NOW - 9 }, NOW - 8),
+            (Present::Ended { clock: NOW + MINUTE }, NOW + MINUTE + 1),
+            (Present::Ours { clock: NOW + DAY, version: 7 }, NOW - MINUTE + 1),
+        ] {
+            assert_eq!(merged_clock(&record, present, NOW_MS), expected, "{present:?}");
         }
     }
 
