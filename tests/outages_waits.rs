@@ -116,3 +116,43 @@ fn a_journal_that_somebody_has_for_himself_keeps_no_write_from_l2_and_none_beyon
         assert!(begin.elapsed() < deadline + deadline / 3, "{:?}", begin.elapsed());
     }
 }
+
+#[test]
+fn a_write_behind_that_the_journal_cannot_take_in_time_is_taken_by_l2() {
+    let Some(server) = Server::start() else { return };
+    let journal = server.folder().join("owed.db");
+    let cache = server.open(json!({
+        "l2": {"write": "behind"},
+        "resilience": {"journal_path": journal, "deadline_ms": 2000, "close_ms": 0},
+    }));
+    wait_until("it is connected", || cache.get(b"k").is_ok());
+    let holder = Connection::open(&journal).expect("the journal");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("it is held");
+    for (write, expected) in OWING {
+        assert_eq!(write(&cache), "TC_OK");
+        cache.clear().expect("cleared");
+        let there = cache.get(b"k").expect("a read");
+        assert_eq!(there.as_ref().map(|entry| entry.data()), expected);
+    }
+}
+
+#[test]
+fn a_touch_that_waits_for_the_journal_and_then_for_l2_ends_at_its_deadline() {
+    let Some(server) = Server::start() else { return };
+    let (deadline, proxy) = (Duration::from_secs(3), Proxy::before(server.port()));
+    let journal = server.folder().join("owed.db");
+    let resilience = json!({"journal_path": journal, "deadline_ms": deadline.as_millis() as u64});
+    open(&proxy, json!({"resilience": resilience})).close();
+    let holder = Connection::open(&journal).expect("the journal");
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").expect("it is held");
+    let cache = open(&proxy, json!({"resilience": resilience}));
+    wait_until("it is connected", || statistics(&cache)["coherence"]["feed"] == "up");
+    proxy.fall_silent();
+    let begin = Instant::now();
+    let toucher = thread::spawn(move || cache.touch(b"k").map_err(|error| error.kind.name()));
+    thread::sleep(deadline * 2 / 3);
+    drop(holder);
+    let touched = toucher.join().expect("its end");
+    assert!(touched.is_err(), "{touched:?}");
+    assert!(begin.elapsed() < deadline + deadline / 3, "{:?}", begin.elapsed());
+}

@@ -235,7 +235,7 @@ impl Cache {
 
     /// Renews the sliding window of `key`; whether there is a live entry.
     pub fn touch(&self, key: &[u8]) -> Result<bool> {
-        let config = self.config.load();
+        let (config, started) = (self.config.load(), Instant::now());
         self.check_key(key, &config.limits)?;
         let turn = self.store.is_some().then(|| self.l1.turn(self.slot(key)));
         let here = self.l1.get(key).filter(|entry| entry.is_alive(clock::coarse_ms()));
@@ -250,14 +250,14 @@ impl Cache {
         }
         let Some(store) = &self.store else { return Ok(false) };
         // Its window begins when L2 has it.
-        let waiting = match self.owed_record(key, Instant::now())? {
+        let waiting = match self.owed_record(key, started)? {
             None => self.standing_again(key)?,
             owed => owed,
         };
         if let Some(waiting) = waiting {
             return Ok(waiting.record.change.value().is_some());
         }
-        let call = self.call(Operation::Touch, key, &config, Instant::now());
+        let call = self.call(Operation::Touch, key, &config, started);
         let stored_key = Self::stored_key(key, &config);
         let known = here.as_ref().filter(|entry| self.is_trusted(entry)).map(Entry::lifetime);
         let touched: std::result::Result<_, Failure> =

@@ -200,6 +200,15 @@ impl Cache {
         self.is_behind(write, config) && is_in_time && error.kind != Kind::Closed
     }
 
+    /// Since when the journal may take the time of a call. Half of it is for L2, where that is to take what the journal does
+    /// not.
+    fn may_keep_since(&self, write: &Write<'_>) -> Instant {
+        let config = self.config.load();
+        let half = Duration::from_millis(config.resilience.deadline_ms / 2);
+        let since = if self.is_behind(write, &config) { write.started.checked_sub(half) } else { None };
+        since.unwrap_or(write.started)
+    }
+
     /// When a write is made that is later than what is owed.
     fn clock_after(&self, owed_before: Option<OwedBefore>) -> u64 {
         self.versions.next_after(owed_before.map_or(0, |owed| owed.clock))
@@ -230,7 +239,7 @@ impl Cache {
         let link = self.late_over(fate);
         let record =
             Record { change, clock, written_at_ms: write.written_at_ms, known, base: None, over: None, link };
-        self.keep(write.key, record, failure, write.started).map_err(Error::from)?;
+        self.keep(write.key, record, failure, self.may_keep_since(write)).map_err(Error::from)?;
         Ok(epoch)
     }
 
