@@ -127,6 +127,8 @@ fn a_journal_follows_its_l2_to_another_address() {
     one.rename("redis moved:6379/0 orders:", soon()).unwrap();
     owe(&one, "b", set(b"1"));
     assert!(other.owe(b"c", set(b"1"), soon()).is_err());
+    assert!(other.find(b"a", soon()).unwrap_err().message.contains("moved:6379"), "it is owed still");
+    assert!(find(&other, "c").is_none());
     other.rename("redis moved:6379/0 orders:", soon()).unwrap();
     owe(&other, "c", set(b"1"));
     assert_eq!(keys(&all(&other)), ["a", "b", "c"]);

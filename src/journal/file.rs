@@ -237,7 +237,16 @@ impl Ledger for File {
     }
 
     fn find(&self, key: &[u8], attempt: Attempt<'_>) -> Result<Option<Numbered>, Failure> {
-        let found = self.pool.read(attempt, |connection| rows::find(connection, key, &self.identity()))?;
+        let found = self.pool.read(attempt, |connection| {
+            let ours = self.identity();
+            let found = rows::find(connection, key, &ours)?;
+            if found.is_none() && rows::outline(connection, key)?.is_some() {
+                // Somebody has led it to another address: what is owed is owed there, and not forgotten here.
+                let moved = rows::state(connection)?.filter(|state| state.identity != *ours);
+                return Ok(moved.map_or(Ok(None), |state| Err(self.another(&state, &ours))));
+            }
+            Ok(Ok(found))
+        })??;
         Ok(found.filter(|found| !self.is_crossed_out(key, found.sequence)))
     }
 
@@ -317,7 +326,7 @@ impl Ledger for File {
             Err(_) if self.is_away() => None,
             state => state?,
         };
-        let state = state.filter(|state| state.identity == *self.identity());
+        // Also where somebody has led it to another address.
         let owed = state.map_or_else(Owed::default, |state| state.owed);
         let mut seen = lock(&self.seen);
         // It may be another file already, and what was in the one before is told yet.
