@@ -133,7 +133,7 @@ fn a_cache_that_is_closed_in_an_outage_is_closed_in_time_and_says_how_much_is_ow
             assert!(!cache.close(), "{fault}");
             let took = begin.elapsed();
             assert!(took < Duration::from_millis(300 + 400) + LATE, "{fault}: {took:?}");
-            assert!(heard.says(&[&format!("{owed} writes"), kind]), "{fault}: {owed} {kind}");
+            assert!(heard.says(&[&format!("{kind}: {owed};")]), "{fault}: {owed} {kind}");
             println!("{fault}: closed after {took:?} with {owed} owed");
         }
     }
