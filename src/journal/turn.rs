@@ -46,7 +46,8 @@ impl FileTurn {
         let before = holder.load(Ordering::Acquire);
         let is_marked = before != process
             && holder.compare_exchange(before, process, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        is_marked.then_some(FileTurn { file: None, holder, process })
+        // Not made where it is not marked: dropped, it would end the mark of whoever has it.
+        is_marked.then(|| FileTurn { file: None, holder, process })
     }
 
     fn lock(mut self, file: &Sidecar) -> io::Result<Option<FileTurn>> {
@@ -77,6 +78,14 @@ impl Drop for FileTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_held_off_leaves_the_mark_where_it_is() {
+        static HOLDER: AtomicU32 = AtomicU32::new(0);
+        let turn = FileTurn::mark(&HOLDER);
+        assert!(turn.is_some());
+        (0..2).for_each(|_| assert!(FileTurn::mark(&HOLDER).is_none()));
+    }
 
     #[test]
     fn a_mark_of_the_process_before_the_fork_holds_nobody_off() {
