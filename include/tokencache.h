@@ -13,8 +13,9 @@
  *   Values    A tc_value is owned by whoever received it until tc_value_release, and outlives the cache.
  *   Structs   One that you fill in starts with struct_size, and zero means the default. One that the library fills in
  *             may grow at its end.
- *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, several
- *             at once, with no lock held. They must return: no exception, unwinding or longjmp may leave them.
+ *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, of
+ *             2 MiB of stack, several at once, with no lock held. They must return: no exception, unwinding or longjmp
+ *             may leave them.
  *   Fork      A child may go on using a handle. It starts with an empty L1, counters at 0 and its own connections; what
  *             was owed to L2 in memory, and calls under way in the background, stay with the parent.
  */
@@ -310,7 +311,8 @@ tc_status tc_configure(tc_cache *cache, const char *config, size_t config_len);
 tc_status tc_flush(tc_cache *cache, uint32_t timeout_ms);
 
 // Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
-// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+// and frees. What has not ended by then ends later: `done` is called yet, and a callback that runs has its `user_data` until
+// `destroy`. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
 // and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
 // when the callback returns.
 tc_status tc_close(tc_cache *cache);

@@ -70,7 +70,8 @@ pub unsafe extern "C" fn tc_flush(cache: *mut tc_cache, timeout_ms: u32) -> tc_s
 }
 
 /// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
-/// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+/// and frees. What has not ended by then ends later: `done` is called yet, and a callback that runs has its `user_data` until
+/// `destroy`. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
 /// and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
 /// when the callback returns.
 #[unsafe(no_mangle)]

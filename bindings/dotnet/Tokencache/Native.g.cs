@@ -296,7 +296,8 @@ namespace Tokencache
 
         /// <summary>
         /// Flushes, ends every call, waits for what was accepted and for callbacks that run, all of it within `resilience.close_ms`,
-        /// and frees. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
+        /// and frees. What has not ended by then ends later: `done` is called yet, and a callback that runs has its `user_data` until
+        /// `destroy`. `TC_DEGRADED` when something was still owed to L2: kept where there is a `resilience.journal_path`, else lost,
         /// and the log says how many writes. Values outlive it. In a callback of this cache: `TC_OK`, accepted, and it takes effect
         /// when the callback returns.
         /// </summary>

@@ -18,8 +18,9 @@ const CONVENTIONS: &str = "\
  *   Values    A tc_value is owned by whoever received it until tc_value_release, and outlives the cache.
  *   Structs   One that you fill in starts with struct_size, and zero means the default. One that the library fills in
  *             may grow at its end.
- *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, several
- *             at once, with no lock held. They must return: no exception, unwinding or longjmp may leave them.
+ *   Threads   Any function may be called from any thread at any time. Callbacks run on threads of the library, of
+ *             2 MiB of stack, several at once, with no lock held. They must return: no exception, unwinding or longjmp
+ *             may leave them.
  *   Fork      A child may go on using a handle. It starts with an empty L1, counters at 0 and its own connections; what
  *             was owed to L2 in memory, and calls under way in the background, stay with the parent.
  */";
