@@ -184,11 +184,11 @@ typedef struct {
 typedef struct {
   // `sizeof(tc_set_options)`
   size_t struct_size;
-  // From now, or `TC_NEVER`.
+  // From now, at most 1,000 years, or `TC_NEVER`.
   int64_t ttl_ms;
-  // Unix time. The earliest of all limits holds.
+  // Unix time, not after the year 9999. The earliest of all limits holds.
   int64_t expires_at_ms;
-  // A window that reads renew.
+  // A window that reads renew, of at most 1,000 years.
   int64_t sliding_ms;
   // Store only over this version, or `TC_VERSION_ABSENT`; 0 stores over anything.
   uint64_t expected_version;

@@ -127,8 +127,9 @@ pub static MEMBERS: &[Member] = &[
           "the tier that processes share"),
     fixed("/l2/path", Path, Words("required with sqlite"), "sqlite: the file; created with mode 0600"),
     live("/l2/capacity_bytes", integer(0, NO_LIMIT), Json("1073741824"),
-         "sqlite: beyond it expired entries go first, then what nobody wrote or read there for longest (a hit of L1 reads \
-          nothing there), and what says of the latest 256 removals last; 0: no limit"),
+         "sqlite: beyond it expired entries go first, then what says of removals but the latest 256, then what nobody wrote \
+          or read there for longest (a hit of L1 reads nothing there), and those 256 last; the file stays as long as it was, \
+          and its log, of 16 MiB as a rule, is not counted; 0: no limit"),
     live("/l2/url", Shape::Redis, Words("required with redis"),
          "redis: `redis://host:port/db`, `rediss://` for TLS, or `unix:///path/db`; user and password are better given \
           below"),

@@ -140,11 +140,11 @@ pub const TC_VALUE_RETIRED_KEY: u32 = 1;
 pub struct tc_set_options {
     /// `sizeof(tc_set_options)`
     pub struct_size: usize,
-    /// From now, or `TC_NEVER`.
+    /// From now, at most 1,000 years, or `TC_NEVER`.
     pub ttl_ms: i64,
-    /// Unix time. The earliest of all limits holds.
+    /// Unix time, not after the year 9999. The earliest of all limits holds.
     pub expires_at_ms: i64,
-    /// A window that reads renew.
+    /// A window that reads renew, of at most 1,000 years.
     pub sliding_ms: i64,
     /// Store only over this version, or `TC_VERSION_ABSENT`; 0 stores over anything.
     pub expected_version: u64,

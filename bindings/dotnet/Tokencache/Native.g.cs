@@ -190,11 +190,11 @@ namespace Tokencache
         {
             /// <summary>`sizeof(tc_set_options)`</summary>
             public UIntPtr StructSize;
-            /// <summary>From now, or `TC_NEVER`.</summary>
+            /// <summary>From now, at most 1,000 years, or `TC_NEVER`.</summary>
             public long TtlMs;
-            /// <summary>Unix time. The earliest of all limits holds.</summary>
+            /// <summary>Unix time, not after the year 9999. The earliest of all limits holds.</summary>
             public long ExpiresAtMs;
-            /// <summary>A window that reads renew.</summary>
+            /// <summary>A window that reads renew, of at most 1,000 years.</summary>
             public long SlidingMs;
             /// <summary>Store only over this version, or `TC_VERSION_ABSENT`; 0 stores over anything.</summary>
             public ulong ExpectedVersion;

@@ -165,11 +165,11 @@ class SetOptions(Structure):
     _fields_ = [
         # `sizeof(tc_set_options)`
         ("struct_size", c_size_t),
-        # From now, or `TC_NEVER`.
+        # From now, at most 1,000 years, or `TC_NEVER`.
         ("ttl_ms", c_int64),
-        # Unix time. The earliest of all limits holds.
+        # Unix time, not after the year 9999. The earliest of all limits holds.
         ("expires_at_ms", c_int64),
-        # A window that reads renew.
+        # A window that reads renew, of at most 1,000 years.
         ("sliding_ms", c_int64),
         # Store only over this version, or `TC_VERSION_ABSENT`; 0 stores over anything.
         ("expected_version", c_uint64),
