@@ -74,10 +74,8 @@ impl Cache {
             store.replay(&[write], attempt)?.remove(0)
         };
         let (there, seen) = found(store, ours.stored_key, attempt)?;
-        match self.is_overtaken(ours, attempt)? {
-            None => return Ok(Some(Joined::Contended)),
-            Some(true) => return Ok(Some(Joined::Overtaken)),
-            Some(false) => {}
+        if ours.is_overtaken(attempt)? {
+            return Ok(Some(Joined::Overtaken));
         }
         let theirs = match self.theirs(ours, there, config) {
             Ok(Some(theirs)) => theirs,
@@ -130,19 +128,6 @@ impl Cache {
         Ok(is_written.then_some(Joined::Written))
     }
 
-    /// Whether what is due has been overtaken before L2 was asked what lies there: by something that is owed in its place as
-    /// it is, or by what was written past the journal and may be what was found. `None` where it is being.
-    fn is_overtaken(&self, ours: &Ours<'_>, attempt: Attempt<'_>) -> Result<Option<bool>, Failure> {
-        let due = ours.due;
-        // First: whoever has gone from there has settled what was owed.
-        if self.replays.past.has(&due.key) {
-            return Ok(None);
-        }
-        let owed = ours.journal.find(&due.key, attempt)?;
-        // What it was merged into has started from where it did, or does when L2 has it.
-        Ok(Some(owed.is_none_or(|owed| owed.sequence != due.sequence && owed.record.base.is_none())))
-    }
-
     /// What is `there`, opened: `None` where ours goes as it is. Fails with what comes of ours when it cannot be merged.
     fn theirs(&self, ours: &Ours<'_>, there: There, config: &Config) -> Result<Option<Theirs>, Joined> {
         match there {
@@ -180,6 +165,14 @@ impl Cache {
 }
 
 impl Ours<'_> {
+    /// Whether it has been overtaken: by something that is owed in its place as it is, or by what was written past the
+    /// journal and may be what was found in L2.
+    fn is_overtaken(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
+        let owed = self.journal.find(&self.due.key, attempt)?;
+        // What it was merged into has started from where it did, or does when L2 has it.
+        Ok(owed.is_none_or(|owed| owed.sequence != self.due.sequence && owed.record.base.is_none()))
+    }
+
     /// Both, or what comes of ours when there is nothing to be merged.
     fn merged(&self, theirs: &Theirs) -> Result<Merged, Joined> {
         let side = match theirs {

@@ -76,6 +76,7 @@ impl<'a> Merge<'a> {
             expected,
             is_local: self.is_local,
             waits: false,
+            follows: false,
             started: self.started,
         }
     }

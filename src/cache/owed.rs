@@ -32,6 +32,8 @@ pub(super) struct OwedBefore {
     number: u64,
     /// Its hybrid time, which may be ahead of the clock of now: it went back, or is that of another process.
     pub clock: u64,
+    /// It is to be merged with what lies in L2.
+    pub is_merged: bool,
 }
 
 /// The journal of a cache that has an L2.
@@ -147,7 +149,8 @@ impl Cache {
         let attempt = Attempt { deadline: started + half, is_closing: &is_closing };
         // Unknown, it stays owed, and the replay finds that L2 has something newer.
         let owed = self.journal.as_ref()?.find(key, attempt).ok()??;
-        Some(OwedBefore { number: owed.sequence, clock: owed.record.clock })
+        let (number, Record { clock, base, .. }) = (owed.sequence, owed.record);
+        Some(OwedBefore { number, clock, is_merged: base.is_some() })
     }
 
     /// What was `owed` is written over past the journal: an attempt at it that was given up must not arrive after that.

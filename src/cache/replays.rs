@@ -22,8 +22,6 @@ const DOUBLINGS: u32 = 3;
 pub(super) struct Replays {
     pub is_running: AtomicBool,
     rest: Mutex<Rest>,
-    /// Keys that are being written past the journal, over what is owed for them.
-    pub past: Past,
     /// Why reads have to look into the journal's file, as it was said last.
     pub blind: Mutex<String>,
     pub lost_files: AtomicU64,
@@ -36,33 +34,6 @@ pub(super) struct Replays {
 struct Rest {
     until: Option<Instant>,
     vain: u32,
-}
-
-/// Keys, each as often as somebody does it.
-#[derive(Default)]
-pub(super) struct Past(Mutex<Vec<Box<[u8]>>>);
-
-/// A key is being written past the journal, until this is dropped.
-pub(super) struct Passing<'a>(&'a Past, &'a [u8]);
-
-impl Past {
-    pub fn begin<'a>(&'a self, key: &'a [u8]) -> Passing<'a> {
-        lock(&self.0).push(key.into());
-        Passing(self, key)
-    }
-
-    pub fn has(&self, key: &[u8]) -> bool {
-        lock(&self.0).iter().any(|passing| **passing == *key)
-    }
-}
-
-impl Drop for Passing<'_> {
-    fn drop(&mut self) {
-        let mut past = lock(&self.0.0);
-        if let Some(at) = past.iter().position(|passing| **passing == *self.1) {
-            past.swap_remove(at);
-        }
-    }
 }
 
 /// A cache is replaying, until this is dropped.

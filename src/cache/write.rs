@@ -30,6 +30,8 @@ pub(super) struct Write<'a> {
     pub is_local: bool,
     /// It waits for L2, whatever the document says: it could not be kept.
     pub waits: bool,
+    /// It goes the way of what is owed for its key: that is to be merged, and would be with this one, too, if it met it in L2.
+    pub follows: bool,
     pub started: Instant,
 }
 
@@ -86,8 +88,9 @@ impl Cache {
         let lifetime = terms.lifetime(data, options, now_ms);
         let slot = self.slot(key);
         let is_local = self.stays_here(options);
-        let (written_at_ms, waits) = (now_ms, false);
-        let write = Write { key, data, slot, lifetime, written_at_ms, expected, is_local, waits, started };
+        let (written_at_ms, waits, follows) = (now_ms, false, false);
+        let write =
+            Write { key, data, slot, lifetime, written_at_ms, expected, is_local, waits, follows, started };
         match (self.store.as_deref().zip(config), lifetime.has_ended(now_ms)) {
             (Some((store, config)), true) if !is_local => self.remove_through(&write, store, config),
             (Some((store, config)), false) if !is_local => self.set_through(&write, store, config),
@@ -118,6 +121,7 @@ impl Cache {
             expected: Expected::Anything,
             is_local: self.store.is_none(),
             waits: false,
+            follows: false,
             started,
         };
         match &self.store {
@@ -128,6 +132,8 @@ impl Cache {
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let owed_before = self.look_at_owed(write)?;
+        let follows = owed_before.is_some_and(|owed| owed.is_merged);
+        let write = &Write { follows, ..*write };
         let untaken = match self.put_through(write, owed_before, store, config)? {
             Ok(outcome) => return Ok(outcome),
             Err(untaken) => untaken,
@@ -148,7 +154,11 @@ impl Cache {
             kept => kept?,
         };
         self.hold(write, version, epoch);
-        self.replay();
+        if follows {
+            self.replay_soon()
+        } else {
+            self.replay()
+        }
         Ok(SetOutcome::Owed(version))
     }
 
@@ -162,7 +172,6 @@ impl Cache {
     ) -> Result<std::result::Result<SetOutcome, Untaken<'w>>> {
         let call = self.call(Operation::Set, write.key, config, write.started);
         let stored_key = Self::stored_key(write.key, config);
-        let _passing = owed_before.map(|_| self.replays.past.begin(write.key));
         let mut epoch = self.epoch(write.slot);
         let (clock, since) = (self.clock_after(owed_before), self.moment());
         let sealed = self.sealed(write.key, write.data, clock, write.lifetime.expires_at_ms, config)?;
@@ -191,7 +200,8 @@ impl Cache {
 
     /// Whether a write does not wait for L2.
     fn is_behind(&self, write: &Write<'_>, config: &Config) -> bool {
-        config.l2.write == config::Write::Behind && write.expected == Expected::Anything && !write.waits
+        let is_behind = write.follows || config.l2.write == config::Write::Behind;
+        is_behind && write.expected == Expected::Anything && !write.waits
     }
 
     /// Whether L2 itself is to take a write that did not wait for it, since the journal has refused it with `error`.
