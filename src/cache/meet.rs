@@ -169,8 +169,10 @@ impl Ours<'_> {
     /// journal and may be what was found in L2.
     fn is_overtaken(&self, attempt: Attempt<'_>) -> Result<bool, Failure> {
         let owed = self.journal.find(&self.due.key, attempt)?;
-        // What it was merged into has started from where it did, or does when L2 has it.
-        Ok(owed.is_none_or(|owed| owed.sequence != self.due.sequence && owed.record.base.is_none()))
+        // What it was merged into has started from where it did, and does so from it when L2 has it.
+        let base = self.due.record.base.as_deref();
+        let is_in = |record: &Record| record.base.is_some() && record.base.as_deref() == base;
+        Ok(owed.is_none_or(|owed| owed.sequence != self.due.sequence && !is_in(&owed.record)))
     }
 
     /// Both, or what comes of ours when there is nothing to be merged.

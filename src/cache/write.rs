@@ -35,6 +35,12 @@ pub(super) struct Write<'a> {
     pub started: Instant,
 }
 
+impl Write<'_> {
+    fn after(&self, owed_before: Option<OwedBefore>) -> Self {
+        Write { follows: owed_before.is_some_and(|owed| owed.is_merged), ..*self }
+    }
+}
+
 /// A set that L2 did not take.
 pub(super) struct Untaken<'w> {
     pub failure: Failure,
@@ -132,8 +138,7 @@ impl Cache {
 
     fn set_through(&self, write: &Write<'_>, store: &dyn Store, config: &Config) -> Result<SetOutcome> {
         let owed_before = self.look_at_owed(write)?;
-        let follows = owed_before.is_some_and(|owed| owed.is_merged);
-        let write = &Write { follows, ..*write };
+        let write = &write.after(owed_before);
         let untaken = match self.put_through(write, owed_before, store, config)? {
             Ok(outcome) => return Ok(outcome),
             Err(untaken) => untaken,
@@ -154,11 +159,7 @@ impl Cache {
             kept => kept?,
         };
         self.hold(write, version, epoch);
-        if follows {
-            self.replay_soon()
-        } else {
-            self.replay()
-        }
+        self.bring(write);
         Ok(SetOutcome::Owed(version))
     }
 
@@ -196,6 +197,11 @@ impl Cache {
             Ok(Written::Conflict) => Ok(Ok(self.conflict(write))),
             Err(failure) => Ok(Err(Untaken { failure, sealed, clock, known, fate: attempts.fate() })),
         }
+    }
+
+    /// What is owed is brought to L2; also when that was tried a moment ago, where L2 may have taken this one itself.
+    fn bring(&self, write: &Write<'_>) {
+        if write.follows { self.replay_soon() } else { self.replay() }
     }
 
     /// Whether a write does not wait for L2.
@@ -278,6 +284,7 @@ impl Cache {
         let stored_key = Self::stored_key(write.key, config);
         let epoch = self.epoch(write.slot);
         let owed_before = self.look_at_owed(write)?;
+        let write = &write.after(owed_before);
         let (clock, since) = (self.clock_after(owed_before), self.moment());
         let Write { written_at_ms, expected, .. } = *write;
         let known = self.known(write.key, owed_before);
@@ -312,7 +319,7 @@ impl Cache {
                     }
                     kept => kept?,
                 };
-                self.replay();
+                self.bring(write);
                 Ok(SetOutcome::Owed(0))
             }
         }

@@ -265,15 +265,6 @@ impl Ledger for File {
         })
     }
 
-    fn rebase(&self, written: &Due, base: &[u8], attempt: Attempt<'_>) -> Result<(), Failure> {
-        self.change(attempt, |connection, state| {
-            if let Some(before) = rows::rebase(connection, &written.key, written.record.over, base)? {
-                state.owed.bytes = state.owed.bytes.saturating_sub(before) + base.len() as u64;
-            }
-            Ok(Ok(()))
-        })
-    }
-
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {
         if after == 0 {
             self.delete_crossed_out(attempt);
@@ -335,6 +326,7 @@ impl Ledger for File {
             Err(_) if self.is_away() => None,
             state => state?,
         };
+        // Also where somebody has led it to another address.
         let owed = state.map_or_else(Owed::default, |state| state.owed);
         let mut seen = lock(&self.seen);
         // It may be another file already, and what was in the one before is told yet.

@@ -59,10 +59,6 @@ pub(super) trait Ledger: Send + Sync {
     /// Forgets each record that is still the one of its number, and answers the numbers of those.
     fn settle(&self, settled: &[(&[u8], u64)], attempt: Attempt<'_>) -> Result<Vec<u64>, Failure>;
 
-    /// What is owed for the key of `written` and is to be merged, over the same plain write, has started from `base`. It keeps
-    /// its number: whoever writes over it past the journal settles it by that.
-    fn rebase(&self, written: &Due, base: &[u8], attempt: Attempt<'_>) -> Result<(), Failure>;
-
     /// The oldest records numbered higher than `after`.
     fn batch(&self, after: u64, limit: usize, attempt: Attempt<'_>) -> Result<Vec<Due>, Failure>;
 

@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use super::bounds::{Bounds, Owed};
 use super::ledger::{BATCH_BYTES, Due, Ledger, Sight, Turn};
-use super::record::{Change, Numbered, Onto, Record, out_of_memory};
+use super::record::{Change, Numbered, Onto, Record};
 use crate::clock;
-use crate::entry::Secret;
 use crate::l2::{Attempt, Failure};
 use crate::runtime::lock;
 
@@ -88,21 +87,6 @@ impl Ledger for Memory {
         }
         self.entries.store(book.records.len() as u64, Ordering::Release);
         Ok(forgotten)
-    }
-
-    fn rebase(&self, written: &Due, base: &[u8], _attempt: Attempt<'_>) -> Result<(), Failure> {
-        let base = Secret::copy(base).ok_or_else(out_of_memory)?;
-        let mut guard = lock(&self.book);
-        let book = &mut *guard;
-        let record = book.sequences.get(&written.key[..]).and_then(|sequence| book.records.get_mut(sequence));
-        if let Some((_, record)) = record.filter(|(_, record)| record.over == written.record.over)
-            && let Some(before) = &mut record.base
-        {
-            book.bytes = book.bytes - before.len() as u64 + base.len() as u64;
-            *before = base;
-            record.over = None;
-        }
-        Ok(())
     }
 
     fn batch(&self, after: u64, limit: usize, _attempt: Attempt<'_>) -> Result<Vec<Due>, Failure> {

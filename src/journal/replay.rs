@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::ledger::Due;
 use super::progress::{Barred, Joined, Pass};
 use super::recent::Moment;
-use super::record::Record;
+use super::record::{Numbered, Onto, Record};
 use super::verdict::{Because, Verdict, has_slid_out, is_old, verdict, verdict_again};
 use super::{Journal, Turn};
 use crate::clock;
 use crate::defect;
+use crate::entry::Secret;
 use crate::l2::replay::{Answers, Present, Seen, Target, Write};
 use crate::l2::{Attempt, Class, Failure};
 use crate::log::{Level, Logger};
@@ -353,7 +354,22 @@ impl<T: Target + ?Sized> Replay<'_, T> {
         let (Some(_), Some((bytes, _))) = (&written.record.base, written.record.change.value()) else {
             return Ok(());
         };
-        journal.ledger.rebase(written, bytes, self.attempt())
+        while let Some(Numbered { sequence, record }) = journal.find(&written.key, self.attempt())? {
+            // Over another write since, it has started from that.
+            if record.base.is_none() || record.over != written.record.over {
+                return Ok(());
+            }
+            let Some(base) = Secret::copy(bytes) else { return Ok(()) };
+            let rebased = Record { base: Some(base), over: None, ..record };
+            match journal.owe_onto(&written.key, rebased, Onto::Number(Some(sequence)), self.attempt()) {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                // With the base it has it is merged as well; what was removed in between may come back.
+                Err(failure) if failure.class == Class::Full => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// L2 has refused a record: for itself alone, or `Err` for all.

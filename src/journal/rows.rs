@@ -173,25 +173,6 @@ pub(super) fn batch(connection: &Connection, after: u64, limit: usize, identity:
     Ok(batch)
 }
 
-/// Gives another base to what is to be merged under `key`, `over` the same plain write; answers how long the one before was,
-/// where there is such a record.
-pub(super) fn rebase(
-    connection: &Connection,
-    key: &[u8],
-    over: Option<u64>,
-    base: &[u8],
-) -> Result<Option<u64>> {
-    let over = over.map(|clock| clock as i64);
-    let find = "SELECT length(base) FROM owed WHERE key = ?1 AND base IS NOT NULL AND over_clock IS ?2";
-    let read = |row: &Row<'_>| number(row, 0);
-    let before = connection.prepare_cached(find)?.query_row(params![key, over], read).optional()?;
-    if before.is_some() {
-        let sql = "UPDATE owed SET base = ?2, over_clock = NULL WHERE key = ?1";
-        connection.prepare_cached(sql)?.execute(params![key, base])?;
-    }
-    Ok(before)
-}
-
 pub(super) fn add_link(connection: &Connection, link: LinkId) -> Result<()> {
     let sql = "INSERT OR IGNORE INTO links (run, client) VALUES (?1, ?2)";
     connection.prepare_cached(sql)?.execute(params![link.run as i64, link.client as i64])?;
