@@ -131,8 +131,8 @@ pub static MEMBERS: &[Member] = &[
           or read there for longest (a hit of L1 reads nothing there), and those 256 last; the file stays as long as it was, \
           and its log, of 16 MiB as a rule, is not counted; 0: no limit"),
     live("/l2/url", Shape::Redis, Words("required with redis"),
-         "redis: `redis://host:port/db`, `rediss://` for TLS, or `unix:///path/db`; user and password are better given \
-          below"),
+         "redis: `redis://host:port/db` (6379 and 0 where they are left out), `rediss://` for TLS, or `unix:///path/db`; user \
+          and password are better given below"),
     live("/l2/username", Text, Words("the default user"), "redis: the user; read again at every reconnect, as are the \
           five below"),
     live("/l2/username_env", Name, Words("\u{2013}"), "redis: the environment variable that holds the user"),
@@ -213,9 +213,9 @@ pub static MEMBERS: &[Member] = &[
     live("/resilience/journal_max_entries", integer(0, NO_LIMIT), Json("100000"), "the same, in keys"),
 
     live("/logging/to", words(&["stderr", "none"]), Json("\"stderr\""),
-         "a callback set with `tc_on_log` takes its place"),
+         "a callback set with `tc_on_log` takes its place; what `tc_open` has to say still goes here"),
     live("/logging/level", words(&["error", "warn", "info", "debug"]), Json("\"warn\""),
-         "the least urgent that is logged"),
+         "the least urgent that is logged; a callback says its own"),
     live("/logging/keys", words(&["hashed", "clear"]), Json("\"hashed\""),
          "`hashed`: first 8 bytes of SHA-256(`key_prefix` + key) in hex, the same in every process"),
 ];
