@@ -36,7 +36,7 @@ pub enum tc_status {
     TC_ABI_MISMATCH = -3,
     /// The buffer is too small; the length needed was written.
     TC_BUFFER_TOO_SMALL = -4,
-    /// Longer than `limits.max_value_bytes`, or than L1 can hold where there is no L2.
+    /// Longer than `limits.max_value_bytes`, also where L2 holds it, or than L1 can hold where there is no L2.
     TC_VALUE_TOO_LARGE = -5,
     /// Null, never opened, closed already.
     TC_INVALID_HANDLE = -6,
@@ -44,7 +44,7 @@ pub enum tc_status {
     TC_CLOSED = -7,
     /// Memory, threads or handles ran out.
     TC_OUT_OF_MEMORY = -8,
-    /// L2 refused, reset, cannot be found or opened.
+    /// L2 refused, reset, cannot be found or opened, is a replica.
     TC_L2_UNREACHABLE = -20,
     /// L2 did not answer in time.
     TC_L2_TIMEOUT = -21,
@@ -58,7 +58,7 @@ pub enum tc_status {
     TC_L2_SUSPENDED = -25,
     /// L2 has no room.
     TC_L2_FULL = -26,
-    /// Sealed under a key that is not in this ring.
+    /// Sealed under a key that is not in this ring, or cannot be unwrapped here.
     TC_SEAL_UNKNOWN_KEY = -30,
     /// Damaged or truncated.
     TC_SEAL_BROKEN = -31,

@@ -64,7 +64,9 @@ namespace Tokencache
             AbiMismatch = -3,
             /// <summary>The buffer is too small; the length needed was written.</summary>
             BufferTooSmall = -4,
-            /// <summary>Longer than `limits.max_value_bytes`, or than L1 can hold where there is no L2.</summary>
+            /// <summary>
+            /// Longer than `limits.max_value_bytes`, also where L2 holds it, or than L1 can hold where there is no L2.
+            /// </summary>
             ValueTooLarge = -5,
             /// <summary>Null, never opened, closed already.</summary>
             InvalidHandle = -6,
@@ -72,7 +74,7 @@ namespace Tokencache
             Closed = -7,
             /// <summary>Memory, threads or handles ran out.</summary>
             OutOfMemory = -8,
-            /// <summary>L2 refused, reset, cannot be found or opened.</summary>
+            /// <summary>L2 refused, reset, cannot be found or opened, is a replica.</summary>
             L2Unreachable = -20,
             /// <summary>L2 did not answer in time.</summary>
             L2Timeout = -21,
@@ -88,7 +90,7 @@ namespace Tokencache
             L2Suspended = -25,
             /// <summary>L2 has no room.</summary>
             L2Full = -26,
-            /// <summary>Sealed under a key that is not in this ring.</summary>
+            /// <summary>Sealed under a key that is not in this ring, or cannot be unwrapped here.</summary>
             SealUnknownKey = -30,
             /// <summary>Damaged or truncated.</summary>
             SealBroken = -31,

@@ -47,7 +47,7 @@ class Status(IntEnum):
     ABI_MISMATCH = -3
     # The buffer is too small; the length needed was written.
     BUFFER_TOO_SMALL = -4
-    # Longer than `limits.max_value_bytes`, or than L1 can hold where there is no L2.
+    # Longer than `limits.max_value_bytes`, also where L2 holds it, or than L1 can hold where there is no L2.
     VALUE_TOO_LARGE = -5
     # Null, never opened, closed already.
     INVALID_HANDLE = -6
@@ -55,7 +55,7 @@ class Status(IntEnum):
     CLOSED = -7
     # Memory, threads or handles ran out.
     OUT_OF_MEMORY = -8
-    # L2 refused, reset, cannot be found or opened.
+    # L2 refused, reset, cannot be found or opened, is a replica.
     L2_UNREACHABLE = -20
     # L2 did not answer in time.
     L2_TIMEOUT = -21
@@ -69,7 +69,7 @@ class Status(IntEnum):
     L2_SUSPENDED = -25
     # L2 has no room.
     L2_FULL = -26
-    # Sealed under a key that is not in this ring.
+    # Sealed under a key that is not in this ring, or cannot be unwrapped here.
     SEAL_UNKNOWN_KEY = -30
     # Damaged or truncated.
     SEAL_BROKEN = -31
