@@ -76,7 +76,6 @@ class Retry:
 
 RetryCallback = Callable[[Failure], Union[Retry, Decision, bool, None]]
 LogCallback = Callable[[Level, str, str], None]
-Completion = Callable[[_native.Result], None]
 
 _numbers = itertools.count(1)
 _callables: dict[int, Any] = {}
@@ -147,22 +146,12 @@ def _on_log(user_data: int, level: int, target: bytes, message: bytes) -> None:
         _complain("The log callback raised.")
 
 
-def _on_done(user_data: int, result: Any) -> None:
-    try:
-        completion: Completion | None = _callables.pop(user_data, None)
-        if completion is not None:
-            completion(result.contents)
-    except BaseException:
-        _complain("The completion of an asynchronous call raised.")
-
-
 def _on_destroy(user_data: int) -> None:
     forget(user_data)
 
 
 on_retry = _native.RetryFn(_on_retry)
 on_log = _native.LogFn(_on_log)
-on_done = _native.DoneFn(_on_done)
 on_destroy = _native.DestroyFn(_on_destroy)
 
 
