@@ -286,6 +286,8 @@ typedef struct {
   void *capsule_get_pointer;
   // `Py_BuildValue`
   void *build_value;
+  // `PyLong_AsUnsignedLongMask`
+  void *long_as_unsigned_long_mask;
 } tc_python;
 
 #ifdef __cplusplus
@@ -430,12 +432,14 @@ tc_status tc_python_hit(tc_cache *cache, const tc_python *python, void **out_fun
 // `tc_python_done`, and as `user_data` the sum of `*out_first` and a number below 2^32 of the caller's.
 //
 // `*out_descriptor` can be read, as `poll` says, while there are answers; it is the library's, to be neither read nor closed.
-// `*out_take`, a new reference, is a function object without arguments that takes one out:
-// `(number, status, version, value, message)`, or `None`. A value is `bytes`; where the number is odd, a capsule named
+// `*out_take`, a new reference, is a function object that returns the oldest answer,
+// `(number, status, version, value, message)`, or `None`. Called with `None` it leaves the answer where it is; called with
+// the number of the oldest it takes that out first. A value is `bytes`; where the number is odd, a capsule named
 // `tokencache.value`, which holds a reference to the `tc_value` that it points to. Value and message, `bytes` as well, are
-// `None` where there are none.
+// `None` where there are none. A value that Python has no memory for is told as `TC_OUT_OF_MEMORY`.
 //
-// The inbox goes with the function object; what comes for it later is let go.
+// The inbox goes with the function object; what comes for it later is let go. One that a forked child inherits is empty
+// there for ever.
 tc_status tc_python_inbox(const tc_python *python, int32_t *out_descriptor, uint64_t *out_first,
                           void **out_take);
 

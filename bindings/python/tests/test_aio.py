@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
+import itertools
 import os
+import sys
 import threading
 import unittest
 import weakref
@@ -13,15 +16,20 @@ from typing import Any
 
 import tokencache
 from support import CacheTest
+from tokencache import inbox
+
+EVENTS = "anon_inode:[eventfd]"
+
+
+def kind_of(descriptor: int | str) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    return ""
 
 
 def descriptors() -> int:
     """How many there are by which a loop can hear of answers."""
-    found = 0
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventfd]"
-    return found
+    return sum(kind_of(name) == EVENTS for name in os.listdir("/proc/self/fd"))
 
 
 class Aio(CacheTest):
@@ -201,6 +209,91 @@ class Aio(CacheTest):
                 with contextlib.suppress(KeyboardInterrupt):
                     loop.run_until_complete(reads)
             self.assertEqual(reads.result(), [None] * 20)
+
+    def test_what_signal_handlers_raise_again_and_again_keeps_no_answer(self) -> None:
+        ours = (inbox.Inbox._look.__code__, inbox._tell.__code__)
+
+        def raises_at(event: int) -> Any:
+            """Raises at one step of the interpreter in our code."""
+            events = itertools.count()
+
+            def trace(frame: Any, kind: str, argument: Any) -> Any:
+                if frame.f_code not in ours:
+                    return None
+                # Python 3.9 raises there in the middle of what it does not stop in by itself.
+                frame.f_trace_opcodes = sys.version_info >= (3, 10)
+                if kind != "return" and next(events) == event:
+                    raise KeyboardInterrupt
+                return trace
+
+            return trace
+
+        async def scenario() -> list[bytes | None]:
+            reads = (self.shared.aget(f"key{number}") for number in range(3))
+            return await asyncio.wait_for(asyncio.gather(*reads), 30)
+
+        self.addCleanup(sys.settrace, sys.gettrace())
+        interrupted = 0
+        with contextlib.closing(asyncio.SelectorEventLoop()) as loop:
+            for event in range(1000):
+                reads = loop.create_task(scenario())
+                # The second as soon as the loop has called us again.
+                for number in (event, 0, None):
+                    sys.settrace(None if number is None else raises_at(number))
+                    with contextlib.suppress(KeyboardInterrupt):
+                        self.assertEqual(loop.run_until_complete(reads), [None] * 3)
+                        break
+                    interrupted += 1
+                sys.settrace(None)
+                if interrupted < event:
+                    break
+        self.assertGreater(interrupted, 50)
+        self.assertLess(event, 999)
+
+    def test_a_loop_keeps_nothing_of_whoever_called_first(self) -> None:
+        class Request:
+            pass
+
+        current: contextvars.ContextVar[Request] = contextvars.ContextVar("current")
+
+        async def serve() -> weakref.ref[Request]:
+            request = Request()
+            current.set(request)
+            await self.shared.aget("nobody")
+            return weakref.ref(request)
+
+        async def scenario() -> None:
+            request = await asyncio.ensure_future(serve())
+            await asyncio.sleep(0)
+            gc.collect()
+            self.assertIsNone(request())
+
+        self.run_async(scenario())
+
+    def test_a_forked_child_may_go_on_with_a_loop_that_it_inherits(self) -> None:
+        def read(cache: tokencache.Cache) -> Any:
+            return loop.run_until_complete(asyncio.wait_for(cache.aget("key"), 30))
+
+        def serve() -> Any:
+            # The lowest number that is free is the one of the inbox, if the fork has closed that.
+            while (lowest := os.open(os.devnull, os.O_RDONLY)) < descriptor:
+                pass
+            os.close(lowest)
+            return [read(self.cache), self.shared.clear(), read(self.shared)]
+
+        self.shared.set("key", b"value")
+        with contextlib.closing(asyncio.SelectorEventLoop()) as loop:
+            self.assertIsNone(read(self.cache))
+            (descriptor,) = (fd for fd in loop._selector.get_map() if kind_of(fd) == EVENTS)  # type: ignore[attr-defined]
+            process = os.fork()
+            if not process:
+                answers = []
+                with contextlib.suppress(BaseException):
+                    answers = serve()
+                os._exit(0 if answers == [None, None, b"value"] else 1)
+            self.assertEqual(os.waitpid(process, 0)[1], 0)
+            self.shared.clear()
+            self.assertEqual(read(self.shared), b"value")
 
     def test_a_loop_that_was_closed_is_not_called(self) -> None:
         async def scenario() -> None:

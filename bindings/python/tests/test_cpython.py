@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import resource
 import select
@@ -144,14 +145,19 @@ class Inboxes(CacheTest):
         while True:
             self.assertTrue(select.select([self.descriptor], [], [], 60)[0])
             # It can be read until nothing was there.
-            answer = self.take()
+            answer = self.take(None)
             if answer:
                 return answer
+
+    def taken(self) -> cpython.Answer:
+        answer = self.answer()
+        self.take(answer[0])
+        return answer
 
     def test_an_answer_is_its_number_and_what_a_callback_would_be_told(self) -> None:
         version = self.shared.set("alice", b"tok\0en")
         self.shared.set("empty", b"")
-        self.assertIsNone(self.take())
+        self.assertIsNone(self.take(None))
         for number, key, expected in [
             (0, b"alice", (Status.OK, version, b"tok\0en", None)),
             (2**32 - 2, b"bob", (Status.NOT_FOUND, 0, None, None)),
@@ -160,9 +166,47 @@ class Inboxes(CacheTest):
             for _ in range(2):
                 self.read(key, self.first + number)
                 self.assertEqual(self.answer(), (number, *expected))
-                self.assertIsNone(self.take())
+                self.assertIsNone(self.take(number))
                 self.assertFalse(select.select([self.descriptor], [], [], 0)[0])
                 self.shared.clear()
+
+    def test_an_answer_stays_until_its_number_is_told(self) -> None:
+        for number in (2, 4):
+            self.read(b"bob", self.first + number)
+            self.assertTrue(self.shared.flush(60))
+            self.answer()
+        for told in (None, 4, 0, -1, 2**32 + 2, 2**64 - 1, 2**80, "2", b"2"):
+            answer = self.take(told)
+            self.assertEqual(answer and answer[0], 2, told)
+            self.assertTrue(select.select([self.descriptor], [], [], 0)[0])
+        answer = self.take(2)
+        self.assertEqual(answer and answer[0], 4)
+        self.assertIsNone(self.take(4))
+        self.assertIsNone(self.take(4))
+
+    def test_a_value_that_python_has_no_memory_for_is_a_failure_and_holds_up_nobody(self) -> None:
+        python = test_module("_testcapi")
+
+        def taken_without(*allocations: int) -> Any:
+            take = self.take
+            python.set_nomemory(*allocations)
+            try:
+                return take(None)
+            except MemoryError:
+                return MemoryError
+            finally:
+                python.remove_mem_hooks()
+
+        self.shared.set("alice", bytes(100_000))
+        for number in (2, 3):
+            self.read(b"alice", self.first + number)
+            self.answer()
+            answer = taken_without(0, 1)
+            self.assertEqual(answer[:4], (number, Status.OUT_OF_MEMORY, 0, None))
+            self.assertIn(b"memory", answer[4])
+            self.assertIs(taken_without(0), MemoryError)
+            # It was told by nobody yet.
+            self.assertEqual(self.taken()[:2], (number, Status.OK))
 
     def test_a_failure_comes_with_its_sentence(self) -> None:
         self.shared.configure(shared(self.database, resilience={"deadline_ms": 300}))
@@ -193,7 +237,7 @@ class Inboxes(CacheTest):
         self.assertTrue(self.shared.flush(60))
         self.read(b"bob", self.first + 2)
         self.assertEqual(self.answer()[0], 2)
-        self.assertIsNone(self.take())
+        self.assertIsNone(self.take(2))
 
     def test_it_keeps_nothing_that_was_taken_or_never_will_be(self) -> None:
         megabyte = 2**20
@@ -202,7 +246,7 @@ class Inboxes(CacheTest):
         for number in range(200):
             self.shared.clear()
             self.read(b"large", self.first + number)
-            self.answer()
+            self.taken()
             # One whose answer comes before its end, and one whose answer comes later.
             take, descriptor, first = cpython.inbox()
             self.read(b"large", first + number)
@@ -233,10 +277,18 @@ class Inboxes(CacheTest):
                 self.shared.clear()
                 read = asyncio.run(asyncio.wait_for(self.shared.aget("alice"), 60))
                 # What the parent waits for is not the child's.
-                is_right = (read, self.take()) == (b"token", None)
+                is_right = (read, self.take(None)) == (b"token", None)
             os._exit(0 if is_right else 1)
         self.assertEqual(os.waitpid(process, 0)[1], 0)
         self.assertEqual(self.answer()[3], b"token")
+
+
+def test_module(name: str) -> Any:
+    """A module of Python's own tests, which not every Python has."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise unittest.SkipTest(f"this Python has no {name}") from None
 
 
 class Functions(CacheTest):
@@ -262,6 +314,19 @@ class Functions(CacheTest):
         python = cpython._python()
         python.none += 64
         self.assertEqual(self.made(python), Status.INVALID_ARGUMENT)
+
+    def test_an_inbox_without_places_for_it_is_refused(self) -> None:
+        python, room = ctypes.byref(cpython._python()), ctypes.create_string_buffer(64)
+        before, places = os.listdir("/proc/self/fd"), [ctypes.addressof(room) + 8 * place for place in range(3)]
+        for place in range(3):
+            for wrong in (None, places[place] + 1, places[place] + 2):
+                arguments = [*places[:place], wrong, *places[place + 1 :]]
+                self.assertEqual(cpython._python_inbox(python, *arguments), Status.INVALID_ARGUMENT)
+        for wrong in (None, ctypes.byref(cpython._python(), 4)):
+            self.assertEqual(cpython._python_inbox(wrong, *places), Status.INVALID_ARGUMENT)
+        self.assertEqual(room.raw, bytes(64))
+        self.assertEqual(len(os.listdir("/proc/self/fd")), len(before))
+        cpython.done(0, None)
 
     def test_where_python_cannot_be_called_the_library_is_asked(self) -> None:
         python = cpython._python()

@@ -1,19 +1,20 @@
 //! The answers that an event loop waits for. Threads of the library put them in, which never touch Python; the loop hears
-//! of the first by a descriptor, and takes out all that have come.
+//! of the first by a descriptor, and takes out all that have come. An answer stays until the loop says that it was told, so
+//! that none is lost to what Python raises in between: by a signal handler, or because it has no memory.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::{CStr, CString, c_int, c_uint, c_ulonglong, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_ulonglong, c_void};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::{Method, NO_ARGUMENT, Object, PYTHON, Python, tc_python, the_one};
+use super::{Method, ONE_ARGUMENT, Object, PYTHON, Python, tc_python, the_one};
 use crate::error::{Error, Kind};
 use crate::ffi::guard::guard;
 use crate::ffi::types::{tc_done_fn, tc_result, tc_status, tc_value};
@@ -25,12 +26,14 @@ use crate::runtime::lock;
 /// `tc_python_done`, and as `user_data` the sum of `*out_first` and a number below 2^32 of the caller's.
 ///
 /// `*out_descriptor` can be read, as `poll` says, while there are answers; it is the library's, to be neither read nor closed.
-/// `*out_take`, a new reference, is a function object without arguments that takes one out:
-/// `(number, status, version, value, message)`, or `None`. A value is `bytes`; where the number is odd, a capsule named
+/// `*out_take`, a new reference, is a function object that returns the oldest answer,
+/// `(number, status, version, value, message)`, or `None`. Called with `None` it leaves the answer where it is; called with
+/// the number of the oldest it takes that out first. A value is `bytes`; where the number is odd, a capsule named
 /// `tokencache.value`, which holds a reference to the `tc_value` that it points to. Value and message, `bytes` as well, are
-/// `None` where there are none.
+/// `None` where there are none. A value that Python has no memory for is told as `TC_OUT_OF_MEMORY`.
 ///
-/// The inbox goes with the function object; what comes for it later is let go.
+/// The inbox goes with the function object; what comes for it later is let go. One that a forked child inherits is empty
+/// there for ever.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_python_inbox(
     python: *const tc_python,
@@ -47,8 +50,8 @@ pub unsafe extern "C" fn tc_python_inbox(
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|error| {
             Error::new(Kind::OutOfMemory, format!("No descriptor could be made for an event loop: {error}."))
         })?;
-        let (number, descriptor) = (NEXT.fetch_add(1, Ordering::Relaxed), bell.as_raw_fd());
-        lock(&INBOXES).insert(number, Inbox { answers: VecDeque::new(), bell });
+        let descriptor = bell.as_raw_fd();
+        let number = open(bell);
         // SAFETY: by the caller's contract Python's lock is held; the outputs were checked.
         unsafe {
             let address = ptr::without_provenance_mut(number as usize);
@@ -82,7 +85,7 @@ pub unsafe extern "C" fn tc_python_done(user_data: *mut c_void, result: *const t
                 version: result.version,
                 // SAFETY: as above.
                 value: Value(unsafe { tc_value_retain(result.value) }),
-                message: (!message.is_empty()).then(|| message.to_owned()),
+                message: (!message.is_empty()).then(|| message.into()),
             },
         );
     };
@@ -97,17 +100,20 @@ pub fn is_for_inbox(done: tc_done_fn) -> bool {
 }
 
 struct Inbox {
-    answers: VecDeque<Answer>,
-    /// Readable while there are answers.
+    /// `None` in a forked child that has inherited it: they are the parent's.
+    answers: Option<VecDeque<Answer>>,
+    /// Readable while there are answers. A child keeps it: a loop that it has inherited too believes to be told of what
+    /// has that number.
     bell: OwnedFd,
 }
 
+#[derive(Clone)]
 struct Answer {
     number: u32,
     status: tc_status,
     version: u64,
     value: Value,
-    message: Option<CString>,
+    message: Option<Arc<CStr>>,
 }
 
 /// A reference to a value, or null.
@@ -115,6 +121,13 @@ struct Value(*const tc_value);
 
 // SAFETY: values are counted, and read, on any thread.
 unsafe impl Send for Value {}
+
+impl Clone for Value {
+    fn clone(&self) -> Value {
+        // SAFETY: it lives as long as `self`.
+        Value(unsafe { tc_value_retain(self.0) })
+    }
+}
 
 impl Drop for Value {
     fn drop(&mut self) {
@@ -141,13 +154,26 @@ pub fn before_fork() {
     HELD.set(Some(ManuallyDrop::new(lock(&INBOXES))));
 }
 
-/// Lets go of them; the child has none, for the loops that they are of are its parent's.
+/// Lets go of them; in the child they have no answers, for those are its parent's.
 pub fn after_fork(is_child: bool) {
     let Some(mut inboxes) = HELD.take().map(ManuallyDrop::into_inner) else { return };
     if is_child {
-        for (_, inbox) in std::mem::take(&mut *inboxes) {
+        for inbox in inboxes.values_mut() {
             // Not their values: what frees those may be locked by a thread that is not here.
-            std::mem::forget(inbox.answers);
+            std::mem::forget(inbox.answers.take());
+        }
+    }
+}
+
+/// A new inbox. Its number may come again after four billion others, and not to a second one while it is open.
+fn open(bell: OwnedFd) -> u32 {
+    let mut inboxes = lock(&INBOXES);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // A capsule holds no null.
+        if number != 0 && !inboxes.contains_key(&number) {
+            inboxes.insert(number, Inbox { answers: Some(VecDeque::new()), bell });
+            return number;
         }
     }
 }
@@ -155,28 +181,27 @@ pub fn after_fork(is_child: bool) {
 fn put(inbox: u32, answer: Answer) {
     let mut inboxes = lock(&INBOXES);
     // Its loop is gone: nobody waits. The answer is dropped after the lock.
-    let Some(inbox) = inboxes.get_mut(&inbox) else { return };
-    let is_first = inbox.answers.is_empty();
-    inbox.answers.push_back(answer);
+    let Some(Inbox { answers: Some(answers), bell }) = inboxes.get_mut(&inbox) else { return };
+    let is_first = answers.is_empty();
+    answers.push_back(answer);
     if is_first {
-        let _ = rustix::io::write(&inbox.bell, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
     }
 }
 
-fn next(inbox: u32) -> Option<Answer> {
+/// The oldest answer, when that of number `told` is gone.
+fn next(inbox: u32, told: Option<u32>) -> Option<Answer> {
     let mut inboxes = lock(&INBOXES);
-    let inbox = inboxes.get_mut(&inbox)?;
-    let next = inbox.answers.pop_front();
+    let Some(Inbox { answers: Some(answers), bell }) = inboxes.get_mut(&inbox) else { return None };
+    let is_told = answers.front().is_some_and(|oldest| told == Some(oldest.number));
+    let gone = if is_told { answers.pop_front() } else { None };
+    let next = answers.front().cloned();
     if next.is_none() {
-        let _ = rustix::io::read(&inbox.bell, &mut [0; 8]);
+        let _ = rustix::io::read(bell, &mut [0; 8]);
     }
+    drop(inboxes);
+    drop(gone);
     next
-}
-
-fn put_back(inbox: u32, answer: Answer) {
-    if let Some(inbox) = lock(&INBOXES).get_mut(&inbox) {
-        inbox.answers.push_front(answer);
-    }
 }
 
 fn close_number(inbox: u32) {
@@ -184,28 +209,23 @@ fn close_number(inbox: u32) {
     drop(closed);
 }
 
-/// What the function object does.
+/// What the function object does: `told` is the number of what was told, or `None`.
 ///
 /// # Safety
 /// Python calls it, as it calls any function.
-unsafe extern "C" fn take(this: Object, _: Object) -> Object {
+unsafe extern "C" fn take(this: Object, told: Object) -> Object {
     let Some(python) = PYTHON.get() else { return ptr::null_mut() };
-    // SAFETY: Python holds its lock, and `this`, during the call.
+    // SAFETY: Python holds its lock, and both objects, during the call.
     let taken = catch_unwind(AssertUnwindSafe(|| unsafe {
         let inbox = (python.capsule_get_pointer)(this, INBOX.as_ptr()).addr() as u32;
-        let answer = next(inbox)?;
-        let object = answer.object(python);
-        if object.is_null() {
-            // Python has raised that it has no memory. The answer waits until it has.
-            put_back(inbox, answer);
-        }
-        Some(object)
+        let told = (told != python.none).then(|| python.number(told)).flatten();
+        Some(next(inbox, told)?.object(python))
     }));
     // SAFETY: as above.
     taken.ok().flatten().unwrap_or_else(|| unsafe { python.none() })
 }
 
-static TAKE: Method = Method { name: c"take".as_ptr(), call: take, flags: NO_ARGUMENT, doc: ptr::null() };
+static TAKE: Method = Method { name: c"take".as_ptr(), call: take, flags: ONE_ARGUMENT, doc: ptr::null() };
 
 /// The destructor of an inbox.
 ///
@@ -237,21 +257,25 @@ impl Answer {
     /// # Safety
     /// Python's lock is held.
     unsafe fn object(&self, python: &Python) -> Object {
+        let (mut status, mut version) = (self.status, self.version);
+        let mut message = self.message.as_deref();
         // SAFETY: the value lives as long as `self`; each argument has the type that its letter says, and `N` takes the
         // reference that was made for it, also where the tuple cannot be made.
         unsafe {
-            let value = self.value_object(python);
+            let mut value = self.value_object(python);
             if value.is_null() {
-                return value;
+                // It may be too large for ever, and others wait behind it.
+                (python.err_clear)();
+                (status, version, value) = (tc_status::TC_OUT_OF_MEMORY, 0, python.none());
+                message = Some(c"Python has no memory for the value.");
             }
-            let message = self.message.as_ref().map_or(ptr::null(), |message| message.as_ptr());
             (python.build_value)(
                 c"(IiKNy)".as_ptr(),
                 self.number as c_uint,
-                self.status as c_int,
-                self.version as c_ulonglong,
+                status as c_int,
+                version as c_ulonglong,
                 value,
-                message,
+                message.map_or(ptr::null(), CStr::as_ptr),
             )
         }
     }
@@ -276,5 +300,26 @@ impl Answer {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bell() -> OwnedFd {
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("a descriptor is free")
+    }
+
+    #[test]
+    fn a_number_that_comes_again_is_nobodys_but_a_new_inboxs() {
+        let held = [open(bell()), open(bell())];
+        for next in [0, held[0], held[1]] {
+            NEXT.store(next, Ordering::Relaxed);
+            let number = open(bell());
+            assert!(number != 0 && !held.contains(&number), "{number}");
+            close_number(number);
+        }
+        held.into_iter().for_each(close_number);
     }
 }

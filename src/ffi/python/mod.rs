@@ -7,7 +7,7 @@
 mod hit;
 pub(super) mod inbox;
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::mem::offset_of;
 use std::ptr;
 use std::sync::OnceLock;
@@ -54,6 +54,8 @@ pub struct tc_python {
     pub capsule_get_pointer: *mut c_void,
     /// `Py_BuildValue`
     pub build_value: *mut c_void,
+    /// `PyLong_AsUnsignedLongMask`
+    pub long_as_unsigned_long_mask: *mut c_void,
 }
 
 /// `PyObject *`.
@@ -71,8 +73,6 @@ struct Method {
 // SAFETY: nobody writes to it.
 unsafe impl Sync for Method {}
 
-/// `METH_NOARGS`.
-const NO_ARGUMENT: c_int = 4;
 /// `METH_O`.
 const ONE_ARGUMENT: c_int = 8;
 
@@ -95,11 +95,14 @@ struct Python {
     capsule_new: unsafe extern "C" fn(*mut c_void, *const c_char, unsafe extern "C" fn(Object)) -> Object,
     capsule_get_pointer: unsafe extern "C" fn(Object, *const c_char) -> *mut c_void,
     build_value: unsafe extern "C" fn(*const c_char, ...) -> Object,
+    long_as_unsigned_long_mask: unsafe extern "C" fn(Object) -> c_ulong,
 }
 
 const _: () = {
     assert!(size_of::<Python>() == size_of::<tc_python>());
-    assert!(offset_of!(Python, build_value) == offset_of!(tc_python, build_value));
+    assert!(
+        offset_of!(Python, long_as_unsigned_long_mask) == offset_of!(tc_python, long_as_unsigned_long_mask)
+    );
 };
 
 // SAFETY: its objects live as long as Python, whose lock is held where they are used.
@@ -132,6 +135,20 @@ impl Python {
         // SAFETY: it is an object.
         unsafe { (self.inc_ref)(self.none) };
         self.none
+    }
+
+    /// The number that `object` is; `None` for what is none.
+    ///
+    /// # Safety
+    /// Python's lock is held.
+    unsafe fn number(&self, object: Object) -> Option<u32> {
+        // SAFETY: it is an object.
+        let number = unsafe { (self.long_as_unsigned_long_mask)(object) };
+        if number == c_ulong::MAX {
+            // SAFETY: Python's lock is held. It has raised, where it is no integer.
+            unsafe { (self.err_clear)() };
+        }
+        u32::try_from(number).ok()
     }
 
     /// New bytes; null when there is no memory for them, which Python raises then.

@@ -256,6 +256,8 @@ class Python(Structure):
         ("capsule_get_pointer", c_void_p),
         # `Py_BuildValue`
         ("build_value", c_void_p),
+        # `PyLong_AsUnsignedLongMask`
+        ("long_as_unsigned_long_mask", c_void_p),
     ]
 
 
@@ -387,12 +389,14 @@ SIGNATURES = {
     # `tc_python_done`, and as `user_data` the sum of `*out_first` and a number below 2^32 of the caller's.
     #
     # `*out_descriptor` can be read, as `poll` says, while there are answers; it is the library's, to be neither read nor closed.
-    # `*out_take`, a new reference, is a function object without arguments that takes one out:
-    # `(number, status, version, value, message)`, or `None`. A value is `bytes`; where the number is odd, a capsule named
+    # `*out_take`, a new reference, is a function object that returns the oldest answer,
+    # `(number, status, version, value, message)`, or `None`. Called with `None` it leaves the answer where it is; called with
+    # the number of the oldest it takes that out first. A value is `bytes`; where the number is odd, a capsule named
     # `tokencache.value`, which holds a reference to the `tc_value` that it points to. Value and message, `bytes` as well, are
-    # `None` where there are none.
+    # `None` where there are none. A value that Python has no memory for is told as `TC_OUT_OF_MEMORY`.
     #
-    # The inbox goes with the function object; what comes for it later is let go.
+    # The inbox goes with the function object; what comes for it later is let go. One that a forked child inherits is empty
+    # there for ever.
     "tc_python_inbox": (c_int32, [POINTER(Python), POINTER(c_int32), POINTER(c_uint64), POINTER(c_void_p)]),
     # The `done` of calls whose answers are for an inbox of `tc_python_inbox`. It waits for nothing, and may be called inside
     # the call.

@@ -36,10 +36,7 @@ def start(reader: Reader, function: Any, *arguments: Any) -> asyncio.Future[Any]
     loop = asyncio.get_running_loop()
     inbox = inbox_of(loop)
     future: asyncio.Future[Any] = loop.create_future()
-    user_data = inbox.expect(future, reader, as_capsule=reader is entry_of)
-    try:
-        check(function(*arguments, done, user_data))
-    except BaseException:
-        inbox.forget(user_data)  # Not accepted, so there will be no answer.
-        raise
+    user_data = inbox.next(as_capsule=reader is entry_of)
+    check(function(*arguments, done, user_data))
+    inbox.expect(user_data, future, reader)
     return future

@@ -17,8 +17,8 @@ from .library import lib
 Hit = Callable[[object], Optional[bytes]]
 #: Number, status, version, value and message.
 Answer = tuple[int, int, int, Any, Optional[bytes]]
-#: Takes an answer out of an inbox; None when there is none.
-Take = Callable[[], Optional[Answer]]
+#: The oldest answer in an inbox, when the one of this number was taken out; None when there is none.
+Take = Callable[[Optional[int]], Optional[Answer]]
 
 # The objects that they make are Python's, so Python's lock is held during the calls.
 _holding = ctypes.PyDLL(lib._name, handle=lib._handle)
@@ -55,6 +55,7 @@ def _python() -> _native.Python:
         capsule_new=_address("PyCapsule_New"),
         capsule_get_pointer=_address("PyCapsule_GetPointer"),
         build_value=_address("Py_BuildValue"),
+        long_as_unsigned_long_mask=_address("PyLong_AsUnsignedLongMask"),
     )
 
 

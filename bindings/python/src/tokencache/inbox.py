@@ -7,9 +7,9 @@ that have come until it looks.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import os
-from collections import deque
 from typing import Any, Callable
 from weakref import WeakKeyDictionary, ref
 
@@ -27,46 +27,36 @@ _CONFLICT = int(Status.CONFLICT)
 class Inbox:
     """The answers for one event loop."""
 
-    __slots__ = ("__weakref__", "_answers", "_first", "_numbers", "_take", "_waiting")
+    __slots__ = ("__weakref__", "_first", "_numbers", "_take", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._take, descriptor, self._first = cpython.inbox()
         self._numbers = itertools.count(0, 2)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Reader]] = {}
-        self._answers: deque[cpython.Answer] = deque()
-        # The loop keeps this from now on; not the other way round.
-        loop.add_reader(descriptor, self._look)
+        # The loop keeps this from now on, not the other way round. A context of its own, for it keeps that too.
+        contextvars.Context().run(loop.add_reader, descriptor, self._look)
 
-    def expect(self, future: asyncio.Future[Any], reader: Reader, *, as_capsule: bool) -> int:
-        """The ``user_data`` of a call that will be answered."""
+    def next(self, *, as_capsule: bool) -> int:
+        """The ``user_data`` of a call."""
         # An odd number asks for a capsule.
-        number = next(self._numbers) % 2**32 + as_capsule
-        self._waiting[number] = future, reader
-        return self._first + number
+        return self._first + next(self._numbers) % 2**32 + as_capsule
 
-    def forget(self, user_data: int) -> None:
-        """The library did not accept the call."""
-        del self._waiting[user_data - self._first]
-
-    def rouse(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by the loop: an exception of a signal handler may have kept it from looking."""
-        if self._answers:
-            loop.call_soon(self._look)
+    def expect(self, user_data: int, future: asyncio.Future[Any], reader: Reader) -> None:
+        """The call was accepted. The loop has not looked for its answer yet, for it runs the caller."""
+        self._waiting[user_data - self._first] = future, reader
 
     def _look(self) -> None:
-        try:
-            # Without a step of the interpreter in between, where a signal handler could raise.
-            self._answers.extend(iter(self._take, None))
-            while self._answers:
-                number, *answer = self._answers[0]
-                waiting = self._waiting.get(number)
-                if waiting and not waiting[0].done():  # Else it was cancelled: nobody waits.
-                    _tell(*waiting, *answer)
-                self._answers.popleft()
-                self._waiting.pop(number, None)
-        except BaseException:  # Of a signal handler of the application: the others wait for their answers.
-            asyncio.get_running_loop().call_soon(self._look)
-            raise
+        # Where something is raised in between, by a signal handler of the application say, the answer stays and the
+        # descriptor can be read, so the loop calls this again.
+        take, waiting = self._take, self._waiting
+        answer = take(None)
+        while answer:
+            number, status, version, value, message = answer
+            expected = waiting.get(number)
+            if expected and not expected[0].done():  # Else it was cancelled: nobody waits.
+                _tell(*expected, status, version, value, message)
+            waiting.pop(number, None)
+            answer = take(number)
 
 
 def _tell(
@@ -90,7 +80,6 @@ def inbox_of(loop: asyncio.AbstractEventLoop) -> Inbox:
     if inbox is None:
         inbox = Inbox(loop)
         _inboxes[loop] = ref(inbox)
-    inbox.rouse(loop)
     return inbox
 
 
