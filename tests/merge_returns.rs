@@ -71,10 +71,11 @@ fn an_hour_ago() -> i64 {
     clock::unix_ms() / 1000 - 3600
 }
 
-/// How often the server was asked for a tombstone or a trace.
-fn looks(server: &Server) -> u64 {
+/// How often the server was asked for a tombstone or a trace (`get`), or for an entry (`hmget`).
+fn calls(server: &Server, command: &str) -> u64 {
     let said: String = server.ask("INFO commandstats");
-    let calls = said.split("cmdstat_get:calls=").nth(1).and_then(|rest| rest.split(',').next());
+    let calls =
+        said.split(&format!("cmdstat_{command}:calls=")).nth(1).and_then(|rest| rest.split(',').next());
     calls.map_or(0, |calls| calls.parse().expect("a number"))
 }
 
@@ -86,13 +87,13 @@ fn a_removal_between_the_look_and_the_write_of_a_replay_stands() {
     let outcome = put(&away, None, &saved(b"", "orders", an_hour_ago()));
     assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
     proxy.delay(Duration::from_millis(150));
-    let before = looks(&server);
+    let before = calls(&server, "get");
     refuse_writes(&server, false);
     let flusher = std::thread::spawn({
         let away = Arc::clone(&away);
         move || away.flush(support::GENEROUS)
     });
-    wait_until("it has looked", || looks(&server) >= before + 2);
+    wait_until("it has looked", || calls(&server, "get") >= before + 2);
     assert!(matches!(here.remove(KEY), Ok(SetOutcome::Stored(_))));
     assert!(flusher.join().expect("its end"), "nothing is owed");
     assert!(server.open_without_l1().get(KEY).expect("a read").is_none(), "it has come back");
@@ -250,13 +251,6 @@ fn what_is_owed_waits_until_what_lies_there_may_be_so_long() {
     assert!(apps.contains_key(&short) && apps.contains_key(&long), "{:?}", apps.keys());
 }
 
-/// How often the server was asked for an entry.
-fn reads(server: &Server) -> u64 {
-    let said: String = server.ask("INFO commandstats");
-    let calls = said.split("cmdstat_hmget:calls=").nth(1).and_then(|rest| rest.split(',').next());
-    calls.map_or(0, |calls| calls.parse().expect("a number"))
-}
-
 /// It has reached L2 past the journal, or is owed itself; what it was made over is in the hands of a replay.
 #[test]
 fn what_is_stored_or_removed_while_an_owed_set_is_merged_is_not_undone_by_it() {
@@ -274,14 +268,14 @@ fn what_is_stored_or_removed_while_an_owed_set_is_merged_is_not_undone_by_it() {
         assert!(matches!(outcome, SetOutcome::Owed(_)), "{outcome:?}");
         wait_until("it was refused", || statistics(&cache)["journal"]["is_replaying"] == false);
         proxy.delay(Duration::from_millis(100));
-        let before = reads(&server);
+        let before = calls(&server, "hmget");
         refuse_writes(&server, false);
         let flusher = std::thread::spawn({
             let cache = Arc::clone(&cache);
             move || cache.flush(support::GENEROUS)
         });
         // The first is the question whether L2 answers.
-        wait_until("it is read, to be merged", || reads(&server) >= before + 2);
+        wait_until("it is read, to be merged", || calls(&server, "hmget") >= before + 2);
         let written = match removes {
             true => cache.remove(KEY),
             false => cache.set(KEY, &first, SetOptions::default()),

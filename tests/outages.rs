@@ -18,7 +18,7 @@ use canary::Canary;
 use sealed::heard::Heard;
 use serde_json::{Value, json};
 use support::cache::{merge, statistics};
-use support::{GENEROUS, Server, status, stored, wait_until, written};
+use support::{Server, status, stored, wait_until, written};
 use tokencache::cache::{Answer, Cache, SetOptions};
 use tokencache::clock;
 
@@ -328,54 +328,6 @@ fn a_write_behind_for_which_the_journal_has_no_room_waits_for_l2() {
     }
 }
 
-#[test]
-fn a_journal_of_another_l2_or_prefix_is_refused_by_name() {
-    let Some(scene) = Scene::new() else { return };
-    let ours = scene.open(scene.with_journal());
-    let other_prefix =
-        json!({"l2": {"key_prefix": "other:"}, "resilience": {"journal_path": scene.journal()}});
-    let other_server =
-        json!({"l2": {"url": "redis://127.0.0.1:1/0"}, "resilience": {"journal_path": scene.journal()}});
-    for other in [other_prefix, other_server] {
-        let refused = Cache::open(scene.document(other).as_bytes()).map(drop).expect_err("refused");
-        assert_eq!(refused.kind.name(), "TC_INVALID_CONFIG");
-        let words = ["/resilience/journal_path", &format!("redis://127.0.0.1:{}/0 p:", scene.server.port())];
-        assert!(words.iter().all(|words| refused.message.contains(words)), "{refused}");
-    }
-    assert_eq!(set(&ours, "k", "1"), "TC_OK");
-}
-
-/// They have not heard of it yet, and reach L2 by its old address.
-#[test]
-fn what_is_owed_hides_what_l2_has_from_those_too_whose_journal_was_led_to_another_address() {
-    let Some(scene) = Scene::new() else { return };
-    let [leads, stays] = [scene.open(scene.with_journal()), scene.open(scene.with_journal())];
-    assert_eq!(set(&stays, "k", "old"), "TC_OK");
-    scene.server.ask::<()>("CONFIG SET min-replicas-to-write 1");
-    assert_eq!(remove(&stays, "k"), "TC_DEGRADED");
-    let mut members = scene.with_journal();
-    merge(&mut members, json!({"l2": {"url": format!("redis://localhost:{}/0", scene.server.port())}}));
-    let document = scene.document(members);
-    leads.configure(document.as_bytes()).expect("it is the same server");
-    for clears in [false, true] {
-        if clears {
-            stays.clear().expect("cleared");
-        }
-        let refused = stays.get(b"k").expect_err("it was removed, and nobody here can say so");
-        assert!(refused.message.contains("tc_configure name the new one"), "{refused}");
-        assert_eq!(get(&stays, "another").0, "TC_NOT_FOUND");
-        assert!(!stays.flush(Duration::ZERO), "it is owed still");
-        assert_eq!(remove(&stays, "another"), "TC_L2_BUSY", "it cannot be kept here");
-        assert!(is_gone(&leads, "k"));
-    }
-    stays.configure(document.as_bytes()).expect("it is the same server");
-    assert!(is_gone(&stays, "k"));
-    scene.server.ask::<()>("CONFIG SET min-replicas-to-write 0");
-    assert!(leads.flush(GENEROUS) && stays.flush(GENEROUS), "nothing is owed");
-    assert!(is_gone(&stays, "k") && scene.data("k").is_none());
-}
-
-/// Every byte of the files of a journal.
 fn bytes_of(journal: &Path) -> Vec<u8> {
     let files = fs::read_dir(journal.parent().expect("a folder")).expect("a folder").flatten();
     let name = journal.file_name().expect("a name").to_string_lossy().into_owned();

@@ -2,6 +2,8 @@
 
 #[path = "support/crypto.rs"]
 mod crypto;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/sealed.rs"]
 mod sealed;
 #[path = "support/redis.rs"]
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crypto::key_id;
+use proxy::Proxy;
 use sealed::heard::Heard;
 use sealed::*;
 use serde_json::{Value, json};
@@ -119,6 +122,37 @@ fn a_key_that_is_revoked_on_disk_shuts_what_l1_had_already() {
         wait_until("it is shut", || cache.get(b"k").is_err());
         assert_eq!(refusal(cache.get(b"k")).0, "TC_SEAL_REVOKED_KEY");
     });
+}
+
+/// Its answer is on the way when what may be read is another.
+#[test]
+fn a_read_under_way_leaves_nothing_in_an_l1_that_is_void() {
+    let Some(mut server) = Server::start() else { return };
+    let proxy = Proxy::before(server.port());
+    let document = |accept_plaintext: bool| {
+        let encryption = json!({
+            "algorithm": "aes-256-gcm", "keyring": ring(ONE), "accept_plaintext": accept_plaintext,
+        });
+        support::document(
+            &proxy.url(),
+            json!({"encryption": encryption, "resilience": {"deadline_ms": 30_000}}),
+        )
+    };
+    let cache = Cache::open(document(true).as_bytes()).expect("the cache opens");
+    set(&cache, "k", b"token");
+    cache.clear().expect("cleared");
+    let reads = || server.ask::<String>("INFO commandstats").matches("cmdstat_hmget").count();
+    server.ask::<()>("CONFIG RESETSTAT");
+    proxy.delay(std::time::Duration::from_millis(400));
+    let reader = std::thread::spawn({
+        let cache = Arc::clone(&cache);
+        move || entry(&cache, "k").data().to_vec()
+    });
+    wait_until("its answer is on the way", || reads() > 0);
+    cache.configure(document(false).as_bytes()).expect("a document");
+    assert_eq!(reader.join().expect("a read"), b"token");
+    server.kill();
+    wait_until("it is told that L2 is away", || cache.get(b"k").is_err());
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Completion {
 
     /// Then it can be told on any thread.
     fn is_for_inbox(&self) -> bool {
-        python::inbox::is_for_inbox(Some(self.done))
+        python::inbox::is_for_inbox(self.done)
     }
 
     fn set_outcome(&mut self, outcome: Option<Result<Outcome>>) {
@@ -197,7 +197,8 @@ fn accept(handle: *mut tc_cache) -> Result<Arc<Cache>> {
     Ok(cache)
 }
 
-/// Calls `done` on a callback thread. Where none can be made, dropping the job completes the call on this one.
+/// Calls `done` on a callback thread. Where none can be made, dropping the job completes the call on this one; so does
+/// dropping one for an inbox.
 fn complete(callbacks: &Arc<Pool>, completion: Completion) {
     if !completion.is_for_inbox() {
         drop(callbacks.run(Box::new(move || drop(completion))));

@@ -15,6 +15,7 @@ import resource
 import select
 import sys
 import threading
+import types
 import unittest
 import unittest.mock
 from typing import Any
@@ -338,6 +339,14 @@ class Functions(CacheTest):
         self.assertEqual((cache.get("alice"), cache.peek("alice"), cache.get("bob")), (b"token", b"token", None))
         with unittest.mock.patch.object(cpython, "_python", return_value=python):
             with self.assertRaises(tokencache.InvalidArgument):
+                asyncio.run(cache.aget("bob"))
+
+    def test_in_another_python_the_library_is_asked_and_coroutines_say_what_they_need(self) -> None:
+        with unittest.mock.patch.object(sys, "implementation", types.SimpleNamespace(name="pypy")):
+            cache = self.open({"version": 1})
+            cache.set("alice", b"token")
+            self.assertEqual((cache._hit("alice"), cache.get("alice")), (None, b"token"))
+            with self.assertRaisesRegex(NotImplementedError, "CPython"):
                 asyncio.run(cache.aget("bob"))
 
     def test_a_handle_that_is_not_open_is_refused(self) -> None:

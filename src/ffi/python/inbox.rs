@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::{Method, ONE_ARGUMENT, Object, PYTHON, Python, tc_python, the_one};
 use crate::error::{Error, Kind};
 use crate::ffi::guard::guard;
-use crate::ffi::types::{tc_done_fn, tc_result, tc_status, tc_value};
+use crate::ffi::types::{tc_result, tc_status, tc_value};
 use crate::ffi::value::{tc_value_release, tc_value_retain};
 use crate::ffi::{arguments, fork};
 use crate::runtime::lock;
@@ -95,8 +95,8 @@ pub unsafe extern "C" fn tc_python_done(user_data: *mut c_void, result: *const t
 }
 
 /// Whether it is `tc_python_done`, which may be called on any thread.
-pub fn is_for_inbox(done: tc_done_fn) -> bool {
-    done.is_some_and(|done| ptr::fn_addr_eq(done, tc_python_done as unsafe extern "C" fn(_, _)))
+pub fn is_for_inbox(done: unsafe extern "C" fn(*mut c_void, *const tc_result)) -> bool {
+    ptr::fn_addr_eq(done, tc_python_done as unsafe extern "C" fn(_, _))
 }
 
 struct Inbox {

@@ -123,7 +123,7 @@ fn the_one(named: &tc_python) -> Result<&'static Python> {
 
 impl Python {
     fn new(named: &tc_python) -> Python {
-        // SAFETY: laid out alike, and by the contract of `tc_python_hit` each is the address of what it is named after.
+        // SAFETY: laid out alike, and by the contract of `tc_python` each is the address of what it is named after.
         unsafe { ptr::from_ref(named).cast::<Python>().read() }
     }
 
