@@ -1,5 +1,5 @@
-//! An entry's layout in memory: one allocation that holds the reference count, the public head, the private atomics,
-//! the key and the bytes, so that a hit touches the table of L1 and one place.
+//! An entry's layout in memory: the reference count, the public head, the private atomics and the key in one place, which is
+//! all that a hit touches beside the table of L1; and the bytes, right behind them or apart ([`allocation`]).
 //!
 //! ```text
 //! Head   references │ PublicHead (what C sees as tc_value)      56 bytes
@@ -11,12 +11,14 @@
 //!
 //! A *view* is a `Head` and the entry that it owns: it has its own public head and points at the bytes of that entry.
 
+mod allocation;
 mod front;
 mod groups;
 mod hazard;
 mod lasting;
 mod lease;
 pub mod reader;
+pub mod slab;
 mod spare;
 mod spot;
 
@@ -26,6 +28,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Tier;
+use allocation::Allocation;
 pub use front::Front;
 pub use groups::{Groups, Right, Seen, share};
 pub use lease::{release, retain};
@@ -121,12 +124,13 @@ const _: () = assert!(offset_of!(Head, public) % HEAD_ALIGN == HEAD_ALIGN / 2 &&
 const META: usize = size_of::<Head>();
 const KEY: usize = META + size_of::<Meta>();
 
-/// Where the limits of an entry begin, and where its bytes do.
+/// Where the limits of an entry begin.
 const fn limits(key_len: usize) -> usize {
     (KEY + key_len).next_multiple_of(align_of::<Limits>())
 }
 
-const fn data(key_len: usize, is_limited: bool) -> usize {
+/// What head and key take, and the limits.
+const fn head_len(key_len: usize, is_limited: bool) -> usize {
     limits(key_len) + if is_limited { size_of::<Limits>() } else { 0 }
 }
 
@@ -153,15 +157,13 @@ impl Raw {
         let is_limited = limits_part.is_some();
         meta.key_len = u32::try_from(key.len()).ok()?;
         meta.kind = meta.kind & !LIMITED | if is_limited { LIMITED } else { 0 };
-        let data = data(key.len(), is_limited);
-        let layout = layout(data, bytes.len())?;
-        // SAFETY: the size is not 0.
-        let base = NonNull::new(unsafe { spare::alloc(layout) })?.as_ptr();
-        // SAFETY: the allocation is as long as `layout` made it and aligned for Head; all parts lie inside it by its sums
-        // (key_len fits u32, so they do not overflow), Meta and Limits are aligned because they begin at multiples of 8;
-        // nothing was initialised before.
+        let Allocation { head: base, data } = Allocation::new(head_len(key.len(), is_limited), bytes.len())?;
+        // SAFETY: both are as long as was asked for, and a head aligned for Head; all parts lie inside it by its sums (key_len
+        // fits u32, so they do not overflow), Meta and Limits are aligned because they begin at multiples of 8; nothing was
+        // initialised before.
         unsafe {
-            public.data = base.add(data);
+            let base = base.as_ptr();
+            public.data = data.as_ptr();
             public.len = bytes.len();
             let head = Head { references: AtomicUsize::new(1), public };
             base.cast::<Head>().write(head);
@@ -170,7 +172,7 @@ impl Raw {
                 base.add(limits(key.len())).cast::<Limits>().write(part);
             }
             ptr::copy_nonoverlapping(key.as_ptr(), base.add(KEY), key.len());
-            ptr::copy_nonoverlapping(bytes.as_ptr(), base.add(data), bytes.len());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data.as_ptr(), bytes.len());
             Some(Raw(NonNull::new_unchecked(base.cast())))
         }
     }
@@ -180,8 +182,7 @@ impl Raw {
         assert!(!self.is_view(), "a view shows an entry");
         let mut public = *self.public();
         public.tier = tier as i32;
-        // SAFETY: the size is not 0.
-        let base = NonNull::new(unsafe { spare::alloc(VIEW_LAYOUT) }.cast::<View>())?;
+        let base = spare::alloc(VIEW_LAYOUT)?.cast::<View>();
         let owner = self.into_pointer();
         let head = Head { references: AtomicUsize::new(1 | OF_A_VIEW), public };
         // SAFETY: freshly allocated for a View; the reference that `self` was now belongs to it.
@@ -295,15 +296,15 @@ impl Raw {
             let base = head.as_ptr().cast::<u8>();
             if head.as_ref().references.load(Ordering::Relaxed) & OF_A_VIEW != 0 {
                 let owner = (*base.cast::<View>()).owner;
-                spare::dealloc(base, VIEW_LAYOUT);
+                spare::dealloc(head.cast(), VIEW_LAYOUT);
                 drop(Raw(NonNull::new_unchecked(owner)));
                 return;
             }
             let meta = base.add(META).cast::<Meta>();
-            let data = data((*meta).key_len as usize, (*meta).kind & LIMITED != 0);
-            let len = head.as_ref().public.len;
-            libc::explicit_bzero(base.add(KEY).cast(), data + len - KEY);
-            spare::dealloc(base, layout(data, len).unwrap_unchecked());
+            let head_len = head_len((*meta).key_len as usize, (*meta).kind & LIMITED != 0);
+            let PublicHead { data, len, .. } = head.as_ref().public;
+            let data = NonNull::new_unchecked(data.cast_mut());
+            Allocation { head: head.cast(), data }.give_back(KEY, head_len, len);
         }
     }
 }
@@ -334,11 +335,6 @@ impl Drop for Raw {
     }
 }
 
-/// How an entry is allocated whose bytes begin at `data`; `None` for what no allocation can hold.
-fn layout(data: usize, len: usize) -> Option<Layout> {
-    Layout::from_size_align(data.checked_add(len)?, HEAD_ALIGN).ok()
-}
-
 const VIEW_LAYOUT: Layout = match Layout::new::<View>().align_to(HEAD_ALIGN) {
     Ok(layout) => layout,
     Err(_) => panic!("a view is no longer than an address space"),
@@ -346,7 +342,7 @@ const VIEW_LAYOUT: Layout = match Layout::new::<View>().align_to(HEAD_ALIGN) {
 
 /// What an entry takes of the heap.
 pub(super) fn heap_bytes(key_len: usize, len: usize, is_limited: bool) -> usize {
-    spare::piece(data(key_len, is_limited).saturating_add(len))
+    allocation::heap_bytes(head_len(key_len, is_limited), len)
 }
 
 /// Bytes that are wiped when dropped.

@@ -7,6 +7,7 @@ use std::sync::{MutexGuard, Once};
 
 use super::handle;
 use super::python::inbox;
+use crate::entry::raw::slab;
 use crate::l2::redis::socket;
 use crate::l2::sqlite::fork as sqlite;
 use crate::runtime;
@@ -35,9 +36,11 @@ extern "C" fn before() {
     runtime::before_fork();
     socket::before_fork();
     inbox::before_fork();
+    slab::before_fork();
 }
 
 extern "C" fn after_in_parent() {
+    slab::after_fork();
     inbox::after_fork(false);
     socket::after_fork(false);
     runtime::after_fork(false);
@@ -46,6 +49,7 @@ extern "C" fn after_in_parent() {
 }
 
 extern "C" fn after_in_child() {
+    slab::after_fork();
     inbox::after_fork(true);
     socket::after_fork(true);
     runtime::after_fork(true);

@@ -5,7 +5,7 @@
 //! 10 to 18 where none does].
 
 use std::alloc::{self, Layout};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many lengths have places of their own; others of the same remainder share them.
@@ -24,72 +24,9 @@ const _: () = assert!(LONGEST / PIECE / LENGTHS <= PIECE);
 /// A block that waits, if one does. The lowest bits of its address, which are those of none, say how long it is.
 type Place = AtomicPtr<u8>;
 
-static WAITING: [[Place; EACH]; LENGTHS] =
-    [const { [const { AtomicPtr::new(ptr::null_mut()) }; EACH] }; LENGTHS];
-
 /// What malloc takes for so many bytes.
 pub const fn piece(len: usize) -> usize {
     len.saturating_add(WORD + PIECE - 1) / PIECE * PIECE
-}
-
-/// What is asked of malloc for one kind of block, and where such wait.
-struct Kind {
-    layout: Layout,
-    places: &'static [Place; EACH],
-    /// Its length in pieces of [`PIECE`]: what is left of it by [`LENGTHS`], and how often that is in it, which stands in the
-    /// lowest bits of its address.
-    remainder: usize,
-    mark: usize,
-}
-
-impl Kind {
-    /// That of this layout, where its blocks wait. A sanitizer sees those that are used when they are gone, so none wait
-    /// there.
-    fn of(layout: Layout) -> Option<Kind> {
-        let piece = piece(layout.size());
-        if piece >= LONGEST || layout.align() > PIECE || cfg!(sanitized) {
-            return None;
-        }
-        let (remainder, mark) = (piece / PIECE % LENGTHS, piece / PIECE / LENGTHS);
-        Some(Kind { layout: of_piece(piece)?, places: &WAITING[remainder], remainder, mark })
-    }
-
-    fn is_of(&self, waiting: *mut u8) -> bool {
-        !waiting.is_null() && waiting.addr() % PIECE == self.mark
-    }
-
-    /// A block that waited.
-    fn take(&self) -> Option<*mut u8> {
-        self.places.iter().find_map(|place| {
-            let waiting = place.load(Ordering::Relaxed);
-            let is_ours = self.is_of(waiting)
-                && place
-                    .compare_exchange(waiting, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok();
-            is_ours.then(|| waiting.map_addr(|address| address - self.mark))
-        })
-    }
-
-    /// Has `block` wait, and gives back what has to go for that: itself, where as many wait already. Others of another length
-    /// go, which nobody may ask for any more.
-    fn keep(&self, block: *mut u8) -> Option<(*mut u8, Layout)> {
-        let waiting = block.map_addr(|address| address | self.mark);
-        let is_kept = |place: &Place| {
-            place.load(Ordering::Relaxed).is_null()
-                && place
-                    .compare_exchange(ptr::null_mut(), waiting, Ordering::Release, Ordering::Relaxed)
-                    .is_ok()
-        };
-        if self.places.iter().any(is_kept) {
-            return None;
-        }
-        let others = |place: &&Place| !self.is_of(place.load(Ordering::Relaxed));
-        let Some(place) = self.places.iter().find(others) else { return Some((block, self.layout)) };
-        let other = place.swap(waiting, Ordering::AcqRel);
-        let mark = other.addr() % PIECE;
-        let layout = of_piece((mark * LENGTHS + self.remainder) * PIECE)?;
-        (!other.is_null()).then(|| (other.map_addr(|address| address - mark), layout))
-    }
 }
 
 /// How a block is asked for that takes a whole piece.
@@ -97,31 +34,112 @@ fn of_piece(piece: usize) -> Option<Layout> {
     Layout::from_size_align(piece.checked_sub(WORD)?, PIECE).ok()
 }
 
-/// As [`alloc::alloc`].
-///
-/// # Safety
-/// As there.
-pub unsafe fn alloc(layout: Layout) -> *mut u8 {
-    let Some(kind) = Kind::of(layout) else {
-        // SAFETY: the same contract.
-        return unsafe { alloc::alloc(layout) };
-    };
-    // SAFETY: a piece is longer than the word that is taken off.
-    kind.take().unwrap_or_else(|| unsafe { alloc::alloc(kind.layout) })
+/// What is asked of malloc for one kind of block.
+struct Kind {
+    layout: Layout,
+    /// Its length in pieces of [`PIECE`]: what is left of it by [`LENGTHS`], and how often that is in it, which stands in the
+    /// lowest bits of its address.
+    remainder: usize,
+    mark: usize,
 }
 
-/// As [`alloc::dealloc`], for what was wiped.
+impl Kind {
+    /// That of this layout, where its blocks may wait. A sanitizer sees those that are used when they are gone, so none wait
+    /// there.
+    fn of(layout: Layout) -> Option<Kind> {
+        let piece = piece(layout.size());
+        if piece >= LONGEST || layout.align() > PIECE || cfg!(sanitized) {
+            return None;
+        }
+        let (remainder, mark) = (piece / PIECE % LENGTHS, piece / PIECE / LENGTHS);
+        Some(Kind { layout: of_piece(piece)?, remainder, mark })
+    }
+
+    fn is_of(&self, waiting: *mut u8) -> bool {
+        !waiting.is_null() && waiting.addr() % PIECE == self.mark
+    }
+}
+
+/// How a block for this layout is asked of malloc.
+fn asked(layout: Layout) -> Layout {
+    Kind::of(layout).map_or(layout, |kind| kind.layout)
+}
+
+/// A block from malloc, which may come to wait.
+pub fn ask(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: no entry and no piece has the size 0.
+    NonNull::new(unsafe { alloc::alloc(asked(layout)) })
+}
+
+/// Gives a block to malloc.
 ///
 /// # Safety
-/// As there, and it came from [`alloc`].
-pub unsafe fn dealloc(block: *mut u8, layout: Layout) {
-    let Some(kind) = Kind::of(layout) else {
-        // SAFETY: the same contract.
-        return unsafe { alloc::dealloc(block, layout) };
-    };
-    if let Some((block, layout)) = kind.keep(block) {
-        // SAFETY: it is nobody else's, and was asked of malloc as this: its length is what its mark and its place say.
-        unsafe { alloc::dealloc(block, layout) };
+/// It came from [`ask`] with this layout, and nobody uses it any more.
+pub unsafe fn let_go(block: NonNull<u8>, layout: Layout) {
+    // SAFETY: by the contract.
+    unsafe { alloc::dealloc(block.as_ptr(), asked(layout)) };
+}
+
+/// Blocks that wait.
+pub struct Waiting([[Place; EACH]; LENGTHS]);
+
+impl Waiting {
+    pub const fn none() -> Waiting {
+        Waiting([const { [const { AtomicPtr::new(ptr::null_mut()) }; EACH] }; LENGTHS])
+    }
+
+    /// A block for this layout that waited.
+    pub fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let kind = Kind::of(layout)?;
+        self.0[kind.remainder].iter().find_map(|place| {
+            let waiting = place.load(Ordering::Relaxed);
+            let is_ours = kind.is_of(waiting)
+                && place
+                    .compare_exchange(waiting, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok();
+            is_ours.then(|| waiting.map_addr(|address| address - kind.mark)).and_then(NonNull::new)
+        })
+    }
+
+    /// Has `block`, which is for this layout, wait; and gives back what has to go for that, and the layout that is for: itself,
+    /// where as many wait already. Others of another length go, which nobody may ask for any more.
+    pub fn keep(&self, block: NonNull<u8>, layout: Layout) -> Option<(NonNull<u8>, Layout)> {
+        let Some(kind) = Kind::of(layout) else { return Some((block, layout)) };
+        let places = &self.0[kind.remainder];
+        let waiting = block.as_ptr().map_addr(|address| address | kind.mark);
+        let is_kept = |place: &Place| {
+            place.load(Ordering::Relaxed).is_null()
+                && place
+                    .compare_exchange(ptr::null_mut(), waiting, Ordering::Release, Ordering::Relaxed)
+                    .is_ok()
+        };
+        if places.iter().any(is_kept) {
+            return None;
+        }
+        let others = |place: &&Place| !kind.is_of(place.load(Ordering::Relaxed));
+        let Some(place) = places.iter().find(others) else { return Some((block, layout)) };
+        let other = place.swap(waiting, Ordering::AcqRel);
+        let mark = other.addr() % PIECE;
+        let layout = of_piece((mark * LENGTHS + kind.remainder) * PIECE)?;
+        Some((NonNull::new(other.map_addr(|address| address - mark))?, layout))
+    }
+}
+
+static BLOCKS: Waiting = Waiting::none();
+
+/// A block for this layout, whose size is not 0; `None` when there is no memory for it.
+pub fn alloc(layout: Layout) -> Option<NonNull<u8>> {
+    BLOCKS.take(layout).or_else(|| ask(layout))
+}
+
+/// Takes back what was wiped.
+///
+/// # Safety
+/// It came from [`alloc`] with this layout, and nobody uses it any more.
+pub unsafe fn dealloc(block: NonNull<u8>, layout: Layout) {
+    if let Some((block, layout)) = BLOCKS.keep(block, layout) {
+        // SAFETY: it is nobody else's, and was asked for as this: its length is what its mark and its place say.
+        unsafe { let_go(block, layout) };
     }
 }
 
@@ -140,10 +158,9 @@ mod tests {
     fn take(len: usize, with: u8) -> *mut u8 {
         // SAFETY: it is as long as was asked for.
         unsafe {
-            let block = alloc(layout(len));
-            assert!(!block.is_null());
+            let block = alloc(layout(len)).expect("memory for a block");
             block.write_bytes(with, len);
-            block
+            block.as_ptr()
         }
     }
 
@@ -152,7 +169,7 @@ mod tests {
         // SAFETY: it was taken with this length.
         unsafe {
             assert!(std::slice::from_raw_parts(block, len).iter().all(|byte| *byte == with));
-            dealloc(block, layout(len));
+            dealloc(NonNull::new_unchecked(block), layout(len));
         }
     }
 
