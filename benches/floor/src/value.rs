@@ -1,4 +1,4 @@
-//! A value as it is handed out through the ABI: one allocation, which its count keeps, as an entry of L1 is. The peers
+//! A value as it is handed out through the ABI: one allocation, which its count keeps, as a short entry of L1 is. The peers
 //! (`benches/peers`) hold the same, so that what differs is the cache.
 
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ pub struct Head {
     pub len: usize,
 }
 
-/// A `Head` and the bytes behind it in one allocation, as an entry of L1 is.
+/// A `Head` and the bytes behind it in one allocation.
 pub type Value = Arc<[MaybeUninit<u64>]>;
 
 pub const OK: i32 = 0;
