@@ -29,6 +29,19 @@ void zero_copy(const subject *on, const uint32_t *draws, size_t calls) {
   }
 }
 
+void read_all(const subject *on, const uint32_t *draws, size_t calls) {
+  static _Atomic unsigned seen;
+  unsigned sum = 0;
+  for (size_t i = 0; i < calls; i++) {
+    const tc_value *value;
+    if (on->get(on->cache, keys + draws[i] * KEY_STRIDE, KEY_LENGTH, &value) != TC_OK) abort();
+    const unsigned char *bytes = value->data;
+    for (size_t at = 0; at < value->len; at += 64) sum += bytes[at];
+    on->release(value);
+  }
+  seen = sum;
+}
+
 void overwrite(const subject *on, const uint32_t *draws, size_t calls) {
   for (size_t i = 0; i < calls; i++)
     if (set(on, keys + draws[i] * KEY_STRIDE, data, sizeof data) != TC_OK) abort();

@@ -12,7 +12,8 @@ extern char *keys;
 void fill(const subject *on);
 void must_hold_everything(const subject *on);
 
-/* A hit and its release, and a set over what is there: each a `work`. */
+/* A hit and its release; the same, and each cache line of the value read; and a set over what is there: each a `work`. */
 void zero_copy(const subject *on, const uint32_t *draws, size_t calls);
+void read_all(const subject *on, const uint32_t *draws, size_t calls);
 void overwrite(const subject *on, const uint32_t *draws, size_t calls);
 #endif

@@ -28,6 +28,7 @@ int main(int count, char **arguments) {
   for (int threads = 1; threads <= 2; threads++)
     compare(threads == 1 ? "hit_1" : "hit_2", (side){zero_copy, &ours, all, threads},
             (side){zero_copy, &floor, all, threads}, rounds, CALLS, "floor");
+  compare("hit_read", (side){read_all, &ours, all, 1}, (side){read_all, &floor, all, 1}, rounds, CALLS / 2, "floor");
   compare("hot_2", (side){zero_copy, &ours, hot, 2}, (side){zero_copy, &ours, hot, 1}, rounds, CALLS, "one thread");
   compare("one_key_2", (side){zero_copy, &ours, one, 2}, (side){zero_copy, &floor, one, 2}, rounds, CALLS, "floor");
 

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// The kinds of failure. The numbers are the negative `tc_status` values of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,10 +117,14 @@ impl Error {
         Error::new(Kind::Closed, "The cache was closed while this call was under way.")
     }
 
-    /// The allocator refused `bytes` bytes.
+    /// The allocator refused `bytes` bytes. Where it refuses those of a sentence too, there is none.
     #[must_use]
     pub fn out_of_memory(bytes: usize) -> Self {
-        Error::new(Kind::OutOfMemory, format!("{bytes} bytes of memory could not be allocated."))
+        let mut message = String::new();
+        if message.try_reserve(64).is_ok() {
+            let _ = write!(message, "{bytes} bytes of memory could not be allocated.");
+        }
+        Error::new(Kind::OutOfMemory, message)
     }
 }
 

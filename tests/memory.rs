@@ -60,6 +60,79 @@ fn store(cache: &Cache, thread: u64, sets: u64) {
     }
 }
 
+/// Runs the test of this name once more, in a process of its own; whether this is that one.
+fn is_alone(test: &str) -> bool {
+    if std::env::var(THREADS).is_ok() {
+        return true;
+    }
+    let status = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test])
+        .env(THREADS, "1")
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.expect("a child").success());
+    false
+}
+
+/// Where keys of one length leave, a few that are read all the time stay among them.
+#[test]
+fn keys_of_one_length_after_another_leave_l1_at_its_limit() {
+    if !is_alone("keys_of_one_length_after_another_leave_l1_at_its_limit") {
+        return;
+    }
+    let cache = open_alone(json!({"l1": {"capacity_bytes": LIMIT}}));
+    let before = peak_bytes();
+    let value = [b't'; 1_600];
+    let mut read = Vec::new();
+    for length in (16..120).step_by(4) {
+        for number in 0..2 * LIMIT as usize / value.len() {
+            let key = format!("{number:0length$}").into_bytes();
+            cache.set(&key, &value, SetOptions::default()).expect("stored");
+            if number % 1_000 == 0 {
+                read.push(key);
+            }
+            if number % 100 == 0 {
+                read.retain(|key| cache.peek(key).is_some());
+            }
+        }
+    }
+    let (grown, allowed) = (peak_bytes() - before, LIMIT * 5 / 4 + 4_000_000);
+    assert!(grown <= allowed, "grown by {grown} bytes, {allowed} allowed");
+    assert!(read.len() > 100, "{} stayed", read.len());
+    cache.close();
+}
+
+#[test]
+fn an_entry_that_comes_and_goes_has_its_memory_from_the_last_one() {
+    if !is_alone("an_entry_that_comes_and_goes_has_its_memory_from_the_last_one") {
+        return;
+    }
+    let cache = open_alone(json!({}));
+    let come_and_go = |times: u32, length: usize| {
+        for number in 0..times {
+            let key = format!("{:0width$}", 7, width = 50 + number as usize % 40);
+            cache.set(key.as_bytes(), &vec![5; length], SetOptions::default()).expect("stored");
+            cache.remove(key.as_bytes()).expect("removed");
+        }
+    };
+    for length in [2_000, 10_000] {
+        come_and_go(1_000, length);
+        let before = page_faults();
+        come_and_go(10_000, length);
+        let faults = page_faults() - before;
+        assert!(faults < 1_000, "{faults} pages for 10,000 entries of {length} bytes");
+    }
+    cache.close();
+}
+
+/// How many pages the system has given to this process.
+fn page_faults() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("procfs");
+    // The tenth of all, and the name, which may hold anything, is the second.
+    let behind_name = stat.rsplit(')').next().expect("a name");
+    behind_name.split_whitespace().nth(7).expect("a number").parse().expect("a number")
+}
+
 /// The most that this process has had in memory.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("procfs");

@@ -38,7 +38,8 @@ impl Secrets {
     /// Made up, with those that the program itself has to know in its folder.
     fn in_folder(folder: &Path) -> Secrets {
         let secrets = Secrets {
-            value: Canary::text("value", 1008),
+            // So long that an entry has its bytes apart from its head, sealed or not.
+            value: Canary::text("value", 2000),
             key: Canary::text("cache key", 32),
             password: Canary::text("password", 32),
             wrong_password: Canary::text("wrong password", 32),

@@ -305,7 +305,7 @@ impl Entry {
         cost_bytes(self.key().len(), self.data().len(), self.0.limits().is_some())
     }
 
-    /// Whether both are the same allocation.
+    /// Whether both are the same in memory.
     #[must_use]
     pub fn is_same(&self, other: &Entry) -> bool {
         self.0.is_same(&other.0)

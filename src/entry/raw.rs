@@ -6,7 +6,7 @@
 //! Meta   what every hit looks at                                32 bytes, and the key right behind it
 //! key    key_len bytes, and up to 7 to align what follows
 //! Limits those of an entry that slides or may not stay          24 bytes, of others none
-//! data   len bytes
+//! data   len bytes, here or apart
 //! ```
 //!
 //! A *view* is a `Head` and the entry that it owns: it has its own public head and points at the bytes of that entry.
@@ -18,7 +18,7 @@ mod hazard;
 mod lasting;
 mod lease;
 pub mod reader;
-pub mod slab;
+mod slab;
 mod spare;
 mod spot;
 
@@ -91,7 +91,7 @@ pub(super) struct Meta {
     pub key_len: u32,
     /// The slot of its key in the epoch table.
     pub slot: u16,
-    /// [`LOCAL`], [`SLIDES`] and [`LIMITED`].
+    /// [`LOCAL`], [`SLIDES`], [`LIMITED`] and [`APART`].
     pub kind: u8,
     /// How often it was read since L1 looked, as far as L1 counts.
     pub reads: AtomicU8,
@@ -104,6 +104,8 @@ pub(super) const SLIDES: u8 = 2;
 
 /// It has [`Limits`].
 const LIMITED: u8 = 4;
+/// Its bytes do not lie right behind.
+const APART: u8 = 8;
 
 /// So that 32 bits count for 34 years.
 pub(super) const TICK_MS: i64 = 256;
@@ -156,8 +158,9 @@ impl Raw {
     ) -> Option<Raw> {
         let is_limited = limits_part.is_some();
         meta.key_len = u32::try_from(key.len()).ok()?;
-        meta.kind = meta.kind & !LIMITED | if is_limited { LIMITED } else { 0 };
-        let Allocation { head: base, data } = Allocation::new(head_len(key.len(), is_limited), bytes.len())?;
+        let Allocation { head: base, data, is_apart } =
+            Allocation::new(head_len(key.len(), is_limited), bytes.len())?;
+        meta.kind |= if is_limited { LIMITED } else { 0 } | if is_apart { APART } else { 0 };
         // SAFETY: both are as long as was asked for, and a head aligned for Head; all parts lie inside it by its sums (key_len
         // fits u32, so they do not overflow), Meta and Limits are aligned because they begin at multiples of 8; nothing was
         // initialised before.
@@ -302,9 +305,10 @@ impl Raw {
             }
             let meta = base.add(META).cast::<Meta>();
             let head_len = head_len((*meta).key_len as usize, (*meta).kind & LIMITED != 0);
+            let is_apart = (*meta).kind & APART != 0;
             let PublicHead { data, len, .. } = head.as_ref().public;
             let data = NonNull::new_unchecked(data.cast_mut());
-            Allocation { head: head.cast(), data }.give_back(KEY, head_len, len);
+            Allocation { head: head.cast(), data, is_apart }.give_back(KEY, head_len, len);
         }
     }
 }

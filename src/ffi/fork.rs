@@ -7,7 +7,6 @@ use std::sync::{MutexGuard, Once};
 
 use super::handle;
 use super::python::inbox;
-use crate::entry::raw::slab;
 use crate::l2::redis::socket;
 use crate::l2::sqlite::fork as sqlite;
 use crate::runtime;
@@ -36,11 +35,9 @@ extern "C" fn before() {
     runtime::before_fork();
     socket::before_fork();
     inbox::before_fork();
-    slab::before_fork();
 }
 
 extern "C" fn after_in_parent() {
-    slab::after_fork();
     inbox::after_fork(false);
     socket::after_fork(false);
     runtime::after_fork(false);
@@ -49,7 +46,6 @@ extern "C" fn after_in_parent() {
 }
 
 extern "C" fn after_in_child() {
-    slab::after_fork();
     inbox::after_fork(true);
     socket::after_fork(true);
     runtime::after_fork(true);

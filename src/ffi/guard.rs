@@ -11,7 +11,8 @@ use crate::error::{Error, Kind};
 pub type Answer = Result<tc_status, Error>;
 
 thread_local! {
-    static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// With its NUL; empty where there was none, or no memory for it.
+    static LAST_ERROR: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `body`.
@@ -40,20 +41,24 @@ fn fail(error: &Error) -> tc_status {
     status(error.kind)
 }
 
-/// Keeps `message` for `tc_last_error`.
+/// Keeps `message` for `tc_last_error`, without the NULs that C cannot hold, if there is memory for it.
 pub fn set_last_error(message: &str) {
     // A thread that is ending has no place for it any more.
     let _ = LAST_ERROR.try_with(|last| {
-        if let Ok(mut last) = last.try_borrow_mut() {
-            *last = text(message);
+        let Ok(mut last) = last.try_borrow_mut() else { return };
+        last.clear();
+        if last.try_reserve(message.len() + 1).is_ok() {
+            last.extend(message.bytes().map(|byte| if byte == 0 { b' ' } else { byte }));
+            last.push(0);
         }
     });
 }
 
 /// The text of this thread's last failure.
 pub fn last_error() -> *const c_char {
+    let text = |last: &Vec<u8>| if last.is_empty() { c"".as_ptr() } else { last.as_ptr().cast() };
     LAST_ERROR
-        .try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| last.as_ptr()))
+        .try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| text(&last)))
         .unwrap_or(c"".as_ptr())
 }
 

@@ -20,6 +20,14 @@ static void write_and_read(void) {
   tc_clear(cache);
 }
 
+/* So many bytes lie apart from their key, which takes a cell beside others. */
+static void write_much(void) {
+  static char bytes[20000];
+  size_t length = 1000 + (size_t)operations * 97 % 19000;
+  IS(TC_OK, tc_set(cache, "long", TC_NTS, bytes, length, NULL, NULL));
+  if (operations % 3 == 0) tc_remove(cache, "long", TC_NTS);
+}
+
 static void open_and_close(void) { tc_close(operations % 8 ? open_l1(NULL) : open_sqlite(NULL)); }
 
 static void ask_for_stats(void) {
@@ -54,7 +62,7 @@ static _Noreturn void child(void) {
 }
 
 void run(void) {
-  static void (*bodies[])(void) = {write_and_read, open_and_close, ask_for_stats, call_later, use_stale_handle};
+  static void (*bodies[])(void) = {write_and_read, write_much, open_and_close, ask_for_stats, call_later, use_stale_handle};
   enum { BODIES = sizeof bodies / sizeof *bodies };
   int cut_off = 0;
   give_up_after(600);

@@ -8,18 +8,18 @@ use std::ptr::NonNull;
 use super::spare::{self, Waiting};
 use super::{HEAD_ALIGN, slab};
 
-/// Fewer bytes than these lie behind their key. Apart they would be found sooner too, in 0.7 to 0.9 of the time, but copied out
-/// and stored up to a tenth later, and take 16 bytes more [measured with 500, among 20,000 and 100,000 entries].
-const APART_FROM: usize = 1024;
+/// Fewer bytes than these lie behind their key, so that cells are a tenth of what a tier holds at most, also where it comes to
+/// hold entries that need none while some that do stay in every slab.
+const APART_FROM: usize = 1536;
 
-/// The blocks that wait hold what goes with them, so that one step takes or gives both.
-#[repr(C)]
-struct Pair {
-    cell: NonNull<u8>,
-    cell_len: usize,
-}
-
+/// Blocks that wait for the next entry with as many bytes. In each stands the address of a cell, which waits with it: so one
+/// step takes or gives both.
 static PAIRS: Waiting = Waiting::none();
+
+/// How much of a cell an entry fills at least, or it is not worth one.
+const FILLED: usize = slab::CELL.size() - 16;
+
+type Cell = NonNull<u8>;
 
 /// The memory of one entry.
 pub struct Allocation {
@@ -27,16 +27,18 @@ pub struct Allocation {
     pub head: NonNull<u8>,
     /// Where its bytes are.
     pub data: NonNull<u8>,
+    /// Not right behind the head.
+    pub is_apart: bool,
 }
 
-const fn is_apart(head_len: usize, len: usize) -> bool {
-    len >= APART_FROM && head_len <= slab::LONGEST
+const fn may_lie_apart(head_len: usize, len: usize) -> bool {
+    len >= APART_FROM && FILLED <= head_len && head_len <= slab::CELL.size()
 }
 
-/// What head and key of `head_len` bytes and `len` bytes take of the heap.
+/// What head and key of `head_len` bytes and `len` bytes take of the heap, or now and then a few less.
 pub fn heap_bytes(head_len: usize, len: usize) -> usize {
-    if is_apart(head_len, len) {
-        slab::cell_bytes(head_len).saturating_add(spare::piece(len))
+    if may_lie_apart(head_len, len) {
+        slab::CELL.size().saturating_add(spare::piece(len))
     } else {
         spare::piece(head_len.saturating_add(len))
     }
@@ -49,36 +51,32 @@ fn layout(len: usize) -> Option<Layout> {
 impl Allocation {
     /// For head and key of `head_len` bytes, which are not 0, and for `len` bytes; `None` when there is no memory for it.
     pub fn new(head_len: usize, len: usize) -> Option<Allocation> {
-        if is_apart(head_len, len) {
-            return Allocation::apart(head_len, layout(len)?);
-        }
+        let apart = || may_lie_apart(head_len, len).then(|| Allocation::apart(layout(len)?)).flatten();
+        apart().or_else(|| Allocation::together(head_len, len))
+    }
+
+    fn together(head_len: usize, len: usize) -> Option<Allocation> {
         let head = spare::alloc(layout(head_len.checked_add(len)?)?)?;
         // SAFETY: not beyond the end of what was allocated.
-        Some(Allocation { head, data: unsafe { head.add(head_len) } })
+        let data = unsafe { head.add(head_len) };
+        Some(Allocation { head, data, is_apart: false })
     }
 
-    fn apart(head_len: usize, layout: Layout) -> Option<Allocation> {
-        let Some(data) = PAIRS.take(layout) else {
-            return Allocation::with_cell(head_len, spare::ask(layout)?, layout);
+    fn apart(layout: Layout) -> Option<Allocation> {
+        let (head, data) = match PAIRS.take(layout) {
+            // SAFETY: `give_back` wrote it there; a block is longer than an address, and aligned for it.
+            Some(data) => (unsafe { data.cast::<Cell>().read() }, data),
+            None => {
+                let cell = slab::take()?;
+                let Some(data) = spare::ask(layout) else {
+                    // SAFETY: taken above, and nobody's.
+                    unsafe { slab::give_back(cell) };
+                    return None;
+                };
+                (cell, data)
+            }
         };
-        // SAFETY: `give_back` wrote it there; a block is longer than a pair, and aligned for it.
-        let Pair { cell, cell_len } = unsafe { data.cast::<Pair>().read() };
-        if slab::cell_bytes(cell_len) == slab::cell_bytes(head_len) {
-            return Some(Allocation { head: cell, data });
-        }
-        // SAFETY: it came with the block, and is nobody's.
-        unsafe { slab::give_back(cell, cell_len) };
-        Allocation::with_cell(head_len, data, layout)
-    }
-
-    /// A block of this layout and a cell for it.
-    fn with_cell(head_len: usize, data: NonNull<u8>, layout: Layout) -> Option<Allocation> {
-        let Some(head) = slab::take(head_len) else {
-            // SAFETY: it is nobody's, and was asked for so.
-            unsafe { spare::let_go(data, layout) };
-            return None;
-        };
-        Some(Allocation { head, data })
+        Some(Allocation { head, data, is_apart: true })
     }
 
     /// Gives it back, after what lies behind the first `plain_len` bytes was wiped.
@@ -89,16 +87,15 @@ impl Allocation {
         let secret = self.head.as_ptr().wrapping_add(plain_len).cast();
         // SAFETY: by the contract, and the layouts could be made before.
         unsafe {
-            if !is_apart(head_len, len) {
+            if !self.is_apart {
                 libc::explicit_bzero(secret, head_len - plain_len + len);
                 return spare::dealloc(self.head, layout(head_len + len).unwrap_unchecked());
             }
             libc::explicit_bzero(secret, head_len - plain_len);
             libc::explicit_bzero(self.data.as_ptr().cast(), len);
-            self.data.cast::<Pair>().write(Pair { cell: self.head, cell_len: head_len });
+            self.data.cast::<Cell>().write(self.head);
             if let Some((block, layout)) = PAIRS.keep(self.data, layout(len).unwrap_unchecked()) {
-                let Pair { cell, cell_len } = block.cast::<Pair>().read();
-                slab::give_back(cell, cell_len);
+                slab::give_back(block.cast::<Cell>().read());
                 spare::let_go(block, layout);
             }
         }
@@ -112,8 +109,16 @@ mod tests {
     use super::*;
 
     /// Together, apart, where the head is too long for that, and where blocks do not wait.
-    const LENGTHS: [(usize, usize); 8] =
-        [(88, 0), (90, 1023), (168, 1024), (90, 1024), (168, 7000), (512, 7000), (513, 7000), (168, 100_000)];
+    const LENGTHS: [(usize, usize); 8] = [
+        (88, 0),
+        (160, 1535),
+        (160, 1536),
+        (168, 1536),
+        (159, 7000),
+        (176, 7000),
+        (177, 7000),
+        (168, 100_000),
+    ];
 
     /// # Safety
     /// It was made with these lengths.

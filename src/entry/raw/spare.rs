@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 const LENGTHS: usize = 32;
 /// How many of one length may wait: so many threads may be between taking one and giving one back.
 const EACH: usize = 2;
-/// None of them is longer: together they take half a MiB at most.
+/// None of them is longer: together those of one kind take half a MiB at most.
 const LONGEST: usize = 8 << 10;
 /// glibc's pieces are multiples of it, and lie at multiples of it; a word of each is its own.
 const PIECE: usize = 16;
@@ -74,7 +74,7 @@ pub fn ask(layout: Layout) -> Option<NonNull<u8>> {
 /// Gives a block to malloc.
 ///
 /// # Safety
-/// It came from [`ask`] with this layout, and nobody uses it any more.
+/// It came from [`ask`] with this layout, and may have waited since; nobody uses it any more.
 pub unsafe fn let_go(block: NonNull<u8>, layout: Layout) {
     // SAFETY: by the contract.
     unsafe { alloc::dealloc(block.as_ptr(), asked(layout)) };

@@ -109,6 +109,27 @@ void out_of_memory(void) {
   IS(TC_OK, tc_close(shared));
 }
 
+void out_of_memory_bit_by_bit(void) {
+  static char value[2000];
+  char key[32];
+  memory = open_l1(", \"l1\": {\"capacity_bytes\": 2000000000}");
+  IS(TC_OK, set(memory, "alice", "token"));
+  limit(RLIMIT_AS, mapped_bytes() + (32 << 20));
+  int refused = 0;
+  for (unsigned number = 0; refused < 10000; number++) {
+    snprintf(key, sizeof key, "key %u", number);
+    tc_status status = tc_set(memory, key, TC_NTS, value, 1 + number % sizeof value, NULL, NULL);
+    CHECK(status == TC_OK || status == TC_OUT_OF_MEMORY);
+    refused += status != TC_OK;
+    /* Nothing that is smaller fits either by then. */
+    if (number == 10000000) failed(__FILE__, __LINE__, "memory does not run out");
+  }
+  IS(TC_OK, get(memory, "alice"));
+  limit(RLIMIT_AS, (long)RLIM_INFINITY);
+  IS(TC_OK, set(memory, "bob", "token"));
+  IS(TC_OK, tc_close(memory));
+}
+
 static void *read_shared(void *unused) {
   for (int i = 0; i < 50; i++) {
     tc_status status = get(shared, "bob");
