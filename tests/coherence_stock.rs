@@ -107,7 +107,7 @@ fn until_unverified(cache: &Cache, key: &[u8]) {
     until("the change is heard", || cache.peek(key).is_none());
 }
 
-/// Whether both are one allocation, also where one is a view of it.
+/// Whether both are one entry, also where one is a view of it.
 fn is_one(one: &Entry, other: &Entry) -> bool {
     std::ptr::eq(one.data(), other.data())
 }
