@@ -17,7 +17,7 @@ static double resident_bytes(void) {
   return (double)pages * sysconf(_SC_PAGESIZE);
 }
 
-/* What malloc has handed out, its own words beside each piece included; and of each slab twice its length, because it aligns that. */
+/* What malloc has handed out, its own words beside each piece included; cells of heads and keys are not its. */
 static double heap_bytes(void) {
   struct mallinfo2 info = mallinfo2();
   return (double)info.uordblks + (double)info.hblkhd;

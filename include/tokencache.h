@@ -414,7 +414,8 @@ tc_status tc_unprotect(tc_cache *cache, const char *key, size_t key_len, const v
 // Counters and health as a JSON document. Release `*out_json`.
 tc_status tc_stats(tc_cache *cache, const tc_value **out_json);
 
-// Explains the last failure on this thread; the text stays until the next one there. Never null.
+// Explains the last failure on this thread; the text stays until the next one there. Never null; empty before the first, and
+// where there was no memory for it.
 const char *tc_last_error(void);
 
 // The name of a `tc_status`, such as `TC_OK`, for logs. Never null.

@@ -55,7 +55,8 @@ fn store(cache: &Cache, thread: u64, sets: u64) {
     let value = vec![b't'; 7_500];
     for number in 0..sets {
         let size = 6_500 + (number.wrapping_mul(0x9E37_79B9) >> 16) as usize % 1_000;
-        let key = format!("{thread}-{number}");
+        // As long as MSAL's.
+        let key = format!("{thread}-{number:071}");
         cache.set(key.as_bytes(), &value[..size], SetOptions::default()).expect("stored");
     }
 }

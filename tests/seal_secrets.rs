@@ -40,7 +40,7 @@ impl Secrets {
         let secrets = Secrets {
             // So long that an entry has its bytes apart from its head, sealed or not.
             value: Canary::text("value", 2000),
-            key: Canary::text("cache key", 32),
+            key: Canary::text("cache key", 73),
             password: Canary::text("password", 32),
             wrong_password: Canary::text("wrong password", 32),
             materials: [Canary::bytes("key A", 32), Canary::bytes("key B", 32)],
@@ -141,7 +141,7 @@ impl Documents<'_> {
         self.add_ring(&secrets.ring(["active", ""]), json!({"encryption": {"unreadable": "miss"}}));
         self.add(json!({"encryption": {"algorithm": "none"}}));
         self.add_ring(&secrets.ring(["active", ""]), json!({"encryption": {"accept_plaintext": true}}));
-        let small = json!({"limits": {"max_value_bytes": 1000, "max_key_bytes": 40}});
+        let small = json!({"limits": {"max_value_bytes": 1000, "max_key_bytes": 80}});
         self.add_ring(&secrets.ring(["active", ""]), small);
         self.add(json!({"encryption": {"keyring": secrets.ring(["active", "retired"])}}));
         for (number, ring) in secrets.broken_rings().iter().enumerate() {

@@ -28,7 +28,8 @@ pub unsafe extern "C" fn tc_stats(cache: *mut tc_cache, out_json: *mut *const tc
     })
 }
 
-/// Explains the last failure on this thread; the text stays until the next one there. Never null.
+/// Explains the last failure on this thread; the text stays until the next one there. Never null; empty before the first, and
+/// where there was no memory for it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tc_last_error() -> *const c_char {
     guard::last_error()

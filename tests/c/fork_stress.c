@@ -20,12 +20,13 @@ static void write_and_read(void) {
   tc_clear(cache);
 }
 
-/* So many bytes lie apart from their key, which takes a cell beside others. */
+/* So many bytes lie apart from a key of such a length, which takes a cell beside others. */
 static void write_much(void) {
+  static const char key[] = "00000000-0000-0000-0000-000000000000.00000000-0000-0000-0000-000000000000";
   static char bytes[20000];
   size_t length = 1000 + (size_t)operations * 97 % 19000;
-  IS(TC_OK, tc_set(cache, "long", TC_NTS, bytes, length, NULL, NULL));
-  if (operations % 3 == 0) tc_remove(cache, "long", TC_NTS);
+  IS(TC_OK, tc_set(cache, key, TC_NTS, bytes, length, NULL, NULL));
+  if (operations % 3 == 0) tc_remove(cache, key, TC_NTS);
 }
 
 static void open_and_close(void) { tc_close(operations % 8 ? open_l1(NULL) : open_sqlite(NULL)); }

@@ -494,7 +494,8 @@ namespace Tokencache
         public static extern Status tc_stats(IntPtr cache, IntPtr* outJson);
 
         /// <summary>
-        /// Explains the last failure on this thread; the text stays until the next one there. Never null.
+        /// Explains the last failure on this thread; the text stays until the next one there. Never null; empty before the first, and
+        /// where there was no memory for it.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern IntPtr tc_last_error();

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use super::spare::{self, Waiting};
 use super::{HEAD_ALIGN, slab};
 
-/// Fewer bytes than these lie behind their key, so that cells are a tenth of what a tier holds at most, also where it comes to
-/// hold entries that need none while some that do stay in every slab.
+/// Fewer bytes than these lie behind their key, so that cells are a tenth of what a tier holds at most, or has held, also where
+/// it comes to hold entries that need none while some that do stay in every slab.
 const APART_FROM: usize = 1536;
 
 /// Blocks that wait for the next entry with as many bytes. In each stands the address of a cell, which waits with it: so one
@@ -51,8 +51,12 @@ fn layout(len: usize) -> Option<Layout> {
 impl Allocation {
     /// For head and key of `head_len` bytes, which are not 0, and for `len` bytes; `None` when there is no memory for it.
     pub fn new(head_len: usize, len: usize) -> Option<Allocation> {
-        let apart = || may_lie_apart(head_len, len).then(|| Allocation::apart(layout(len)?)).flatten();
-        apart().or_else(|| Allocation::together(head_len, len))
+        if may_lie_apart(head_len, len)
+            && let Some(made) = Allocation::apart(layout(len)?)
+        {
+            return Some(made);
+        }
+        Allocation::together(head_len, len)
     }
 
     fn together(head_len: usize, len: usize) -> Option<Allocation> {
@@ -95,11 +99,28 @@ impl Allocation {
             libc::explicit_bzero(self.data.as_ptr().cast(), len);
             self.data.cast::<Cell>().write(self.head);
             if let Some((block, layout)) = PAIRS.keep(self.data, layout(len).unwrap_unchecked()) {
-                slab::give_back(block.cast::<Cell>().read());
-                spare::let_go(block, layout);
+                let_go(block, layout);
             }
         }
     }
+}
+
+/// Gives the cell in a block that waited back, and the block.
+///
+/// # Safety
+/// It is for this layout, and nobody else's.
+unsafe fn let_go(block: NonNull<u8>, layout: Layout) {
+    // SAFETY: by the contract, and `give_back` wrote it there.
+    unsafe {
+        slab::give_back(block.cast::<Cell>().read());
+        spare::let_go(block, layout);
+    }
+}
+
+/// Nothing waits any more: when a tier has gone, a cell that does would keep all of its slab.
+pub fn drain() {
+    // SAFETY: what comes out is nobody else's.
+    PAIRS.drain().for_each(|(block, layout)| unsafe { let_go(block, layout) });
 }
 
 #[cfg(test)]
@@ -158,4 +179,56 @@ mod tests {
             }
         });
     }
+
+    /// Whoever asks whether a value can be held does not know yet whether it will slide.
+    #[test]
+    fn an_entry_with_limits_is_never_cheaper() {
+        for key_len in 0..200 {
+            for len in [0, 1, APART_FROM - 1, APART_FROM, APART_FROM + 1, 7000] {
+                let [plain, limited] =
+                    [false, true].map(|is_limited| crate::entry::cost_bytes(key_len, len, is_limited));
+                assert!(plain <= limited, "a key of {key_len} bytes and {len}: {plain} and {limited}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_another_is_at_work_on_the_cells_head_and_bytes_lie_together() {
+        if cfg!(sanitized) {
+            return;
+        }
+        let (head_len, len) = (168, 9_000);
+        let apart = (0..100).find_map(|_| Allocation::new(head_len, len).filter(|made| made.is_apart));
+        let apart = apart.expect("nobody is at work all the time");
+        let slabs = slab::hold();
+        let together = Allocation::new(head_len, len).expect("memory for an entry");
+        assert!(!together.is_apart, "there is no cell");
+        drop(slabs);
+        for made in [apart, together] {
+            // SAFETY: made with these lengths, and used by nobody else.
+            unsafe {
+                parts(&made, (head_len, len)).into_iter().for_each(|part| part.fill(1));
+                made.give_back(0, head_len, len);
+            }
+        }
+    }
+
+    #[test]
+    fn nearly_all_find_a_cell_whoever_stores_beside_them() {
+        let made = std::thread::scope(|scope| {
+            let store = || (0..2_000).filter_map(|_| Allocation::new(168, 9_000)).collect::<Vec<_>>();
+            let threads = [(); 4].map(|()| scope.spawn(move || Made(store())));
+            threads.map(|thread| thread.join().expect("it stores").0)
+        });
+        let made: Vec<_> = made.into_iter().flatten().collect();
+        let apart = made.iter().filter(|made| made.is_apart).count();
+        eprintln!("{apart} of {}", made.len());
+        assert!(apart * 2 > made.len(), "{apart} of {}", made.len());
+        // SAFETY: made with these lengths, and used by nobody else.
+        made.into_iter().for_each(|made| unsafe { made.give_back(0, 168, 9_000) });
+    }
+
+    struct Made(Vec<Allocation>);
+    // SAFETY: memory is nobody's thread's.
+    unsafe impl Send for Made {}
 }

@@ -7,6 +7,7 @@ use std::ops::Deref;
 
 use foldhash::fast::RandomState;
 
+use super::allocation;
 use super::groups::{self, Group};
 use super::lasting::{Lasting, Link, List};
 use super::reader::Own;
@@ -87,6 +88,7 @@ impl Deref for Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         self.groups.iter().for_each(Group::clear);
+        allocation::drain();
         groups::give_back(self.groups);
         self.front.link.give_back();
     }

@@ -118,11 +118,22 @@ impl Waiting {
         }
         let others = |place: &&Place| !kind.is_of(place.load(Ordering::Relaxed));
         let Some(place) = places.iter().find(others) else { return Some((block, layout)) };
-        let other = place.swap(waiting, Ordering::AcqRel);
-        let mark = other.addr() % PIECE;
-        let layout = of_piece((mark * LENGTHS + kind.remainder) * PIECE)?;
-        Some((NonNull::new(other.map_addr(|address| address - mark))?, layout))
+        waited(place.swap(waiting, Ordering::AcqRel), kind.remainder)
     }
+
+    /// Gives back all that wait, each with the layout that it is for.
+    pub fn drain(&self) -> impl Iterator<Item = (NonNull<u8>, Layout)> {
+        let all = self.0.iter().enumerate();
+        let all = all.flat_map(|(remainder, places)| places.iter().map(move |place| (remainder, place)));
+        all.filter_map(|(remainder, place)| waited(place.swap(ptr::null_mut(), Ordering::Acquire), remainder))
+    }
+}
+
+/// The block that waited as this in a place of this remainder.
+fn waited(waiting: *mut u8, remainder: usize) -> Option<(NonNull<u8>, Layout)> {
+    let mark = waiting.addr() % PIECE;
+    let block = NonNull::new(waiting.map_addr(|address| address - mark))?;
+    Some((block, of_piece((mark * LENGTHS + remainder) * PIECE)?))
 }
 
 static BLOCKS: Waiting = Waiting::none();

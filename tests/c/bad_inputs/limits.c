@@ -111,13 +111,14 @@ void out_of_memory(void) {
 
 void out_of_memory_bit_by_bit(void) {
   static char value[2000];
-  char key[32];
+  char key[96];
   memory = open_l1(", \"l1\": {\"capacity_bytes\": 2000000000}");
   IS(TC_OK, set(memory, "alice", "token"));
   limit(RLIMIT_AS, mapped_bytes() + (32 << 20));
   int refused = 0;
   for (unsigned number = 0; refused < 10000; number++) {
-    snprintf(key, sizeof key, "key %u", number);
+    /* As long as MSAL's. */
+    snprintf(key, sizeof key, "%073u", number);
     tc_status status = tc_set(memory, key, TC_NTS, value, 1 + number % sizeof value, NULL, NULL);
     CHECK(status == TC_OK || status == TC_OUT_OF_MEMORY);
     refused += status != TC_OK;

@@ -375,7 +375,8 @@ SIGNATURES = {
     "tc_unprotect": (c_int32, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(POINTER(Value))]),
     # Counters and health as a JSON document. Release `*out_json`.
     "tc_stats": (c_int32, [c_void_p, POINTER(POINTER(Value))]),
-    # Explains the last failure on this thread; the text stays until the next one there. Never null.
+    # Explains the last failure on this thread; the text stays until the next one there. Never null; empty before the first, and
+    # where there was no memory for it.
     "tc_last_error": (c_char_p, []),
     # The name of a `tc_status`, such as `TC_OK`, for logs. Never null.
     "tc_status_name": (c_char_p, [c_int32]),
