@@ -49,10 +49,11 @@ impl Level {
 }
 
 pub struct Directory {
+    /// These go first: what waits for the next entry goes with the groups of the front.
+    more: [OnceLock<Level>; MORE_LEVELS],
     front: &'static Front,
     /// The groups of the front.
     first: Level,
-    more: [OnceLock<Level>; MORE_LEVELS],
 }
 
 impl Directory {

@@ -77,9 +77,32 @@ static void never_called(void *user_data, const tc_result *result) {
   failed(__FILE__, __LINE__, "a refused call is not answered");
 }
 
+static void bit_by_bit(void) {
+  static char value[2000];
+  char key[96];
+  memory = open_l1(", \"l1\": {\"capacity_bytes\": 2000000000}");
+  IS(TC_OK, set(memory, "alice", "token"));
+  limit(RLIMIT_AS, mapped_bytes() + (32 << 20));
+  int refused = 0;
+  for (unsigned number = 0; refused < 10000; number++) {
+    /* As long as MSAL's. */
+    snprintf(key, sizeof key, "%073u", number);
+    tc_status status = tc_set(memory, key, TC_NTS, value, 1 + number % sizeof value, NULL, NULL);
+    CHECK(status == TC_OK || status == TC_OUT_OF_MEMORY);
+    refused += status != TC_OK;
+    /* Nothing that is smaller fits either by then. */
+    if (number == 10000000) failed(__FILE__, __LINE__, "memory does not run out");
+  }
+  IS(TC_OK, get(memory, "alice"));
+  limit(RLIMIT_AS, (long)RLIM_INFINITY);
+  IS(TC_OK, set(memory, "bob", "token"));
+  IS(TC_OK, tc_close(memory));
+}
+
 void out_of_memory(void) {
   enum { LARGE = 256 << 20, KEPT = 100 << 20 };
   odd_capacities();
+  bit_by_bit();
   const char *members = ", \"limits\": {\"max_value_bytes\": 536870912}, \"l1\": {\"capacity_bytes\": 2000000000}";
   char patient[256];
   snprintf(patient, sizeof patient, "%s, \"resilience\": {\"deadline_ms\": 60000}", members);
@@ -107,28 +130,6 @@ void out_of_memory(void) {
   IS(TC_OK, tc_set(memory, "large", 5, value, LARGE, NULL, NULL));
   IS(TC_OK, tc_close(memory));
   IS(TC_OK, tc_close(shared));
-}
-
-void out_of_memory_bit_by_bit(void) {
-  static char value[2000];
-  char key[96];
-  memory = open_l1(", \"l1\": {\"capacity_bytes\": 2000000000}");
-  IS(TC_OK, set(memory, "alice", "token"));
-  limit(RLIMIT_AS, mapped_bytes() + (32 << 20));
-  int refused = 0;
-  for (unsigned number = 0; refused < 10000; number++) {
-    /* As long as MSAL's. */
-    snprintf(key, sizeof key, "%073u", number);
-    tc_status status = tc_set(memory, key, TC_NTS, value, 1 + number % sizeof value, NULL, NULL);
-    CHECK(status == TC_OK || status == TC_OUT_OF_MEMORY);
-    refused += status != TC_OK;
-    /* Nothing that is smaller fits either by then. */
-    if (number == 10000000) failed(__FILE__, __LINE__, "memory does not run out");
-  }
-  IS(TC_OK, get(memory, "alice"));
-  limit(RLIMIT_AS, (long)RLIM_INFINITY);
-  IS(TC_OK, set(memory, "bob", "token"));
-  IS(TC_OK, tc_close(memory));
 }
 
 static void *read_shared(void *unused) {

@@ -43,7 +43,6 @@ static const struct {
     {43, two_copies},
     {44, small_stack},
     {45, opened_ten_thousand_times},
-    {46, out_of_memory_bit_by_bit},
 };
 
 void run(void) {

@@ -44,7 +44,6 @@ void two_copies(void);
 
 void thousand_threads(void);
 void out_of_memory(void);
-void out_of_memory_bit_by_bit(void);
 void out_of_files(void);
 void small_stack(void);
 void opened_ten_thousand_times(void);
