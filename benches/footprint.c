@@ -56,7 +56,7 @@ int main(int count, char **arguments) {
   double entries = stat_of_l1(&cache, "entries"), accounted = stat_of_l1(&cache, "bytes") / entries - known;
   char row[64];
   snprintf(row, sizeof row, "footprint_%zu", value_bytes);
-  report(row, resident / entries - known, "resident; of the heap %.0f, tc_stats accounts for %.0f; %.0f entries",
+  report(row, resident / entries - known, "resident; of malloc %.0f, tc_stats accounts for %.0f; %.0f entries",
          heap / entries - known, accounted, entries);
   cache.close(cache.cache);
   return 0;
