@@ -15,18 +15,21 @@ const THREADS: &str = "TOKENCACHE_TEST_THREADS";
 
 #[test]
 fn resident_memory_stays_at_the_limit_whoever_stores() {
-    if let Ok(threads) = std::env::var(THREADS) {
-        store_from(threads.parse().expect("a number"));
-        return;
+    const TEST: &str = "resident_memory_stays_at_the_limit_whoever_stores";
+    match std::env::var(THREADS) {
+        Ok(threads) => store_from(threads.parse().expect("a number")),
+        Err(_) => [1, 4].into_iter().for_each(|threads| run_alone(TEST, threads)),
     }
-    for threads in [1, 4] {
-        let status = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "resident_memory_stays_at_the_limit_whoever_stores"])
-            .env(THREADS, threads.to_string())
-            .stdout(Stdio::null())
-            .status();
-        assert!(status.expect("a child").success(), "with {threads} threads");
-    }
+}
+
+/// Runs the test of this name once more, in a process of its own.
+fn run_alone(test: &str, threads: u64) {
+    let status = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test])
+        .env(THREADS, threads.to_string())
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.expect("a child").success(), "with {threads} threads");
 }
 
 fn store_from(threads: u64) {
@@ -61,25 +64,11 @@ fn store(cache: &Cache, thread: u64, sets: u64) {
     }
 }
 
-/// Runs the test of this name once more, in a process of its own; whether this is that one.
-fn is_alone(test: &str) -> bool {
-    if std::env::var(THREADS).is_ok() {
-        return true;
-    }
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", test])
-        .env(THREADS, "1")
-        .stdout(Stdio::null())
-        .status();
-    assert!(status.expect("a child").success());
-    false
-}
-
 /// Where keys of one length leave, a few that are read all the time stay among them.
 #[test]
 fn keys_of_one_length_after_another_leave_l1_at_its_limit() {
-    if !is_alone("keys_of_one_length_after_another_leave_l1_at_its_limit") {
-        return;
+    if std::env::var(THREADS).is_err() {
+        return run_alone("keys_of_one_length_after_another_leave_l1_at_its_limit", 1);
     }
     let cache = open_alone(json!({"l1": {"capacity_bytes": LIMIT}}));
     let before = peak_bytes();
@@ -105,8 +94,8 @@ fn keys_of_one_length_after_another_leave_l1_at_its_limit() {
 
 #[test]
 fn an_entry_that_comes_and_goes_has_its_memory_from_the_last_one() {
-    if !is_alone("an_entry_that_comes_and_goes_has_its_memory_from_the_last_one") {
-        return;
+    if std::env::var(THREADS).is_err() {
+        return run_alone("an_entry_that_comes_and_goes_has_its_memory_from_the_last_one", 1);
     }
     let cache = open_alone(json!({}));
     let come_and_go = |times: u32, length: usize| {

@@ -56,10 +56,11 @@ pub fn set_last_error(message: &str) {
 
 /// The text of this thread's last failure.
 pub fn last_error() -> *const c_char {
-    let text = |last: &Vec<u8>| if last.is_empty() { c"".as_ptr() } else { last.as_ptr().cast() };
-    LAST_ERROR
-        .try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| text(&last)))
-        .unwrap_or(c"".as_ptr())
+    let address = |last: &RefCell<Vec<u8>>| {
+        let last = last.try_borrow().ok().filter(|last| !last.is_empty());
+        last.map_or(c"".as_ptr(), |last| last.as_ptr().cast())
+    };
+    LAST_ERROR.try_with(address).unwrap_or(c"".as_ptr())
 }
 
 /// `message` for C, without the NULs that it cannot hold.

@@ -260,6 +260,8 @@ pub fn hold() -> impl Sized {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn taken() -> NonNull<u8> {
@@ -267,6 +269,15 @@ mod tests {
             if let Some(cell) = take() {
                 return cell;
             }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Other tests take and give back at the same time.
+    fn wait_until_collected() {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !RETURNED.load(Ordering::SeqCst).is_null() {
+            assert!(Instant::now() < deadline, "cells that nobody collects");
             std::thread::yield_now();
         }
     }
@@ -307,7 +318,7 @@ mod tests {
                 });
             }
         });
-        assert!(RETURNED.load(Ordering::SeqCst).is_null(), "cells that nobody collects");
+        wait_until_collected();
     }
 
     #[test]
@@ -325,7 +336,7 @@ mod tests {
         assert!(!RETURNED.load(Ordering::SeqCst).is_null(), "they are left");
         drop(slabs);
         collect();
-        assert!((0..100).any(|_| RETURNED.load(Ordering::SeqCst).is_null()), "and are collected");
+        wait_until_collected();
     }
 
     fn lie_side_by_side(cells: [NonNull<u8>; 100]) -> bool {
